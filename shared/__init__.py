@@ -1,0 +1,1 @@
+"""Stillframe, the application: what Azure Functions runs."""

@@ -1,0 +1,1 @@
+"""What the operator wants: guest processing, snapshots, schedules. Pure, standard library only."""

@@ -1,0 +1,117 @@
+"""What becomes of a saga once its guest goes on and its snapshots have ended."""
+
+from dataclasses import replace
+
+from shared.policy.guest_processing import Filesystems, OnGuestFailure
+from shared.saga.consistency import Grade, grade
+from shared.saga.evidence import Evidence
+from shared.saga.phases import (
+    Transition,
+    enter_arming,
+    enter_cleaning,
+    enter_completing,
+    enter_unheld_capturing,
+    snapshot_ids,
+)
+from shared.saga.state import Ending, Outcome, SagaState
+
+#: Reasons of ``quiesce_failed`` that may pass by themselves; a script that failed is not among them.
+PASSING_REASONS = frozenset({"freeze_timeout", "already_frozen", "dead_man_lost", "restarted"})
+
+
+def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> Transition:
+    """Go on after a generation whose guest was not held; nothing is held any more."""
+    note = f"generation {state.generation}: {reason}"
+    noted = replace(state, notes=(*state.notes, note), guest_failure="")
+    if passing and state.generation < state.spec.guest.attempts:
+        return enter_arming(noted, now)
+    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+        return enter_unheld_capturing(noted, now, "snapshotted without the guest, as on_guest_failure says")
+    return enter_cleaning(noted, now, Ending(Outcome.FAILED, f"the guest could not be held: {reason}"))
+
+
+def settle(state: SagaState, now: int) -> Transition:
+    """Decide about the snapshots of the current generation."""
+    assert state.guest_released
+    assert state.capture_ended
+    assert state.evidence is not None
+    if state.ending is not None:
+        return enter_cleaning(_discarding(state), now, state.ending)
+    if state.guest_failure:
+        return guest_gave_up(_discarding(state), now, state.guest_failure, passing=True)
+    failure = _capture_failure(state.evidence)
+    if failure:
+        return _capture_failed(_discarding(state), now, failure)
+    verdict = grade(state.evidence)
+    graded = replace(state, grade=verdict.grade, reasons=(*state.notes, *verdict.reasons))
+    if verdict.grade.at_least(_asked(state)):
+        return _keep(graded, now, _clean_outcome(state))
+    if _may_try_again(state):
+        return enter_arming(_regretting(graded, verdict.reasons), now)
+    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+        return _keep(graded, now, Outcome.DEGRADED)
+    lacking = f"only {verdict.grade} consistent, asked for was {_asked(state)}: {'; '.join(verdict.reasons)}"
+    return enter_cleaning(_discarding(graded), now, Ending(Outcome.FAILED, lacking))
+
+
+def _keep(state: SagaState, now: int, outcome: Outcome) -> Transition:
+    assert state.evidence is not None
+    snapshots = tuple(capture.snapshot_id for capture in state.evidence.captures)
+    return enter_completing(state, now, snapshots, outcome)
+
+
+def _capture_failed(state: SagaState, now: int, failure: str) -> Transition:
+    if _may_try_again(state):
+        return enter_arming(_regretting(state, (failure,)), now)
+    return enter_cleaning(state, now, Ending(Outcome.FAILED, failure))
+
+
+def _asked(state: SagaState) -> Grade:
+    """Say what the policy asks for; nothing, when the guest was not asked to hold still."""
+    if not _was_held(state):
+        return Grade.CRASH
+    if state.spec.guest.quiesces_applications:
+        return Grade.APPLICATION
+    return Grade.FILESYSTEM if state.spec.guest.filesystems is Filesystems.ALL else Grade.CRASH
+
+
+def _was_held(state: SagaState) -> bool:
+    return state.evidence is not None and state.evidence.quiesced is not None
+
+
+def _may_try_again(state: SagaState) -> bool:
+    return _was_held(state) and state.generation < state.spec.guest.attempts
+
+
+def _clean_outcome(state: SagaState) -> Outcome:
+    """Say whether a recovery point as good as asked for has a blemish all the same."""
+    resumed = state.evidence.resumed if state.evidence else None
+    gave_up_guest = state.agent_generations > 0 and not _was_held(state)
+    if gave_up_guest or (resumed and resumed.script and resumed.script.exit_code != 0):
+        return Outcome.DEGRADED
+    return Outcome.SUCCEEDED
+
+
+def _capture_failure(evidence: Evidence) -> str:
+    """Say in a sentence which snapshots failed; empty when all succeeded."""
+    if not evidence.captures:
+        return "the snapshots were not seen to succeed in time"
+    failed = [capture for capture in evidence.captures if not capture.captured]
+    told = (
+        f"{c.disk_id.rpartition('/')[2]}: {c.error or 'not seen to succeed'} {c.detail}".strip()
+        for c in failed
+    )
+    return f"snapshots failed ({'; '.join(told)})" if failed else ""
+
+
+def _discarding(state: SagaState) -> SagaState:
+    """Mark everything that the current generation may have made for deletion."""
+    mine = snapshot_ids(state)
+    others = tuple(snapshot for snapshot in state.discard if snapshot not in mine)
+    return replace(state, discard=others + mine)
+
+
+def _regretting(state: SagaState, reasons: tuple[str, ...]) -> SagaState:
+    """Discard a generation that another one shall make good."""
+    note = f"generation {state.generation}: {'; '.join(reasons)}"
+    return replace(_discarding(state), notes=(*state.notes, note), grade=None, reasons=())

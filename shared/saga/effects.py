@@ -1,0 +1,91 @@
+"""What a saga wants done. Doing an effect twice changes nothing: names and numbers derive from the saga."""
+
+from dataclasses import dataclass
+
+from shared.saga.facts import DiskFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command to the agent. Its body follows from the saga's spec; ``expires_at`` is ms since the epoch."""
+
+    kind: str
+    generation: int
+    sequence: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFacts:
+    """Read the VM, its instance view and its disks. Changes nothing."""
+
+    vm_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartAgent:
+    """Start the agent in the guest by managed run command, handing it the ``arm`` order.
+
+    An agent that runs already takes the order over from the newcomer.
+    """
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class SendCommand:
+    """Put an order into the VM's command queue."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Snapshot all disks at once, and poll until each has ended or ``deadline`` (ms since the epoch) is over.
+
+    A snapshot whose ``timeCreated`` lies before ``not_before`` is an older one of the same name.
+    """
+
+    generation: int
+    disks: tuple[DiskFacts, ...]
+    not_before: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCopies:
+    """Look how far the background copies are. Changes nothing."""
+
+    snapshot_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Tag what is kept, delete what is not, remove the run commands, take back the first watch.
+
+    The agent was started for the generations 1 to ``agent_generations``.
+    """
+
+    keep: tuple[str, ...]
+    discard: tuple[str, ...]
+    agent_generations: int
+    watch_receipt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Send this saga a delayed message that arrives at ``at`` (ms since the epoch)."""
+
+    number: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnd:
+    """Write the saga's end into the run's index."""
+
+
+Effect = ReadFacts | StartAgent | SendCommand | Capture | CheckCopies | Clean | Watch | RecordEnd
+
+#: Effects that change nothing: a transition with only these needs no save of its own.
+READS = (ReadFacts, CheckCopies)

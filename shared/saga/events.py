@@ -1,0 +1,213 @@
+"""What can happen to a saga. Each event says what was, never what is to be done.
+
+``key`` tells one event from another: a message delivered twice brings the same key.
+"""
+
+from dataclasses import dataclass
+
+from shared.saga.evidence import DiskCapture, QuiesceReport, ResumeReport, ScriptReport
+from shared.saga.facts import VmFacts
+from shared.saga.state import SnapshotCopy
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The run reached this VM."""
+
+    watch_receipt: str = ""
+
+    @property
+    def key(self) -> str:
+        """One start per saga."""
+        return "start"
+
+
+@dataclass(frozen=True, slots=True)
+class FactsRead:
+    """Preflight saw the VM and its disks."""
+
+    facts: VmFacts
+
+    key = "facts"
+
+
+@dataclass(frozen=True, slots=True)
+class FactsUnavailable:
+    """Preflight could not read the VM. ``passing`` when a later try may succeed."""
+
+    code: str
+    detail: str
+    passing: bool
+
+    key = "facts"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNotStarted:
+    """The run command that starts the agent was refused. ``passing`` when a later try may succeed."""
+
+    generation: int
+    code: str
+    detail: str
+    passing: bool
+
+    key = "agent-start"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReady:
+    """The agent answered ``arm``: its dead-man stands by."""
+
+    generation: int
+    ack: int
+    boot_id: str
+    dead_man_armed: bool
+    agent_version: str = ""
+
+    @property
+    def key(self) -> str:
+        """The ack's own number."""
+        return f"ack:{self.ack}"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiesced:
+    """The agent answered ``quiesce``: everything that could be held is held.
+
+    ``queued_at`` (ms since the epoch, the queue service's clock) is when the ack was put into the queue.
+    """
+
+    generation: int
+    ack: int
+    report: QuiesceReport
+    queued_at: int
+
+    @property
+    def key(self) -> str:
+        """The ack's own number."""
+        return f"ack:{self.ack}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuiesceFailed:
+    """The agent could not hold everything, and let go of what it held."""
+
+    generation: int
+    ack: int
+    reason: str
+    detail: str
+    script: ScriptReport | None = None
+    post_script: ScriptReport | None = None
+
+    @property
+    def key(self) -> str:
+        """The ack's own number."""
+        return f"ack:{self.ack}"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureEnded:
+    """All snapshot requests of a generation ended, well or not; ``captures`` has one entry per disk."""
+
+    generation: int
+    captures: tuple[DiskCapture, ...]
+
+    @property
+    def key(self) -> str:
+        """One capture per generation."""
+        return f"capture:{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The agent let everything go on, on order or by itself."""
+
+    generation: int
+    ack: int
+    report: ResumeReport
+
+    @property
+    def key(self) -> str:
+        """The ack's own number."""
+        return f"ack:{self.ack}"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The agent ended its session; nothing is held by it."""
+
+    generation: int
+    ack: int
+    was_held: bool
+
+    @property
+    def key(self) -> str:
+        """The ack's own number."""
+        return f"ack:{self.ack}"
+
+
+@dataclass(frozen=True, slots=True)
+class CopiesSeen:
+    """The background copies were looked at. ``lost`` are snapshots that are gone or failed."""
+
+    copies: tuple[SnapshotCopy, ...]
+    lost: tuple[str, ...] = ()
+    unreadable: str = ""
+
+    key = "copies"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Cleaning was tried; ``problems`` says in sentences what is still there."""
+
+    problems: tuple[str, ...] = ()
+
+    key = "cleaned"
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """A deadline message arrived (``watch`` is its number), or the sweep found the saga overdue (None)."""
+
+    watch: int | None = None
+
+    @property
+    def key(self) -> str:
+        """A watch has its number; a sweep is never the same twice."""
+        return "sweep" if self.watch is None else f"watch:{self.watch}"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody cancelled the run."""
+
+    key = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Poisoned:
+    """A message of this saga failed again and again and was put aside; ``detail`` says which."""
+
+    detail: str
+
+    key = "poison"
+
+
+Event = (
+    Started
+    | FactsRead
+    | FactsUnavailable
+    | AgentNotStarted
+    | AgentReady
+    | Quiesced
+    | QuiesceFailed
+    | CaptureEnded
+    | Resumed
+    | Released
+    | CopiesSeen
+    | Cleaned
+    | TimePassed
+    | CancelRequested
+    | Poisoned
+)

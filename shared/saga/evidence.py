@@ -1,0 +1,123 @@
+"""The recorded facts from which the grade of a recovery point follows, in causal order."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptReport:
+    """How a guest script ended. ``exit_code`` is None when it was killed; the agent bounds ``output``."""
+
+    path: str
+    exit_code: int | None
+    timed_out: bool
+    duration_ms: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One thing that was held: ``kind`` is ``script``, ``handler``, ``filesystem`` or ``vss``."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotHeld:
+    """One thing that was left writing, and the reason code why."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldUntil:
+    """Whether one thing was still held when the order to let go came."""
+
+    kind: str
+    name: str
+    held_until_order: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuiesceReport:
+    """The body of a ``quiesced`` ack. Times in ms on the guest's monotonic clock."""
+
+    boot_id: str
+    dead_man_armed: bool
+    held: tuple[Held, ...]
+    not_held: tuple[NotHeld, ...]
+    quiesce_ms: int
+    budget_left_ms: int
+    script: ScriptReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumeReport:
+    """The body of a ``resumed`` ack. ``window_ms`` is the freeze window by the guest's monotonic clock.
+
+    ``released_by`` is ``order``, ``dead-man``, ``agent`` or ``restart``.
+    """
+
+    boot_id: str
+    released_by: str
+    held_until_order: bool
+    held: tuple[HeldUntil, ...]
+    window_ms: int
+    script: ScriptReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskCapture:
+    """What is known of the snapshot of one disk. Times in ms since the epoch.
+
+    ``put_sent_at`` and ``succeeded_seen_at`` are the app's clock, ``time_created`` is Azure's.
+    ``error`` is the stable code of what went wrong, empty when nothing did.
+    """
+
+    disk_id: str
+    lun: int | None
+    snapshot_id: str
+    put_sent_at: int
+    time_created: int | None = None
+    succeeded_seen_at: int | None = None
+    error: str = ""
+    detail: str = ""
+
+    @property
+    def captured(self) -> bool:
+        """Whether Azure said Succeeded of this snapshot and it is not an older one of the same name."""
+        return not self.error and self.time_created is not None and self.succeeded_seen_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The chain of one generation: quiesced -> PUTs -> Succeeded -> resume ordered -> resumed.
+
+    ``quiesced_at`` is when the app took the ack, ``resume_ordered_at`` when the saga decided to resume;
+    a capture that is recorded here after that is not inside the freeze.
+    """
+
+    generation: int
+    disks: tuple[str, ...]
+    quiesced: QuiesceReport | None = None
+    quiesced_at: int | None = None
+    captures: tuple[DiskCapture, ...] = ()
+    captured_at: int | None = None
+    resume_ordered_at: int | None = None
+    resumed: ResumeReport | None = None
+    resumed_at: int | None = None
+
+    @property
+    def freeze_window_ms(self) -> int | None:
+        """The measured freeze window in ms, or None when nothing was held or nobody could say."""
+        return self.resumed.window_ms if self.resumed else None
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of this evidence, hex: what the snapshots carry as a tag."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()

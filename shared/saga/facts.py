@@ -1,0 +1,43 @@
+"""What preflight learns about a VM before anything is touched."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """One managed disk of the VM. ``lun`` is None for the OS disk."""
+
+    disk_id: str
+    name: str
+    lun: int | None
+    location: str
+    sku: str
+    size_gib: int
+
+    @property
+    def slot(self) -> str:
+        """The disk's place in the VM, short and fit for a resource name: ``os``, ``0``, ``1``, ..."""
+        return "os" if self.lun is None else str(self.lun)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmFacts:
+    """The VM as Azure describes it.
+
+    ``power_state`` is what follows ``PowerState/`` in the instance view (``running``, ``deallocated``, ...).
+    ``obstacles`` are limits that would make the snapshots fail later, each a sentence.
+    """
+
+    vm_id: str
+    name: str
+    location: str
+    os_type: str
+    power_state: str
+    vm_agent_ready: bool
+    disks: tuple[DiskFacts, ...]
+    obstacles: tuple[str, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a guest that could be asked to hold still."""
+        return self.power_state == "running"

@@ -1,0 +1,264 @@
+"""The saga's machine: one event, one transition. Pure and total: every event has an answer in every phase."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
+from shared.saga.errors import IllegalTransitionError
+from shared.saga.events import (
+    AgentNotStarted,
+    AgentReady,
+    CancelRequested,
+    CaptureEnded,
+    Cleaned,
+    CopiesSeen,
+    Event,
+    FactsRead,
+    FactsUnavailable,
+    Poisoned,
+    Quiesced,
+    QuiesceFailed,
+    Released,
+    Resumed,
+    Started,
+    TimePassed,
+)
+from shared.saga.overdue import on_time_passed
+from shared.saga.phases import (
+    RESUME_RESERVE_MS,
+    SHORTEST_CAPTURE_MS,
+    Transition,
+    enter_arming,
+    enter_capturing,
+    enter_cleaning,
+    enter_done,
+    enter_preflight,
+    enter_quiescing,
+    enter_resuming,
+    enter_unheld_capturing,
+    kept_ids,
+    pause_ms,
+    watch_again,
+)
+from shared.saga.state import Ending, Outcome, Phase, SagaState
+from shared.saga.transitions import is_legal
+
+
+def advance(state: SagaState, event: Event, now: int) -> Transition:
+    """Say what follows from an event. ``now`` is in ms since the epoch.
+
+    Raises:
+        IllegalTransitionError: the machine itself is wrong.
+    """
+    if state.phase is Phase.DONE:
+        return _ignore(state, "the saga is done")
+    if getattr(event, "generation", state.generation) != state.generation:
+        return _ignore(state, "it belongs to another generation")
+    transition = _HANDLERS[type(event)](state, event, now)
+    if not is_legal(state.phase, transition.state.phase):
+        raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)
+    return transition
+
+
+def _ignore(state: SagaState, why: str) -> Transition:
+    return Transition(state, ignored=why)
+
+
+def _too_late(state: SagaState) -> Transition:
+    return _ignore(state, f"nothing waits for it while {state.phase}")
+
+
+def _on_started(state: SagaState, event: Started, now: int) -> Transition:
+    if state.phase is not Phase.PENDING:
+        return _too_late(state)
+    watched = replace(state, watch_receipt=event.watch_receipt, watch_number=1)
+    return enter_preflight(watched, now)
+
+
+def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
+    if state.phase is not Phase.PREFLIGHT:
+        return _too_late(state)
+    facts = event.facts
+    known = replace(state, facts=facts)
+    if not facts.disks:
+        return enter_cleaning(known, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
+    if facts.obstacles:
+        return enter_cleaning(known, now, Ending(Outcome.FAILED, "; ".join(facts.obstacles)))
+    if not facts.running:
+        note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
+        return enter_unheld_capturing(known, now, note)
+    if not state.spec.guest.enabled:
+        return enter_unheld_capturing(known, now, "guest processing is off")
+    return enter_arming(known, now)
+
+
+def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -> Transition:
+    if state.phase is not Phase.PREFLIGHT:
+        return _too_late(state)
+    assert state.deadline is not None
+    if event.passing and now < state.deadline:
+        waiting = replace(state, pauses=state.pauses + 1)
+        return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+    reason = f"the VM could not be read: {event.detail} ({event.code})"
+    return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+
+
+def _on_agent_not_started(state: SagaState, event: AgentNotStarted, now: int) -> Transition:
+    if state.phase is not Phase.ARMING:
+        return _too_late(state)
+    if event.passing:  # the next watch tries again, until the phase's deadline
+        return Transition(replace(state, agent_refused=True))
+    reason = f"the agent could not be started: {event.detail} ({event.code})"
+    return guest_gave_up(state, now, reason, passing=False)
+
+
+def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition:
+    if state.phase is not Phase.ARMING:
+        return _too_late(state)
+    if not event.dead_man_armed:
+        return guest_gave_up(state, now, "the guest's dead-man could not be armed", passing=False)
+    return enter_quiescing(state, now)
+
+
+def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
+    if state.phase is not Phase.QUIESCING:
+        return _too_late(state)  # resume was ordered before it came, and follows it
+    assert state.evidence is not None
+    evidence = replace(state.evidence, quiesced=event.report, quiesced_at=now)
+    held = replace(state, evidence=evidence)
+    deadline = min(event.queued_at, now) + event.report.budget_left_ms - RESUME_RESERVE_MS
+    if deadline - now < SHORTEST_CAPTURE_MS:
+        late = replace(held, guest_failure="too little of the freeze budget was left to snapshot in")
+        return enter_resuming(late, now)
+    return enter_capturing(held, not_before=min(event.queued_at, now), capture_deadline=deadline)
+
+
+def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
+    if state.guest_released:
+        return _too_late(state)
+    released = replace(state, guest_released=True)
+    if event.post_script is not None and event.post_script.exit_code != 0:
+        note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
+        released = replace(released, notes=(*released.notes, note))
+    if state.phase is Phase.QUIESCING:
+        reason = f"{event.detail} ({event.reason})"
+        return guest_gave_up(released, now, reason, passing=event.reason in PASSING_REASONS)
+    return _settle_when_quiet(released, now)
+
+
+def _on_capture_ended(state: SagaState, event: CaptureEnded, now: int) -> Transition:
+    if state.capture_ended or state.evidence is None:
+        return _too_late(state)
+    whole = all(capture.captured for capture in event.captures)
+    in_time = state.phase is Phase.CAPTURING
+    evidence = replace(
+        state.evidence, captures=event.captures, captured_at=now if whole and in_time else None
+    )
+    ended = replace(state, capture_ended=True, evidence=evidence)
+    if in_time and not state.guest_released:
+        return enter_resuming(ended, now)
+    return _settle_when_quiet(ended, now)
+
+
+def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
+    if state.guest_released or state.evidence is None:
+        return _too_late(state)
+    evidence = replace(state.evidence, resumed=event.report, resumed_at=now)
+    released = replace(state, guest_released=True, evidence=evidence)
+    script = event.report.script
+    if script is not None and script.exit_code != 0:
+        ended = "ran out of time" if script.timed_out else f"ended with {script.exit_code}"
+        note = f"generation {state.generation}: the post-script {script.path} {ended}"
+        released = replace(released, notes=(*released.notes, note))
+    if state.phase is Phase.QUIESCING:
+        reason = f"it was released by {event.report.released_by} before it said that it held"
+        return guest_gave_up(released, now, reason, passing=True)
+    return _settle_when_quiet(released, now)
+
+
+def _on_released(state: SagaState, _event: Released, _now: int) -> Transition:
+    return _ignore(state, "the session is over")
+
+
+def _on_copies_seen(state: SagaState, event: CopiesSeen, now: int) -> Transition:
+    if state.phase is not Phase.COMPLETING:
+        return _too_late(state)
+    if event.lost:
+        names = ", ".join(snapshot.rpartition("/")[2] for snapshot in event.lost)
+        reason = f"snapshots were lost while they were copied: {names}"
+        kept = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
+        return enter_cleaning(kept, now, Ending(Outcome.FAILED, reason))
+    seen = replace(state, recovery_point=event.copies) if event.copies else state
+    if not event.unreadable and all(copy.completion_percent >= 100 for copy in event.copies):
+        return enter_cleaning(seen, now)
+    assert state.deadline is not None
+    waiting = replace(seen, pauses=state.pauses + 1)
+    return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+
+
+def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
+    if state.phase is not Phase.CLEANING:
+        return _too_late(state)
+    assert state.deadline is not None
+    if not event.problems:
+        return enter_done(state, now)
+    if now >= state.deadline:
+        return enter_done(replace(state, notes=(*state.notes, *event.problems)), now)
+    waiting = replace(state, pauses=state.pauses + 1)
+    return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+
+
+def _on_cancel(state: SagaState, _event: CancelRequested, now: int) -> Transition:
+    return _end_early(state, now, Ending(Outcome.CANCELLED, "cancelled on request"))
+
+
+def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
+    reason = f"a message could not be processed: {event.detail}"
+    if state.phase is Phase.CLEANING:
+        return enter_done(replace(state, notes=(*state.notes, reason)), now)
+    return _end_early(state, now, Ending(Outcome.FAILED, reason))
+
+
+def _end_early(state: SagaState, now: int, ending: Ending) -> Transition:
+    """End a saga wherever it is: the guest resumes first."""
+    match state.phase:
+        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING:
+            return enter_cleaning(state, now, ending)
+        case Phase.QUIESCING:
+            return enter_resuming(replace(state, ending=ending), now)
+        case Phase.CAPTURING if not state.guest_released:
+            return enter_resuming(replace(state, ending=ending), now)
+        case Phase.CAPTURING | Phase.RESUMING if state.ending is None:
+            return Transition(replace(state, ending=ending))
+        case Phase.COMPLETING:
+            unwanted = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
+            return enter_cleaning(unwanted, now, ending)
+        case _:
+            return _ignore(state, "the saga is ending already")
+
+
+def _settle_when_quiet(state: SagaState, now: int) -> Transition:
+    """Decide once the guest goes on and no snapshot request is under way; wait until then."""
+    if state.guest_released and state.capture_ended:
+        return settle(state, now)
+    return Transition(state)
+
+
+_HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
+    Started: _on_started,
+    FactsRead: _on_facts_read,
+    FactsUnavailable: _on_facts_unavailable,
+    AgentNotStarted: _on_agent_not_started,
+    AgentReady: _on_agent_ready,
+    Quiesced: _on_quiesced,
+    QuiesceFailed: _on_quiesce_failed,
+    CaptureEnded: _on_capture_ended,
+    Resumed: _on_resumed,
+    Released: _on_released,
+    CopiesSeen: _on_copies_seen,
+    Cleaned: _on_cleaned,
+    TimePassed: on_time_passed,
+    CancelRequested: _on_cancel,
+    Poisoned: _on_poisoned,
+}

@@ -1,0 +1,89 @@
+"""What the passing of time does to a saga: what was lost is repeated, what is overdue is left."""
+
+from dataclasses import replace
+
+from shared.saga.decide import guest_gave_up, settle
+from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, StartAgent
+from shared.saga.events import TimePassed
+from shared.saga.phases import (
+    Transition,
+    arm_order,
+    clean,
+    enter_cleaning,
+    enter_preflight,
+    enter_resuming,
+    first_watch_ms,
+    kept_ids,
+    quiesce_order,
+    resume_order,
+    watch_again,
+)
+from shared.saga.state import Ending, Outcome, Phase, SagaState
+
+
+def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
+    """Repeat what a waiting saga owes, or leave a phase whose deadline is over."""
+    if event.watch is not None and event.watch != state.watch_number:
+        return Transition(state, ignored="a newer watch stands")
+    if state.phase is Phase.PENDING:
+        return enter_preflight(replace(state, watch_number=1), now)
+    assert state.deadline is not None
+    if now >= state.deadline:
+        return _watched(_overdue(state, now), now)
+    at = min(state.deadline, now + first_watch_ms(state.spec))
+    return watch_again(state, at, *_repeated(state))
+
+
+def _repeated(state: SagaState) -> tuple[Effect, ...]:
+    """Say what a waiting saga does again, in case it or its answer was lost."""
+    match state.phase:
+        case Phase.PREFLIGHT:
+            return (ReadFacts(state.spec.vm_id),)
+        case Phase.ARMING if state.agent_refused:
+            return (StartAgent(arm_order(state)),)
+        case Phase.ARMING:
+            return (SendCommand(arm_order(state)),)
+        case Phase.QUIESCING:
+            return (SendCommand(quiesce_order(state)),)
+        case Phase.RESUMING if not state.guest_released:
+            return (SendCommand(resume_order(state)),)
+        case Phase.COMPLETING:
+            return (CheckCopies(kept_ids(state)),)
+        case Phase.CLEANING:
+            return (clean(state),)
+        case _:
+            return ()
+
+
+def _overdue(state: SagaState, now: int) -> Transition:
+    """Leave a phase whose deadline is over."""
+    match state.phase:
+        case Phase.PREFLIGHT:
+            reason = "the VM could not be read in time"
+            return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+        case Phase.ARMING:
+            return guest_gave_up(state, now, "the agent did not answer in time", passing=True)
+        case Phase.QUIESCING:
+            late = replace(state, guest_failure="the guest did not say in time that it held")
+            return enter_resuming(late, now)
+        case Phase.CAPTURING:
+            # The invocation that captured gave up GRACE_MS ago: nobody is at it any more.
+            ended = replace(state, capture_ended=True)
+            if ended.guest_released:
+                return settle(ended, now)
+            return enter_resuming(ended, now)
+        case Phase.RESUMING:
+            # The dead-man has acted by now; without the guest's word for it the grade falls.
+            return settle(replace(state, guest_released=True, capture_ended=True), now)
+        case Phase.COMPLETING:
+            reason = "the background copy of the snapshots did not end in time; they are kept"
+            return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+        case _:
+            return Transition(state, _repeated(state))
+
+
+def _watched(transition: Transition, now: int) -> Transition:
+    """Have the saga looked at again: the watch that brought it here is used up."""
+    after = transition.state
+    again = watch_again(after, now + first_watch_ms(after.spec), *transition.effects)
+    return Transition(again.state, again.effects)

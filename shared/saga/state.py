@@ -1,0 +1,106 @@
+"""The saga's state."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shared.policy.guest_processing import GuestProcessing
+from shared.policy.snapshots import SnapshotSettings
+from shared.saga.consistency import Grade
+from shared.saga.evidence import Evidence
+from shared.saga.facts import VmFacts
+
+
+class Phase(StrEnum):
+    """Where a saga is. Which phase may follow which is said in ``transitions.py``."""
+
+    PENDING = "pending"
+    PREFLIGHT = "preflight"
+    ARMING = "arming"
+    QUIESCING = "quiescing"
+    CAPTURING = "capturing"
+    RESUMING = "resuming"
+    COMPLETING = "completing"
+    CLEANING = "cleaning"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """How a saga ended."""
+
+    SUCCEEDED = "succeeded"
+    """A recovery point as consistent as asked for."""
+
+    DEGRADED = "degraded"
+    """A recovery point, but less consistent than asked for, or its guest did not go on as it should."""
+
+    FAILED = "failed"
+    """No recovery point that may be relied on."""
+
+    CANCELLED = "cancelled"
+    """Ended on request; no recovery point."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaSpec:
+    """What a saga was asked to do; never changes."""
+
+    saga_id: str
+    run_id: str
+    vm_id: str
+    policy_name: str = ""
+    guest: GuestProcessing = field(default_factory=GuestProcessing)
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a saga is to end before its work is done."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotCopy:
+    """A snapshot of the recovery point and how much of its background copy is done."""
+
+    snapshot_id: str
+    completion_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaState:
+    """All that is known of a saga. Times in ms since the epoch.
+
+    ``guest_released`` and ``capture_ended`` say what is still out there: while one of them is False the
+    saga may not decide about its recovery point. ``guest_failure`` is why the current generation's hold is
+    given up. ``agent_refused`` says that the last attempt to start the agent was turned down for now.
+    ``notes`` are sentences for people on what happened on the way. ``discard`` are snapshots to delete,
+    ``recovery_point`` those to keep. ``watch_number`` counts the delayed messages that carry the deadline;
+    only the newest counts. ``watch_receipt`` lets the first of them be taken back before it is due.
+    """
+
+    spec: SagaSpec
+    phase: Phase = Phase.PENDING
+    started_at: int
+    deadline: int | None = None
+    facts: VmFacts | None = None
+    generation: int = 0
+    sequence: int = 0
+    guest_released: bool = True
+    capture_ended: bool = True
+    agent_generations: int = 0
+    agent_refused: bool = False
+    guest_failure: str = ""
+    ending: Ending | None = None
+    evidence: Evidence | None = None
+    grade: Grade | None = None
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    recovery_point: tuple[SnapshotCopy, ...] = ()
+    discard: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    ended_at: int | None = None
+    watch_number: int = 0
+    watch_receipt: str = ""
+    pauses: int = 0
