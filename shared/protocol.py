@@ -100,7 +100,8 @@ class UnknownVersion(Rejected):
     reason = "unknown_version"
 
     def __init__(self, version: Any) -> None:
-        super().__init__("protocol version {!r}, spoken here is {}".format(version, VERSION))
+        told = version if type(version) is int else type(version).__name__
+        super().__init__("protocol version {}, spoken here is {}".format(told, VERSION))
         self.version = version
 
 
@@ -296,13 +297,18 @@ def _parse(text: str, kinds: Any) -> Dict[str, Any]:
     if type(version) is not int or version != VERSION:
         raise UnknownVersion(version)
     for name in ("kind", "vm", "saga", "signature"):
-        if not isinstance(document.get(name), str) or not document[name]:
+        if not _is_text(document.get(name)):
             raise Malformed(name, "a text")
     if document["kind"] not in kinds:
         raise Malformed("kind", "one of " + ", ".join(kinds))
     if not isinstance(document.get("body"), dict):
         raise Malformed("body", "a JSON object")
     return document
+
+
+def _is_text(value: Any) -> bool:
+    """Whether this is a text, not empty, that UTF-8 can write: lone surrogates cannot be in a key's name."""
+    return isinstance(value, str) and value != "" and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def _refuse(number: str) -> Any:

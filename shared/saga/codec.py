@@ -16,6 +16,9 @@ from shared.saga.errors import UnreadableRecordError
 
 _PLAIN = (str, int, float, bool)
 
+#: Every whole number up to this is a float without loss.
+_LARGEST_WHOLE_FLOAT = 2**53
+
 
 def encode(value: Any) -> Any:
     """Turn a record into what ``json.dumps`` takes."""
@@ -63,7 +66,7 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
             return kind(data)
         except ValueError:
             raise UnreadableRecordError(path, "one of " + ", ".join(str(k.value) for k in kind)) from None
-    if kind is float and type(data) is int:
+    if kind is float and type(data) is int and abs(data) <= _LARGEST_WHOLE_FLOAT:
         return float(data)
     if kind in _PLAIN and type(data) is kind:
         return data
@@ -96,7 +99,7 @@ def _decode_tuple(arguments: tuple[Any, ...], data: Any, path: str) -> tuple[Any
 
 
 def _decode_record(kind: type, data: Any, path: str) -> Any:
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or data.get("type", kind.__name__) != kind.__name__:
         raise UnreadableRecordError(path, f"a {kind.__name__}")
     hints = _hints(kind)
     members = {}

@@ -7,8 +7,8 @@ from typing import assert_never
 
 from shared.saga.evidence import Evidence, QuiesceReport, ResumeReport
 
-#: A filesystem does not hold anything that must be captured when it was left out for one of these reasons.
-HARMLESS = frozenset({"read_only", "not_local", "volatile"})
+#: Reason codes of the agent for filesystems that hold nothing that the VM's disks could miss.
+HARMLESS = frozenset({"read_only", "network"})
 
 #: Kinds of held things that are applications; the others are what applications write to.
 APPLICATIONS = frozenset({"script", "handler", "vss"})
@@ -117,20 +117,22 @@ def _snapshot_links(evidence: Evidence) -> Iterator[str]:
 
 
 def _hold_links(quiesced: QuiesceReport, resumed: ResumeReport) -> Iterator[str]:
-    if resumed.boot_id != quiesced.boot_id:
+    if not quiesced.boot_id:
+        yield "the guest did not say which boot of it held"
+    elif resumed.boot_id != quiesced.boot_id:
         yield "the guest was restarted in between"
     if resumed.released_by != "order":
         yield f"the guest was released by {_RELEASER.get(resumed.released_by, resumed.released_by)}"
     elif not resumed.held_until_order:
         yield "the guest says that something had been let go before the order"
-    told = {(item.kind, item.name): item for item in resumed.held}
+    told = {(item.kind, item.name) for item in resumed.held}
     for held in quiesced.held:
-        item = told.get((held.kind, held.name))
-        if item is None:
+        if (held.kind, held.name) not in told:
             yield f"the guest did not say whether the {held.kind} {held.name} was held until the order"
-        elif not item.held_until_order:
+    for item in resumed.held:
+        if not item.held_until_order:
             detail = f" ({item.detail})" if item.detail else ""
-            yield f"the {held.kind} {held.name} was not held until the order{detail}"
+            yield f"the {item.kind} {item.name} was not held until the order{detail}"
 
 
 _RELEASER = {

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from shared.policy.guest_processing import Filesystems, OnGuestFailure
 from shared.saga.consistency import Grade, grade
-from shared.saga.evidence import Evidence
+from shared.saga.evidence import DiskCapture, Evidence
 from shared.saga.phases import (
     Transition,
     enter_arming,
@@ -15,8 +15,19 @@ from shared.saga.phases import (
 )
 from shared.saga.state import Ending, Outcome, SagaState
 
-#: Reasons of ``quiesce_failed`` that may pass by themselves; a script that failed is not among them.
-PASSING_REASONS = frozenset({"freeze_timeout", "already_frozen", "dead_man_lost", "restarted"})
+#: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
+PASSING_REASONS = frozenset(
+    {
+        "agent_restarted",
+        "already_frozen",
+        "dead_man_lost",
+        "not_armed",
+        "not_ready",
+        "overtaken",
+        "quiesce_timeout",
+        "stopping",
+    }
+)
 
 
 def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> Transition:
@@ -96,12 +107,18 @@ def _capture_failure(evidence: Evidence) -> str:
     """Say in a sentence which snapshots failed; empty when all succeeded."""
     if not evidence.captures:
         return "the snapshots were not seen to succeed in time"
-    failed = [capture for capture in evidence.captures if not capture.captured]
-    told = (
-        f"{c.disk_id.rpartition('/')[2]}: {c.error or 'not seen to succeed'} {c.detail}".strip()
-        for c in failed
-    )
-    return f"snapshots failed ({'; '.join(told)})" if failed else ""
+    by_disk = {capture.disk_id: capture for capture in evidence.captures}
+    told = tuple(_disk_failure(disk, by_disk.get(disk)) for disk in evidence.disks)
+    failed = "; ".join(failure for failure in told if failure)
+    return f"snapshots failed ({failed})" if failed else ""
+
+
+def _disk_failure(disk_id: str, capture: DiskCapture | None) -> str:
+    if capture is not None and capture.captured:
+        return ""
+    error = capture.error if capture is not None else ""
+    detail = capture.detail if capture is not None else ""
+    return f"{disk_id.rpartition('/')[2]}: {error or 'not seen to succeed'} {detail}".strip()
 
 
 def _discarding(state: SagaState) -> SagaState:

@@ -66,8 +66,8 @@ class AgentReady:
 
     @property
     def key(self) -> str:
-        """The ack's own number."""
-        return f"ack:{self.ack}"
+        """The ack's kind, generation and number."""
+        return f"ready:{self.generation}:{self.ack}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Quiesced:
 
     @property
     def key(self) -> str:
-        """The ack's own number."""
-        return f"ack:{self.ack}"
+        """The ack's kind, generation and number."""
+        return f"quiesced:{self.generation}:{self.ack}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class QuiesceFailed:
 
     @property
     def key(self) -> str:
-        """The ack's own number."""
-        return f"ack:{self.ack}"
+        """The ack's kind, generation and number."""
+        return f"quiesce_failed:{self.generation}:{self.ack}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ class Resumed:
 
     @property
     def key(self) -> str:
-        """The ack's own number."""
-        return f"ack:{self.ack}"
+        """The ack's kind, generation and number."""
+        return f"resumed:{self.generation}:{self.ack}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class Released:
 
     @property
     def key(self) -> str:
-        """The ack's own number."""
-        return f"ack:{self.ack}"
+        """The ack's kind, generation and number."""
+        return f"released:{self.generation}:{self.ack}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,7 @@ def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -
         return _too_late(state)
     assert state.deadline is not None
     if event.passing and now < state.deadline:
-        waiting = replace(state, pauses=state.pauses + 1)
-        return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+        return _look_later(state, now)
     reason = f"the VM could not be read: {event.detail} ({event.code})"
     return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
 
@@ -127,7 +126,11 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
     assert state.evidence is not None
     evidence = replace(state.evidence, quiesced=event.report, quiesced_at=now)
     held = replace(state, evidence=evidence)
-    deadline = min(event.queued_at, now) + event.report.budget_left_ms - RESUME_RESERVE_MS
+    if not event.report.dead_man_armed:
+        unsafe = replace(held, guest_failure="the guest held without its dead-man")
+        return enter_resuming(unsafe, now)
+    budget_left = min(event.report.budget_left_ms, state.spec.guest.freeze_budget_ms)
+    deadline = min(event.queued_at, now) + budget_left - RESUME_RESERVE_MS
     if deadline - now < SHORTEST_CAPTURE_MS:
         late = replace(held, guest_failure="too little of the freeze budget was left to snapshot in")
         return enter_resuming(late, now)
@@ -141,9 +144,11 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
     if event.post_script is not None and event.post_script.exit_code != 0:
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
         released = replace(released, notes=(*released.notes, note))
-    if state.phase is Phase.QUIESCING:
+    if state.phase is Phase.QUIESCING or (state.guest_failure and state.ending is None):
         reason = f"{event.detail} ({event.reason})"
-        return guest_gave_up(released, now, reason, passing=event.reason in PASSING_REASONS)
+        script_failed = event.script is not None and event.script.exit_code != 0
+        passing = event.reason in PASSING_REASONS and not script_failed
+        return guest_gave_up(released, now, reason, passing=passing)
     return _settle_when_quiet(released, now)
 
 
@@ -168,7 +173,8 @@ def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
     released = replace(state, guest_released=True, evidence=evidence)
     script = event.report.script
     if script is not None and script.exit_code != 0:
-        ended = "ran out of time" if script.timed_out else f"ended with {script.exit_code}"
+        code = "without an exit code" if script.exit_code is None else f"with {script.exit_code}"
+        ended = "ran out of time" if script.timed_out else f"ended {code}"
         note = f"generation {state.generation}: the post-script {script.path} {ended}"
         released = replace(released, notes=(*released.notes, note))
     if state.phase is Phase.QUIESCING:
@@ -189,12 +195,12 @@ def _on_copies_seen(state: SagaState, event: CopiesSeen, now: int) -> Transition
         reason = f"snapshots were lost while they were copied: {names}"
         kept = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
         return enter_cleaning(kept, now, Ending(Outcome.FAILED, reason))
-    seen = replace(state, recovery_point=event.copies) if event.copies else state
-    if not event.unreadable and all(copy.completion_percent >= 100 for copy in event.copies):
+    by_id = {copy.snapshot_id: copy for copy in event.copies}
+    recovery_point = tuple(by_id.get(known.snapshot_id, known) for known in state.recovery_point)
+    seen = replace(state, recovery_point=recovery_point)
+    if all(copy.completion_percent >= 100 for copy in recovery_point):
         return enter_cleaning(seen, now)
-    assert state.deadline is not None
-    waiting = replace(seen, pauses=state.pauses + 1)
-    return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+    return _look_later(seen, now)
 
 
 def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
@@ -205,8 +211,7 @@ def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
         return enter_done(state, now)
     if now >= state.deadline:
         return enter_done(replace(state, notes=(*state.notes, *event.problems)), now)
-    waiting = replace(state, pauses=state.pauses + 1)
-    return watch_again(waiting, min(state.deadline, now + pause_ms(state.pauses)))
+    return _look_later(state, now)
 
 
 def _on_cancel(state: SagaState, _event: CancelRequested, now: int) -> Transition:
@@ -215,9 +220,15 @@ def _on_cancel(state: SagaState, _event: CancelRequested, now: int) -> Transitio
 
 def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
     reason = f"a message could not be processed: {event.detail}"
-    if state.phase is Phase.CLEANING:
-        return enter_done(replace(state, notes=(*state.notes, reason)), now)
-    return _end_early(state, now, Ending(Outcome.FAILED, reason))
+    if state.phase is Phase.COMPLETING:
+        return enter_cleaning(state, now, Ending(Outcome.FAILED, f"{reason}; the snapshots are kept"))
+    if state.phase is not Phase.CLEANING:
+        return _end_early(state, now, Ending(Outcome.FAILED, reason))
+    assert state.deadline is not None
+    noted = state if reason in state.notes else replace(state, notes=(*state.notes, reason))
+    if now >= state.deadline:
+        return enter_done(noted, now)
+    return _look_later(noted, now)  # it may have been the watch, or have nothing to do with the cleaning
 
 
 def _end_early(state: SagaState, now: int, ending: Ending) -> Transition:
@@ -236,6 +247,13 @@ def _end_early(state: SagaState, now: int, ending: Ending) -> Transition:
             return enter_cleaning(unwanted, now, ending)
         case _:
             return _ignore(state, "the saga is ending already")
+
+
+def _look_later(state: SagaState, now: int) -> Transition:
+    """Stay, and look again after a pause that grows, at the phase's deadline at the latest."""
+    assert state.deadline is not None
+    at = min(state.deadline, now + pause_ms(state.pauses))
+    return watch_again(replace(state, pauses=state.pauses + 1), at)
 
 
 def _settle_when_quiet(state: SagaState, now: int) -> Transition:

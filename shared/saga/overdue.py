@@ -23,10 +23,10 @@ from shared.saga.state import Ending, Outcome, Phase, SagaState
 
 def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
     """Repeat what a waiting saga owes, or leave a phase whose deadline is over."""
+    if state.phase is Phase.PENDING:  # its start was lost; watch 1, sent before it, may be used up
+        return _watched(enter_preflight(replace(state, watch_number=1), now), now)
     if event.watch is not None and event.watch != state.watch_number:
-        return Transition(state, ignored="a newer watch stands")
-    if state.phase is Phase.PENDING:
-        return enter_preflight(replace(state, watch_number=1), now)
+        return Transition(state, ignored="another watch stands")
     assert state.deadline is not None
     if now >= state.deadline:
         return _watched(_overdue(state, now), now)

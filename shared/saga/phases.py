@@ -116,11 +116,13 @@ def enter_resuming(state: SagaState, now: int) -> Transition:
     """Order the agent to let everything go on; decide afterwards."""
     assert state.evidence is not None
     guest = state.spec.guest
+    # A quiesce order may be obeyed until it expires; the dead-man acts a freeze budget later.
+    last_start = quiesce_order(state).expires_at if state.phase is Phase.QUIESCING else now
+    dead_man_acted = max(now, last_start) + guest.freeze_budget_ms + GRACE_MS
     after = replace(
         state,
         phase=Phase.RESUMING,
-        # Once it is over, the dead-man has certainly acted.
-        deadline=now + max(guest.resume_timeout_ms, guest.freeze_budget_ms + GRACE_MS),
+        deadline=max(now + guest.resume_timeout_ms, dead_man_acted),
         sequence=state.sequence + 1,
         evidence=replace(state.evidence, resume_ordered_at=now),
     )
@@ -144,8 +146,8 @@ def enter_cleaning(state: SagaState, now: int, ending: Ending | None = None) -> 
     """Put everything in order and end the saga; with ``ending`` before its work is done."""
     after = replace(state, phase=Phase.CLEANING, deadline=now + CLEANING_TIMEOUT_MS, pauses=0)
     if ending is not None:
-        reasons = (*state.notes, ending.reason)
-        after = replace(after, outcome=ending.outcome, reasons=reasons)
+        before = state.reasons if state.recovery_point else state.notes
+        after = replace(after, outcome=ending.outcome, reasons=(*before, ending.reason))
     if not after.recovery_point:
         after = replace(after, grade=None)
     if state.phase is not Phase.ARMING:

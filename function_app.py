@@ -1,0 +1,80 @@
+"""The composition root: settings, adapters and blueprints become one Functions app."""
+
+import os
+import time
+import uuid
+
+import azure.functions as func
+from azure.core.credentials_async import AsyncTokenCredential
+
+from shared.compute import ClientPool, Compute, credential_for
+from shared.engine.acknowledging import Acks
+from shared.engine.application import Application
+from shared.engine.carrying_out import Hands
+from shared.engine.loop import SagaLoop
+from shared.engine.orders import Keys
+from shared.engine.reading import Reading
+from shared.engine.running import RunService
+from shared.engine.scheduling import PolicyService
+from shared.engine.stepping import Steps
+from shared.settings import read_settings
+from shared.storage.cache import CachedSagas
+from shared.storage.connection import read_connection
+from shared.storage.guest_queues import GuestQueues
+from shared.storage.policies import PolicyTable
+from shared.storage.queues import Queues
+from shared.storage.runs import RunTable
+from shared.storage.sagas import SagaTable
+from shared.storage.sas import QueueSigner
+from shared.storage.tables import Tables
+from shared.triggers import http, queues, timers
+from shared.triggers.once import Once
+
+
+def _now() -> int:
+    """The clock of the app: ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _build() -> Application:
+    settings = read_settings(os.environ)
+
+    def credential() -> AsyncTokenCredential:
+        return credential_for(settings.arm_endpoint, client_id=settings.client_id or None)
+
+    storage = read_connection(queues.STORAGE, os.environ, credential)
+    guest_storage = read_connection(queues.GUEST_STORAGE, os.environ, credential)
+    tables, own_queues = Tables(storage), Queues(storage)
+    sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
+    keys = Keys(settings.master_key)
+    hands = Hands(
+        compute=Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now),
+        queues=own_queues,
+        guests=GuestQueues(Queues(guest_storage), QueueSigner(guest_storage, _now), _now),
+        runs=runs,
+        keys=keys,
+        clock=_now,
+    )
+    loop = SagaLoop(sagas, hands.carry_out, _now)
+    steps = Steps(loop, runs, own_queues)
+    run_service = RunService(
+        runs=runs,
+        sagas=sagas,
+        queues=own_queues,
+        steps=steps,
+        clock=_now,
+        new_run_id=lambda: uuid.uuid4().hex[:16],
+    )
+    return Application(
+        steps=steps,
+        acks=Acks(loop, sagas, keys),
+        runs=run_service,
+        policies=PolicyService(PolicyTable(tables), run_service, _now),
+        reading=Reading(runs, sagas),
+    )
+
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+application = Once(_build)
+for blueprint in (http.blueprint(application), queues.blueprint(application), timers.blueprint(application)):
+    app.register_functions(blueprint)

@@ -1,0 +1,129 @@
+"""Preflight: what Azure says of a VM, its power, its disks, and what would make their snapshots fail."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from shared.compute.at_once import all_at_once
+from shared.compute.attached import AttachedDisk, attached_disks
+from shared.compute.client import ClientPool
+from shared.compute.errors import classified
+from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
+from shared.compute.names import Kind, ResourceId, parse_id
+from shared.compute.times import epoch_ms
+from shared.policy.snapshots import SnapshotSettings
+from shared.saga.facts import DiskFacts, VmFacts
+
+if TYPE_CHECKING:
+    from azure.mgmt.compute.models import Disk, InstanceViewStatus, VirtualMachine, VirtualMachineInstanceView
+
+#: Codes of the instance view; it has several statuses, and their order is not promised.
+_POWER = "PowerState/"
+_AGENT_READY = "ProvisioningState/succeeded"
+
+
+async def read_facts(
+    pool: ClientPool, vm_id: str, settings: SnapshotSettings, *, clock: Callable[[], int]
+) -> VmFacts:
+    """Read a VM, its instance view, its disks and the snapshots of the groups that will get the new ones.
+
+    One GET for the VM, then all disks and one list per group at once. ``clock`` gives ms since the epoch.
+    Disks that cannot be snapshotted (ephemeral, unmanaged) are obstacles, not disks.
+    Raises `ComputeError`, and `InvalidResourceId` for a malformed id.
+    """
+    vm = await _read_vm(pool, parse_id(vm_id, Kind.VM))
+    view = vm.properties.instance_view if vm.properties else None
+    storage = vm.properties.storage_profile if vm.properties else None
+    attached = attached_disks(storage)
+    disks, snapshots = await asyncio.gather(
+        all_at_once(_read_disk(pool, each.id) for each in attached.managed),
+        all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
+    )
+    listed = (snapshot for group in snapshots for snapshot in group)
+    found = obstacles([_seen(disk) for disk in disks], listed, clock())
+    return VmFacts(
+        vm_id=vm_id,
+        name=vm.name or "",
+        location=vm.location,
+        os_type=str(storage.os_disk.os_type or "") if storage and storage.os_disk else "",
+        power_state=_power_state(view),
+        vm_agent_ready=_agent_ready(view),
+        disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
+        obstacles=(*attached.hindrances, *found),
+    )
+
+
+async def _read_vm(pool: ClientPool, vm: ResourceId) -> "VirtualMachine":
+    client = pool.of(vm.subscription_id).patient
+    with classified():
+        return await client.virtual_machines.get(vm.resource_group, vm.name, expand="instanceView")
+
+
+async def _read_disk(pool: ClientPool, disk: ResourceId) -> "Disk":
+    with classified():
+        return await pool.of(disk.subscription_id).patient.disks.get(disk.resource_group, disk.name)
+
+
+async def _list_snapshots(pool: ClientPool, subscription_id: str, group: str) -> list[SeenSnapshot]:
+    client = pool.of(subscription_id).patient
+    with classified():
+        return [
+            SeenSnapshot(
+                disk_id=item.properties.creation_data.source_resource_id or "",
+                provisioning_state=item.properties.provisioning_state or "",
+                created_at=epoch_ms(item.properties.time_created),
+                completion_percent=item.properties.completion_percent,
+            )
+            async for item in client.snapshots.list_by_resource_group(group)
+            if item.properties is not None and item.properties.incremental
+        ]
+
+
+def _groups(disks: Iterable[AttachedDisk], settings: SnapshotSettings) -> list[tuple[str, str]]:
+    """Give the subscription and name of each group that will get snapshots of these disks."""
+    targets = {
+        (each.id.subscription_id.lower(), (settings.resource_group or each.id.resource_group).lower())
+        for each in disks
+    }
+    return sorted(targets)
+
+
+def _power_state(view: "VirtualMachineInstanceView | None") -> str:
+    codes = _codes(view.statuses if view else None)
+    return next((code[len(_POWER) :] for code in codes if code.startswith(_POWER)), "unknown")
+
+
+def _agent_ready(view: "VirtualMachineInstanceView | None") -> bool:
+    """Whether the VM agent reports; a VM that does not run has no agent in its view."""
+    agent = view.vm_agent if view else None
+    return _AGENT_READY in _codes(agent.statuses if agent else None)
+
+
+def _codes(statuses: "Iterable[InstanceViewStatus] | None") -> list[str]:
+    return [status.code for status in statuses or () if status.code]
+
+
+def _seen(disk: "Disk") -> SeenDisk:
+    properties = disk.properties
+    return SeenDisk(
+        disk_id=disk.id or "",
+        name=disk.name or "",
+        sku=_sku(disk),
+        completion_percent=properties.completion_percent if properties else None,
+        max_shares=(properties.max_shares if properties else None) or 1,
+    )
+
+
+def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
+    return DiskFacts(
+        disk_id=str(attached.id),
+        name=attached.id.name,
+        lun=attached.lun,
+        location=disk.location,
+        sku=_sku(disk),
+        size_gib=(disk.properties.disk_size_gb if disk.properties else None) or 0,
+    )
+
+
+def _sku(disk: "Disk") -> str:
+    return str(disk.sku.name or "") if disk.sku else ""

@@ -1,0 +1,81 @@
+"""The limits of Azure that would make a snapshot fail later. Pure: what was read goes in, sentences come out.
+
+Numbers are those of Microsoft's page "Restrictions for incremental snapshots". What cannot be seen is not
+judged: snapshots that others keep in other resource groups, and requests of the last moments.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+SNAPSHOTS_PER_WINDOW = 7
+WINDOW_MS = 5 * 60_000
+SNAPSHOTS_PER_DISK = 500
+COPIES_IN_FLIGHT = 3
+
+#: Disks whose snapshots are copied in the background, and say how far that is.
+COPYING_SKUS = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
+
+_ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenDisk:
+    """What the limits need to know of a disk. ``completion_percent`` is how far the disk itself is filled."""
+
+    disk_id: str
+    name: str
+    sku: str
+    completion_percent: float | None
+    max_shares: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSnapshot:
+    """What the limits need to know of a snapshot. ``created_at`` is ms since the epoch."""
+
+    disk_id: str
+    provisioning_state: str
+    created_at: int | None
+    completion_percent: float | None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it is being made, or its background copy goes on."""
+        copying = self.completion_percent is not None and self.completion_percent < 100
+        return self.provisioning_state not in _ENDED or (copying and self.provisioning_state == "Succeeded")
+
+
+def obstacles(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], now: int) -> Iterator[str]:
+    """Yield a sentence for everything that stands in the way of a snapshot of these disks at ``now`` (ms)."""
+    by_disk: dict[str, list[SeenSnapshot]] = {}
+    for snapshot in snapshots:
+        by_disk.setdefault(snapshot.disk_id.lower(), []).append(snapshot)
+    for disk in disks:
+        yield from _of_disk(disk)
+        yield from _of_snapshots(disk, by_disk.get(disk.disk_id.lower(), []), now)
+
+
+def _of_disk(disk: SeenDisk) -> Iterator[str]:
+    if disk.completion_percent is not None and disk.completion_percent < 100:
+        yield f"disk {disk.name} is still being filled ({disk.completion_percent:g} %)"
+    if disk.max_shares > 1:
+        others = disk.max_shares - 1
+        yield f"disk {disk.name} can be shared with {others} more VMs, which nothing would hold still"
+
+
+def _of_snapshots(disk: SeenDisk, snapshots: list[SeenSnapshot], now: int) -> Iterator[str]:
+    alive = [snapshot for snapshot in snapshots if snapshot.provisioning_state != "Failed"]
+    if len(alive) >= SNAPSHOTS_PER_DISK:
+        yield f"disk {disk.name} has {len(alive)} incremental snapshots, and {SNAPSHOTS_PER_DISK} are allowed"
+    young = [s for s in alive if s.created_at is None or s.created_at > now - WINDOW_MS]
+    if len(young) >= SNAPSHOTS_PER_WINDOW:
+        yield (
+            f"disk {disk.name} got {len(young)} incremental snapshots within 5 minutes, "
+            f"and {SNAPSHOTS_PER_WINDOW} are allowed"
+        )
+    in_flight = [snapshot for snapshot in alive if snapshot.in_flight]
+    if disk.sku in COPYING_SKUS and len(in_flight) >= COPIES_IN_FLIGHT:
+        yield (
+            f"disk {disk.name} ({disk.sku}) has {len(in_flight)} snapshots in flight, "
+            f"and {COPIES_IN_FLIGHT} are allowed"
+        )

@@ -1,0 +1,214 @@
+"""One handler per effect. Each may be called twice for the same effect without harm."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.compute.disk_snapshot import CaptureTarget, FailedOperation
+from shared.compute.errors import ComputeError
+from shared.compute.tags import at_birth, when_graded
+from shared.engine.orders import Keys, session_ms, signed_command
+from shared.engine.ports import Clock, Compute
+from shared.engine.queue_names import STEPS, StepMessage
+from shared.engine.views import run_entry
+from shared.protocol import RESUME
+from shared.saga.effects import (
+    Capture,
+    CheckCopies,
+    Clean,
+    Effect,
+    ReadFacts,
+    RecordEnd,
+    SendCommand,
+    StartAgent,
+    Watch,
+)
+from shared.saga.events import (
+    AgentNotStarted,
+    CaptureEnded,
+    Cleaned,
+    CopiesSeen,
+    Event,
+    FactsRead,
+    FactsUnavailable,
+)
+from shared.saga.names import snapshot_id
+from shared.saga.state import SagaState
+from shared.storage.guest_queues import GuestQueues
+from shared.storage.ports import MessageQueues
+from shared.storage.runs import RunTable
+
+_log = logging.getLogger("stillframe.effects")
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What effects are carried out with."""
+
+    compute: Compute
+    queues: MessageQueues
+    guests: GuestQueues
+    runs: RunTable
+    keys: Keys
+    clock: Clock
+    failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
+    """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
+
+    async def carry_out(self, state: SagaState, effects: Sequence[Effect]) -> Event | None:
+        """Carry out the effects of a transition in order; give the event that answers them, if one does.
+
+        At most one effect of a transition is answered, and it is carried out last.
+        """
+        answered = [effect for effect in effects if isinstance(effect, _ANSWERED)]
+        for effect in effects:
+            if effect not in answered:
+                await _HANDLERS[type(effect)](self, state, effect)
+        for effect in answered:
+            return await _HANDLERS[type(effect)](self, state, effect)
+        return None
+
+
+async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Event:
+    try:
+        return FactsRead(await hands.compute.read_facts(effect.vm_id, state.spec.snapshots))
+    except ComputeError as error:
+        return FactsUnavailable(error.code, error.detail, error.passing)
+
+
+async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Event | None:
+    assert state.facts is not None
+    spec = state.spec
+    urls = await hands.guests.urls(spec.vm_id, session_ms(state))
+    bootstrap = {
+        "vm": spec.vm_id.lower(),
+        "key": hands.keys.of_vm(spec.vm_id).hex(),
+        "command_queue": urls.command,
+        "ack_queue": urls.ack,
+        "command": signed_command(state, effect.order, hands.keys),
+        "stay": False,
+    }
+    try:
+        await hands.compute.start_agent(
+            state.facts, spec.saga_id, effect.order.generation, json.dumps(bootstrap)
+        )
+    except ComputeError as error:
+        return AgentNotStarted(effect.order.generation, error.code, error.detail, error.passing)
+    return None
+
+
+async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
+    text = signed_command(state, effect.order, hands.keys)
+    await hands.guests.send_command(state.spec.vm_id, text, effect.order.expires_at)
+    if effect.order.kind == RESUME:
+        await _explain(hands, state)
+
+
+async def _explain(hands: Hands, state: SagaState) -> None:
+    """Learn why snapshots failed; it changes nothing, so the guest did not have to wait for it."""
+    for failed in hands.failed.pop(state.spec.saga_id, []):
+        reason = await hands.compute.explain(failed)
+        _log.warning(
+            "run %s saga %s: %s failed: %s", state.spec.run_id, state.spec.saga_id, failed.snapshot_id, reason
+        )
+
+
+async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
+    spec = state.spec
+    group = spec.snapshots.resource_group
+    targets = [
+        CaptureTarget(disk, snapshot_id(disk, group, spec.saga_id, effect.generation))
+        for disk in effect.disks
+    ]
+    own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=effect.generation)
+    captures = await hands.compute.capture(
+        targets,
+        tags=dict(spec.snapshots.tags) | own,
+        not_before=effect.not_before,
+        deadline=effect.deadline,
+        on_failed=hands.failed.setdefault(spec.saga_id, []).append,
+    )
+    if not hands.failed[spec.saga_id]:
+        del hands.failed[spec.saga_id]
+    return CaptureEnded(effect.generation, captures)
+
+
+async def _check_copies(hands: Hands, _state: SagaState, effect: CheckCopies) -> Event:
+    try:
+        copies, lost = await hands.compute.look_at_copies(effect.snapshot_ids)
+    except ComputeError as error:
+        return CopiesSeen((), unreadable=f"{error.detail} ({error.code})")
+    return CopiesSeen(copies, lost)
+
+
+async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
+    """Put everything in order, all at once: nobody is held any more, but nobody likes to wait either."""
+    spec, compute = state.spec, hands.compute
+    tags = when_graded(
+        grade=state.grade.value if state.grade else "",
+        freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
+        evidence=state.evidence.digest() if state.evidence else "",
+    )
+    jobs = {f"{name(kept)} could not be tagged": compute.tag(kept, tags) for kept in effect.keep}
+    jobs |= {
+        f"{name(unwanted)} could not be deleted": compute.delete(unwanted, spec.saga_id)
+        for unwanted in effect.discard
+    }
+    jobs |= {
+        f"the run command of generation {generation} could not be removed": compute.stop_agent(
+            spec.vm_id, spec.saga_id, generation
+        )
+        for generation in range(1, effect.agent_generations + 1)
+    }
+    problems = await asyncio.gather(*(_problem(what, job) for what, job in jobs.items()))
+    if effect.watch_receipt:
+        await hands.queues.cancel(STEPS, effect.watch_receipt)
+    return Cleaned(tuple(problem for problem in problems if problem))
+
+
+async def _problem(what: str, job: Awaitable[None]) -> str:
+    try:
+        await job
+    except ComputeError as error:
+        return f"{what}: {error.detail} ({error.code})"
+    return ""
+
+
+async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
+    spec = state.spec
+    message = StepMessage(spec.run_id, spec.saga_id, spec.vm_id, effect.number)
+    await hands.queues.send(STEPS, message.text(), delay_ms=max(0, effect.at - hands.clock()))
+
+
+async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> None:
+    await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    _log.info(
+        "run %s saga %s: %s, grade %s, freeze window %s ms",
+        state.spec.run_id,
+        state.spec.saga_id,
+        state.outcome,
+        state.grade or "none",
+        state.evidence.freeze_window_ms if state.evidence else None,
+    )
+
+
+def name(resource_id: str) -> str:
+    """Give the last part of an ARM id."""
+    return resource_id.rpartition("/")[2]
+
+
+_HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | None]]] = {
+    ReadFacts: _read_facts,
+    StartAgent: _start_agent,
+    SendCommand: _send_command,
+    Capture: _capture,
+    CheckCopies: _check_copies,
+    Clean: _clean,
+    Watch: _watch,
+    RecordEnd: _record_end,
+}
+
+#: Effects that are answered by an event.
+_ANSWERED = (ReadFacts, StartAgent, Capture, CheckCopies, Clean)

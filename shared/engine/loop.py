@@ -1,0 +1,196 @@
+"""The loop of a saga: load -> advance -> save -> carry out, and again while what was carried out answers.
+
+A save is one entity group transaction with If-Match: state, history and outbox together. Effects follow the
+save, so a crash between the two leaves them in the outbox, and the same message, delivered again, carries
+them out again. What marks effects as done is the deletion of the message that caused them: the outbox keeps
+its ``cause``, and a message whose key is that cause was not done with. The next transition clears the outbox;
+by then its effects are done (an answer to a command proves the command) or superseded.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from shared.engine.ports import Clock
+from shared.saga.codec import encode
+from shared.saga.effects import READS, Effect
+from shared.saga.events import Event, TimePassed
+from shared.saga.history import HistoryEntry
+from shared.saga.machine import advance
+from shared.saga.phases import Transition, pending
+from shared.saga.state import SagaSpec, SagaState
+from shared.storage.errors import SagaChanged, SagaExists
+from shared.storage.ports import ReloadableSagas
+from shared.storage.sagas import StoredSaga
+
+_log = logging.getLogger("stillframe.saga")
+
+#: Carries out the effects of a transition; gives the event that answers them, if one does.
+CarryOut = Callable[[SagaState, Sequence[Effect]], Awaitable[Event | None]]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """One walk through the loop: what is saved, and what happened since that save."""
+
+    cause: str
+    stored: StoredSaga | None
+    state: SagaState
+    unsaved: list[Event] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
+
+
+class SagaLoop:
+    """Brings events to sagas."""
+
+    def __init__(self, sagas: ReloadableSagas, carry_out: CarryOut, clock: Clock) -> None:
+        self._sagas = sagas
+        self._carry_out = carry_out
+        self._clock = clock
+
+    async def begin(self, spec: SagaSpec, event: Event) -> SagaState:
+        """Bring the first event to a saga; one that is there already takes it like any other.
+
+        The record is inserted with the first transition that has something to do: reading facts needs none.
+        """
+        initial = pending(spec, self._clock())
+        progress = _Progress(cause=event.key, stored=None, state=initial)
+        try:
+            return await self._walk(progress, event)
+        except SagaExists:
+            return await self.deliver(spec.saga_id, event)
+
+    async def deliver(self, saga_id: str, event: Event) -> SagaState:
+        """Bring an event to a saga.
+
+        Raises:
+            SagaNotFound: there is no such saga.
+        """
+        stored = await self._sagas.load(saga_id)
+        if stored.cached and advance(stored.state, event, self._clock()).ignored:
+            stored = await self._sagas.reload(saga_id)  # a stale copy must not call an event stale
+        progress = _Progress(cause=event.key, stored=stored, state=stored.state)
+        if stored.outbox and stored.cause == event.key and not _is_sweep(event):
+            _log.info("saga %s: %s came again, its effects are carried out again", saga_id, event.key)
+            answer = await self._carry_out(stored.state, stored.outbox)
+            return await self._walk(progress, answer) if answer else stored.state
+        return await self._walk(progress, event)
+
+    async def _walk(self, progress: _Progress, first: Event) -> SagaState:
+        """Take an event, and then every event by which its effects are answered."""
+        event: Event | None = first
+        while event is not None:
+            transition = self._take(progress, event)
+            if transition.ignored:
+                self._log_ignored(progress.state, event, transition.ignored)
+                break
+            if not _only_reads(transition.effects):
+                settled = await self._save(progress, transition)
+                if settled is None:
+                    break
+                transition = settled
+            event = await self._carry_out(progress.state, transition.effects)
+        return progress.state
+
+    def _take(self, progress: _Progress, event: Event) -> Transition:
+        """Advance by an event and note it, without saving."""
+        now = self._clock()
+        before = progress.state
+        transition = advance(before, event, now)
+        if not transition.ignored:
+            progress.state = transition.state
+            progress.unsaved.append(event)
+            progress.history.append(_entry(now, event, before, transition))
+        return transition
+
+    async def _save(self, progress: _Progress, transition: Transition) -> Transition | None:
+        """Save a transition; after a lost race decide again on what is there now.
+
+        None when the saga as it is now has no use for what happened.
+        """
+        while True:
+            try:
+                progress.stored = await self._write(progress, transition.effects)
+            except SagaChanged:
+                again = await self._decide_again(progress)
+                if again is None:
+                    return None
+                transition = again
+                continue
+            self._log_steps(progress, transition)
+            progress.unsaved.clear()
+            progress.history.clear()
+            return transition
+
+    async def _write(self, progress: _Progress, effects: Sequence[Effect]) -> StoredSaga:
+        if progress.stored is None:
+            return await self._sagas.create(
+                progress.state, cause=progress.cause, outbox=effects, history=tuple(progress.history)
+            )
+        return await self._sagas.save(
+            progress.stored,
+            progress.state,
+            cause=progress.cause,
+            outbox=effects,
+            history=tuple(progress.history),
+        )
+
+    async def _decide_again(self, progress: _Progress) -> Transition | None:
+        """Bring everything that happened since the last save to the saga as another invocation left it."""
+        progress.stored = await self._sagas.reload(progress.state.spec.saga_id)
+        progress.state = progress.stored.state
+        happened, progress.unsaved, progress.history = progress.unsaved, [], []
+        last: Transition | None = None
+        for event in happened:
+            transition = self._take(progress, event)
+            if transition.ignored:
+                self._log_ignored(progress.state, event, transition.ignored)
+            else:
+                last = transition
+        return last
+
+    @staticmethod
+    def _log_steps(progress: _Progress, transition: Transition) -> None:
+        for entry in progress.history:
+            _log.info(
+                "run %s saga %s generation %d: %s -> %s by %s, then %s",
+                progress.state.spec.run_id,
+                progress.state.spec.saga_id,
+                entry.generation,
+                entry.from_phase,
+                entry.to_phase,
+                entry.event,
+                ", ".join(type(effect).__name__ for effect in transition.effects) or "nothing",
+            )
+
+    @staticmethod
+    def _log_ignored(state: SagaState, event: Event, why: str) -> None:
+        _log.info(
+            "run %s saga %s generation %d: %s counts for nothing: %s",
+            state.spec.run_id,
+            state.spec.saga_id,
+            state.generation,
+            event.key,
+            why,
+        )
+
+
+def _only_reads(effects: Sequence[Effect]) -> bool:
+    """Whether a transition needs no save of its own: after a crash, reading again is all there is to do."""
+    return bool(effects) and all(isinstance(effect, READS) for effect in effects)
+
+
+def _is_sweep(event: Event) -> bool:
+    return isinstance(event, TimePassed) and event.watch is None
+
+
+def _entry(now: int, event: Event, before: SagaState, transition: Transition) -> HistoryEntry:
+    return HistoryEntry(
+        at=now,
+        event=type(event).__name__,
+        from_phase=before.phase.value,
+        to_phase=transition.state.phase.value,
+        generation=transition.state.generation,
+        effects=tuple(type(effect).__name__ for effect in transition.effects),
+        detail=encode(event),
+    )

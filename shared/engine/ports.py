@@ -1,0 +1,48 @@
+"""What the engine needs of compute. What it needs of storage is in ``shared/storage/ports.py``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from shared.compute.disk_snapshot import CaptureTarget, FailedOperation
+from shared.compute.errors import ComputeError
+from shared.policy.snapshots import SnapshotSettings
+from shared.saga.evidence import DiskCapture
+from shared.saga.facts import VmFacts
+from shared.saga.state import SnapshotCopy
+
+#: Gives the time in ms since the epoch.
+Clock = Callable[[], int]
+
+
+class Compute(Protocol):
+    """See ``shared.compute.Compute``. Raises ``ComputeError`` where a method does not say otherwise."""
+
+    async def warm(self, vm_id: str) -> None: ...
+
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts: ...
+
+    async def capture(
+        self,
+        targets: Sequence[CaptureTarget],
+        *,
+        tags: Mapping[str, str],
+        not_before: int,
+        deadline: int,
+        on_failed: Callable[[FailedOperation], None],
+    ) -> tuple[DiskCapture, ...]:
+        """Snapshot all disks; never raises for a disk."""
+        ...
+
+    async def explain(self, failed: FailedOperation) -> ComputeError | None: ...
+
+    async def look_at_copies(
+        self, snapshot_ids: Sequence[str]
+    ) -> tuple[tuple[SnapshotCopy, ...], tuple[str, ...]]: ...
+
+    async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None: ...
+
+    async def delete(self, snapshot_id: str, saga_id: str) -> None: ...
+
+    async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None: ...
+
+    async def stop_agent(self, vm_id: str, saga_id: str, generation: int) -> None: ...

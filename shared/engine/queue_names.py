@@ -1,0 +1,106 @@
+"""The app's queues, and the texts that travel on them.
+
+No member may be named like the trigger's own metadata (see ``shared/protocol.py``).
+"""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+RUNS = "stillframe-runs"
+STEPS = "stillframe-steps"
+ACKS = "stillframe-acks"
+
+
+class RunTask(StrEnum):
+    """What is to be done with the VMs of a run, page by page."""
+
+    FAN_OUT = "fan-out"
+    CANCEL = "cancel"
+    SWEEP = "sweep"
+    FAIL = "fail"
+
+
+class BadMessageError(Exception):
+    """A message on one of the app's own queues is not of a form that this version reads."""
+
+    def __init__(self, queue: str, field: str, expected: str) -> None:
+        super().__init__(f"{queue}: {field}: expected {expected}")
+        self.queue = queue
+        self.field = field
+        self.expected = expected
+
+
+@dataclass(frozen=True, slots=True)
+class RunMessage:
+    """Do ``task`` for the next page of a run's VMs, those after the saga ``after``."""
+
+    task: RunTask
+    run_id: str
+    after: str = ""
+
+    def text(self) -> str:
+        """Write the message."""
+        return json.dumps({"task": self.task.value, "run": self.run_id, "after": self.after})
+
+
+@dataclass(frozen=True, slots=True)
+class StepMessage:
+    """Start a saga, or look at it again when ``watch`` (the watch's number) is not 0."""
+
+    run_id: str
+    saga_id: str
+    vm_id: str
+    watch: int = 0
+
+    def text(self) -> str:
+        """Write the message."""
+        members = {"run": self.run_id, "saga": self.saga_id, "vm": self.vm_id, "watch": self.watch}
+        return json.dumps(members)
+
+
+def read_run_message(text: str) -> RunMessage:
+    """Read a message of the runs queue.
+
+    Raises:
+        BadMessageError: it is none.
+    """
+    members = _members(RUNS, text)
+    try:
+        task = RunTask(str(members.get("task")))
+    except ValueError:
+        raise BadMessageError(RUNS, "task", "one of " + ", ".join(RunTask)) from None
+    return RunMessage(task, _text(RUNS, members, "run"), str(members.get("after") or ""))
+
+
+def read_step_message(text: str) -> StepMessage:
+    """Read a message of the steps queue.
+
+    Raises:
+        BadMessageError: it is none.
+    """
+    members = _members(STEPS, text)
+    watch = members.get("watch", 0)
+    if type(watch) is not int:
+        raise BadMessageError(STEPS, "watch", "a whole number")
+    return StepMessage(
+        _text(STEPS, members, "run"), _text(STEPS, members, "saga"), _text(STEPS, members, "vm"), watch
+    )
+
+
+def _members(queue: str, text: str) -> dict[str, Any]:
+    try:
+        members = json.loads(text)
+    except ValueError:
+        members = None
+    if not isinstance(members, dict):
+        raise BadMessageError(queue, "message", "one JSON object")
+    return members
+
+
+def _text(queue: str, members: dict[str, Any], name: str) -> str:
+    value = members.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadMessageError(queue, name, "a text")
+    return value

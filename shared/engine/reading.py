@@ -1,0 +1,86 @@
+"""The use cases of somebody who looks: a run, a VM of it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from shared.engine.views import run_view, saga_view
+from shared.storage.errors import SagaNotFound
+from shared.storage.ports import Sagas
+from shared.storage.runs import RunEntry, RunTable
+
+#: A saga that goes on must be read to know its phase; more than this many are only said to be running.
+PHASES_AT_MOST = 200
+_AT_ONCE = 8
+
+
+class VmNotInRun(Exception):
+    """The run has no such VM."""
+
+    def __init__(self, run_id: str, vm: str) -> None:
+        super().__init__(f"run {run_id} has no VM {vm}")
+        self.run_id = run_id
+        self.vm = vm
+
+
+class Reading:
+    """Shows runs and sagas."""
+
+    def __init__(self, runs: RunTable, sagas: Sagas) -> None:
+        self._runs = runs
+        self._sagas = sagas
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """Show a run and its VMs.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        record = await self._runs.get(run_id)
+        entries = [entry async for entry in self._runs.entries(run_id)]
+        return run_view(record, entries, await self._phases(entries))
+
+    async def vm(self, run_id: str, vm: str) -> dict[str, Any]:
+        """Show a VM of a run, by its saga's id or by its name: state, evidence, history.
+
+        Raises:
+            RunNotFound: there is no such run.
+            VmNotInRun: the run has no such VM, or more than one of that name.
+        """
+        await self._runs.get(run_id)
+        entry = await self._entry(run_id, vm)
+        try:
+            stored = await self._sagas.load(entry.saga_id)
+        except SagaNotFound:
+            return {
+                "run": run_id,
+                "vm": entry.vm_id,
+                "saga": entry.saga_id,
+                "phase": "pending",
+                "history": [],
+            }
+        return saga_view(stored.state, await self._sagas.history(entry.saga_id))
+
+    async def _entry(self, run_id: str, vm: str) -> RunEntry:
+        found = [
+            entry
+            async for entry in self._runs.entries(run_id)
+            if entry.saga_id == vm or entry.vm_id.rpartition("/")[2].lower() == vm.lower()
+        ]
+        if len(found) != 1:
+            raise VmNotInRun(run_id, vm)
+        return found[0]
+
+    async def _phases(self, entries: Sequence[RunEntry]) -> dict[str, str]:
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def phase(saga_id: str) -> tuple[str, str]:
+            async with places:
+                try:
+                    return saga_id, (await self._sagas.load(saga_id)).state.phase.value
+                except SagaNotFound:
+                    return saga_id, "pending"
+
+        going_on = [entry.saga_id for entry in entries if not entry.outcome]
+        known = dict(await asyncio.gather(*(phase(saga) for saga in going_on[:PHASES_AT_MOST])))
+        return known | dict.fromkeys(going_on[PHASES_AT_MOST:], "running")

@@ -1,0 +1,214 @@
+"""The use cases of a run: start it, go through its VMs page by page, cancel it, sweep it."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from shared.engine.ports import Clock
+from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
+from shared.engine.run_settings import RunSettings
+from shared.engine.stepping import Steps
+from shared.engine.views import run_entry
+from shared.saga.events import CancelRequested, Poisoned
+from shared.saga.names import saga_id
+from shared.saga.state import Phase
+from shared.storage.errors import RunNotFound, SagaNotFound
+from shared.storage.ports import MessageQueues, ReloadableSagas
+from shared.storage.runs import RunEntry, RunRecord, RunTable
+
+_log = logging.getLogger("stillframe.runs")
+
+#: VMs that one invocation takes on; the next page is another message.
+PAGE = 100
+#: Sagas of a page that are worked on at the same time.
+AT_ONCE = 8
+#: A saga that is not there this long after its run began lost its start message.
+UNSTARTED_MS = 60_000
+#: A saga is swept this long after its deadline: its own watch comes first.
+OVERDUE_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run that somebody asks for. ``idempotency_key`` is empty when a repetition shall be a new run."""
+
+    vm_ids: tuple[str, ...]
+    settings: RunSettings
+    requested_by: str
+    idempotency_key: str = ""
+
+    def digest(self) -> str:
+        """SHA-256 over what is asked for, hex: the same key with something else is refused."""
+        members = {"vms": self.vm_ids, "policy": self.settings.policy_name, **self.settings.record()}
+        return hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+
+
+class RunService:
+    """Runs over many VMs."""
+
+    def __init__(
+        self,
+        *,
+        runs: RunTable,
+        sagas: ReloadableSagas,
+        queues: MessageQueues,
+        steps: Steps,
+        clock: Clock,
+        new_run_id: Callable[[], str],
+    ) -> None:
+        self._runs = runs
+        self._sagas = sagas
+        self._queues = queues
+        self._steps = steps
+        self._clock = clock
+        self._new_run_id = new_run_id
+        self._tasks = {
+            RunTask.FAN_OUT: self._fan_out,
+            RunTask.CANCEL: self._cancel,
+            RunTask.SWEEP: self._sweep,
+            RunTask.FAIL: self._fail,
+        }
+
+    async def start(self, request: RunRequest) -> str:
+        """Write the run down and have its VMs started; give its id.
+
+        Raises:
+            IdempotencyMismatch: the key was used for another request.
+        """
+        run_id = self._new_run_id()
+        if request.idempotency_key:
+            run_id = await self._runs.claim(request.idempotency_key, request.digest(), run_id)
+            try:
+                await self._runs.get(run_id)
+            except RunNotFound:
+                pass  # claimed, but never written: this request does it
+            else:
+                return run_id
+        await self._runs.create(
+            self._record(run_id, request), _entries(run_id, request.vm_ids, self._clock())
+        )
+        await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
+        _log.info("run %s: %d VMs, asked for by %s", run_id, len(request.vm_ids), request.requested_by)
+        return run_id
+
+    def _record(self, run_id: str, request: RunRequest) -> RunRecord:
+        return RunRecord(
+            run_id=run_id,
+            created_at=self._clock(),
+            policy_name=request.settings.policy_name,
+            requested_by=request.requested_by,
+            vm_count=len(request.vm_ids),
+            settings=request.settings.record(),
+            cancel_requested=False,
+        )
+
+    async def cancel(self, run_id: str) -> None:
+        """Have every saga of a run ended, guests first.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        await self._runs.request_cancel(run_id)
+        await self._queues.send(RUNS, RunMessage(RunTask.CANCEL, run_id).text())
+
+    async def take(self, message: RunMessage) -> None:
+        """Do a task for one page of a run's VMs, and pass the next page on."""
+        entries = await self._runs.page(message.run_id, message.after or None, PAGE)
+        open_entries = [entry for entry in entries if not entry.outcome]
+        await self._tasks[message.task](message, open_entries)
+        if len(entries) == PAGE:
+            following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
+            await self._queues.send(RUNS, following.text())
+
+    async def sweep(self) -> int:
+        """Have every run that goes on looked through; give how many those are."""
+        count = 0
+        async for run_id in self._runs.active():
+            await self._queues.send(RUNS, RunMessage(RunTask.SWEEP, run_id).text())
+            count += 1
+        return count
+
+    async def fail(self, message: RunMessage, detail: str) -> None:
+        """End the sagas of a run whose message could not be processed.
+
+        What cannot even be ended waits for the sweep.
+        """
+        _log.error("run %s: its message %s is given up: %s", message.run_id, message.task, detail)
+        if message.task in (RunTask.FAIL, RunTask.SWEEP):
+            return
+        await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
+
+    async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+        async def start(entry: RunEntry) -> None:
+            await self._queues.send(STEPS, _step(message.run_id, entry).text())
+
+        await _each(entries, start)
+
+    async def _cancel(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+        async def end(entry: RunEntry) -> None:
+            await self._steps.end(_step(message.run_id, entry), CancelRequested())
+
+        await _each(entries, end)
+
+    async def _fail(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+        async def end(entry: RunEntry) -> None:
+            await self._steps.end(_step(message.run_id, entry), Poisoned("a message of its run"))
+
+        await _each(entries, end)
+
+    async def _sweep(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+        async def look(entry: RunEntry) -> None:
+            await self._look(_step(message.run_id, entry), entry)
+
+        await _each(entries, look)
+        if not entries and not message.after:
+            await self._retire_if_ended(message.run_id)
+
+    async def _look(self, step: StepMessage, entry: RunEntry) -> None:
+        """Mend what a lost message left behind: a saga unstarted, overdue, or not recorded as ended."""
+        now = self._clock()
+        try:
+            state = (await self._sagas.reload(step.saga_id)).state
+        except SagaNotFound:
+            if now - (entry.started_at or 0) > UNSTARTED_MS:
+                _log.warning("run %s saga %s: never started, started now", step.run_id, step.saga_id)
+                await self._steps.start(step)
+            return
+        if state.phase is Phase.DONE:
+            await self._runs.end_entry(step.run_id, run_entry(state))
+        elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
+            _log.warning("run %s saga %s: overdue while %s", step.run_id, step.saga_id, state.phase)
+            await self._steps.look(step)
+
+    async def _retire_if_ended(self, run_id: str) -> None:
+        """Take a run off the sweep's list once its whole index says that every VM has ended."""
+        after: str | None = None
+        while entries := await self._runs.page(run_id, after, PAGE):
+            if not all(entry.outcome for entry in entries):
+                return
+            after = entries[-1].saga_id
+        await self._runs.retire(run_id)
+
+
+def _step(run_id: str, entry: RunEntry) -> StepMessage:
+    return StepMessage(run_id, entry.saga_id, entry.vm_id)
+
+
+def _entries(run_id: str, vm_ids: Sequence[str], now: int) -> list[RunEntry]:
+    return [RunEntry(saga_id=saga_id(run_id, vm_id), vm_id=vm_id, started_at=now) for vm_id in vm_ids]
+
+
+async def _each(entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]) -> None:
+    """Do a job for all entries, a few at once; the first error ends it, and the message comes again."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(entry: RunEntry) -> None:
+        async with places:
+            await job(entry)
+
+    async with asyncio.TaskGroup() as group:
+        for entry in entries:
+            group.create_task(one(entry))

@@ -1,0 +1,119 @@
+"""The use cases of stored policies: store one, run it, run those whose time has come."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from shared.engine.ports import Clock
+from shared.engine.run_settings import RunSettings
+from shared.engine.running import RunRequest, RunService
+from shared.policy.documents import Policy, RunDocument, Schedule, read_policy
+from shared.policy.fields import DocumentError
+from shared.policy.guest_processing import GuestProcessing
+from shared.policy.snapshots import SnapshotSettings
+from shared.storage.errors import IdempotencyMismatch
+from shared.storage.policies import PolicyTable, StoredPolicy
+
+_log = logging.getLogger("stillframe.schedules")
+
+
+class PolicyService:
+    """Stored policies and their schedules."""
+
+    def __init__(self, policies: PolicyTable, runs: RunService, clock: Clock) -> None:
+        self._policies = policies
+        self._runs = runs
+        self._clock = clock
+
+    async def put(self, name: str, data: Any, etag: str | None) -> StoredPolicy:
+        """Check and store a policy.
+
+        Raises:
+            DocumentError: names the field that is wrong; nothing was stored.
+            PolicyChanged: ``etag`` is not the stored one's.
+        """
+        policy = read_policy(data)
+        due = next_time(policy.schedule, self._clock()) if policy.schedule else None
+        return await self._policies.put(name, data, etag, next_due=due)
+
+    async def get(self, name: str) -> StoredPolicy:
+        """Read a policy. Raises ``PolicyNotFound``."""
+        return await self._policies.get(name)
+
+    async def delete(self, name: str, etag: str | None) -> None:
+        """Remove a policy; its runs and recovery points stay.
+
+        Raises:
+            PolicyNotFound: there is none of that name.
+            PolicyChanged: ``etag`` is not the stored one's.
+        """
+        await self._policies.delete(name, etag)
+
+    async def start(self, document: RunDocument, requested_by: str, idempotency_key: str) -> str:
+        """Start the run that somebody asks for; give its id.
+
+        Raises:
+            PolicyNotFound: the policy is not stored.
+            DocumentError: a VM is not one of the policy's.
+            IdempotencyMismatch: the key was used for another request.
+        """
+        if not document.policy:
+            settings = RunSettings(
+                "", document.guest or GuestProcessing(), document.snapshots or SnapshotSettings()
+            )
+            return await self._runs.start(RunRequest(document.vms, settings, requested_by, idempotency_key))
+        policy = read_policy((await self._policies.get(document.policy)).document)
+        mine = {vm.lower() for vm in policy.vms}
+        for index, vm in enumerate(document.vms):
+            if vm.lower() not in mine:
+                raise DocumentError(f"vms[{index}]", f"is not a VM of the policy {document.policy}")
+        vms = document.vms or policy.vms
+        request = RunRequest(vms, _settings(document.policy, policy), requested_by, idempotency_key)
+        return await self._runs.start(request)
+
+    async def start_due(self) -> list[str]:
+        """Start a run of each policy whose time has come; give their ids.
+
+        A policy whose time passed more than once while nobody looked runs once.
+        """
+        now, started = self._clock(), []
+        async for name, due in self._policies.due(now):
+            policy = read_policy((await self._policies.get(name)).document)
+            # The key makes the run one, however many instances see the policy due, and after a crash too:
+            # the run is there before the due time moves on.
+            request = RunRequest(policy.vms, _settings(name, policy), "schedule", f"schedule {name} {due}")
+            try:
+                started.append(await self._runs.start(request))
+            except IdempotencyMismatch as known:  # the policy was changed after this time's run had begun
+                started.append(known.run_id)
+            following = next_time(policy.schedule, now) if policy.schedule else None
+            await self._policies.claim_due(name, due, following)
+            _log.info("policy %s: run %s by schedule", name, started[-1])
+        return started
+
+
+def next_time(schedule: Schedule, now: int) -> int:
+    """Give the next time (ms since the epoch) of a schedule after ``now``.
+
+    Daylight saving is cronsim's, that is Debian cron's: a time that a change leaves out comes right after it,
+    one that comes twice counts once.
+
+    Raises:
+        DocumentError: the expression or the time zone is none.
+    """
+    try:
+        zone = ZoneInfo(schedule.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise DocumentError("schedule.time_zone", "expected a name like Europe/Berlin") from None
+    local = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone)
+    try:
+        return int(next(CronSim(schedule.cron, local)).timestamp() * 1000)
+    except (CronSimError, StopIteration) as error:
+        raise DocumentError("schedule.cron", f"expected a cron expression: {error}") from None
+
+
+def _settings(name: str, policy: Policy) -> RunSettings:
+    return RunSettings(name, policy.guest, policy.snapshots)

@@ -1,0 +1,72 @@
+"""The use case of a step message: start a saga, or look at it again."""
+
+import logging
+from collections import OrderedDict
+
+from shared.engine.loop import SagaLoop
+from shared.engine.queue_names import STEPS, StepMessage
+from shared.engine.run_settings import RunSettings, read_settings
+from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
+from shared.saga.phases import first_watch_ms
+from shared.saga.state import SagaSpec, SagaState
+from shared.storage.errors import SagaNotFound
+from shared.storage.ports import MessageQueues
+from shared.storage.runs import RunTable
+
+_log = logging.getLogger("stillframe.steps")
+
+
+class Steps:
+    """Steps of sagas. Keeps the settings of the latest runs, which never change once a run exists."""
+
+    def __init__(self, loop: SagaLoop, runs: RunTable, queues: MessageQueues) -> None:
+        self._loop = loop
+        self._runs = runs
+        self._queues = queues
+        self._settings: OrderedDict[str, RunSettings] = OrderedDict()
+
+    async def take(self, message: StepMessage) -> None:
+        """Do what a step message asks for."""
+        if message.watch == 0:
+            await self.start(message)
+            return
+        try:
+            await self._loop.deliver(message.saga_id, TimePassed(message.watch))
+        except SagaNotFound:
+            # Its start message was lost, or lies hidden after a crash: the watch was sent before the saga.
+            _log.warning("run %s saga %s: its watch came first, started now", message.run_id, message.saga_id)
+            await self.start(message)
+
+    async def start(self, message: StepMessage) -> SagaState:
+        """Start a saga. Its watch is sent first, so that a saga is never there without one."""
+        spec = await self._spec(message)
+        watch = StepMessage(message.run_id, message.saga_id, message.vm_id, watch=1)
+        receipt = await self._queues.send(STEPS, watch.text(), delay_ms=first_watch_ms(spec))
+        return await self._loop.begin(spec, Started(receipt))
+
+    async def look(self, message: StepMessage) -> SagaState:
+        """Look at a saga that the sweep found overdue."""
+        return await self._loop.deliver(message.saga_id, TimePassed())
+
+    async def end(self, message: StepMessage, ending: CancelRequested | Poisoned) -> SagaState:
+        """End a saga early; one that has not started yet will find itself ended."""
+        try:
+            return await self._loop.deliver(message.saga_id, ending)
+        except SagaNotFound:
+            return await self._loop.begin(await self._spec(message), ending)
+
+    async def _spec(self, message: StepMessage) -> SagaSpec:
+        settings = self._settings.get(message.run_id)
+        if settings is None:
+            settings = read_settings(await self._runs.get(message.run_id))
+            self._settings[message.run_id] = settings
+            if len(self._settings) > 64:
+                self._settings.popitem(last=False)
+        return SagaSpec(
+            saga_id=message.saga_id,
+            run_id=message.run_id,
+            vm_id=message.vm_id,
+            policy_name=settings.policy_name,
+            guest=settings.guest,
+            snapshots=settings.snapshots,
+        )

@@ -1,0 +1,109 @@
+"""Sagas and runs as their users see them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from shared.saga.codec import encode
+from shared.saga.history import HistoryEntry
+from shared.saga.state import SagaState
+from shared.storage.runs import RunEntry, RunRecord
+
+
+def run_entry(state: SagaState) -> RunEntry:
+    """Give the row of the run's index that says how a saga ended."""
+    assert state.outcome is not None
+    return RunEntry(
+        saga_id=state.spec.saga_id,
+        vm_id=state.spec.vm_id,
+        outcome=state.outcome.value,
+        grade=state.grade.value if state.grade else "",
+        freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
+        reason="; ".join(state.reasons),
+        started_at=state.started_at,
+        ended_at=state.ended_at,
+    )
+
+
+def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, str]) -> dict[str, Any]:
+    """Show a run; ``phases`` has the phase of each saga that goes on."""
+    ended = sum(1 for entry in entries if entry.outcome)
+    return {
+        "run": record.run_id,
+        "state": "ended" if ended == record.vm_count else "running",
+        "policy": record.policy_name or None,
+        "requested_by": record.requested_by,
+        "created_at": moment(record.created_at),
+        "cancel_requested": record.cancel_requested,
+        "vm_count": record.vm_count,
+        "vms_ended": ended,
+        "vms": [_entry_view(record.run_id, entry, phases) for entry in entries],
+    }
+
+
+def _entry_view(run_id: str, entry: RunEntry, phases: dict[str, str]) -> dict[str, Any]:
+    return {
+        "vm": entry.vm_id,
+        "name": entry.vm_id.rpartition("/")[2],
+        "saga": entry.saga_id,
+        "href": f"/api/runs/{run_id}/vms/{entry.saga_id}",
+        "phase": "done" if entry.outcome else phases.get(entry.saga_id, "pending"),
+        "outcome": entry.outcome or None,
+        "grade": entry.grade or None,
+        "freeze_window_ms": entry.freeze_window_ms,
+        "why": entry.reason,
+        "ended_at": moment(entry.ended_at),
+    }
+
+
+def pending_view(run_id: str, entry: RunEntry) -> dict[str, Any]:
+    """Show a saga that has not begun."""
+    return {"run": run_id, "vm": entry.vm_id, "saga": entry.saga_id, "phase": "pending", "history": []}
+
+
+def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, Any]:
+    """Show a saga: its state, what its grade rests on, and what happened to it."""
+    evidence = state.evidence
+    return {
+        "run": state.spec.run_id,
+        "vm": state.spec.vm_id,
+        "saga": state.spec.saga_id,
+        "phase": state.phase.value,
+        "generation": state.generation,
+        "outcome": state.outcome.value if state.outcome else None,
+        "grade": state.grade.value if state.grade else None,
+        "reasons": list(state.reasons),
+        "notes": list(state.notes),
+        "freeze_window_ms": evidence.freeze_window_ms if evidence else None,
+        "started_at": moment(state.started_at),
+        "ended_at": moment(state.ended_at),
+        "deadline": moment(state.deadline),
+        "guest_processing": encode(state.spec.guest),
+        "recovery_point": [
+            {"snapshot": copy.snapshot_id, "completion_percent": copy.completion_percent}
+            for copy in state.recovery_point
+        ],
+        "discarded": list(state.discard),
+        "evidence": encode(evidence) if evidence else None,
+        "evidence_sha256": evidence.digest() if evidence else None,
+        "history": [_history_view(entry) for entry in history],
+    }
+
+
+def _history_view(entry: HistoryEntry) -> dict[str, Any]:
+    return {
+        "at": moment(entry.at),
+        "event": entry.event,
+        "from": entry.from_phase,
+        "to": entry.to_phase,
+        "generation": entry.generation,
+        "effects": list(entry.effects),
+        "detail": entry.detail,
+    }
+
+
+def moment(at: int | None) -> str | None:
+    """Write a time (ms since the epoch) as RFC 3339, UTC."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,193 @@
+"""Tables and queues in memory, with the semantics of the real ones, for tests without storage.
+
+The repositories are the real ones on top of them. Time stands still unless the clock that is passed in moves.
+"""
+
+import base64
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from shared.storage.connection import Connection
+from shared.storage.errors import DelayTooLong, TooManyRows
+from shared.storage.guest_queues import GuestQueues
+from shared.storage.policies import PolicyTable
+from shared.storage.queues import MAX_DELAY_MS, check_size, seconds
+from shared.storage.runs import RunTable
+from shared.storage.sagas import SagaTable
+from shared.storage.sas import QueueSigner
+from shared.storage.tables import MAX_OPERATIONS, Operation, Row, WriteRefused
+
+_Rows = dict[tuple[str, str], Row]
+
+
+class MemoryTables:
+    """Tables with ETags and transactions that do all or nothing."""
+
+    def __init__(self) -> None:
+        self._tables: defaultdict[str, _Rows] = defaultdict(dict)
+        self._writes = 0
+
+    async def transact(self, table: str, operations: Sequence[Operation]) -> list[str]:
+        """See ``Tables.transact``."""
+        partitions = {entity["PartitionKey"] for _, entity, _ in operations}
+        assert len(partitions) == 1, "a transaction stays within one partition"
+        if len(operations) > MAX_OPERATIONS:
+            raise TooManyRows(partitions.pop(), len(operations), MAX_OPERATIONS)
+        rows = dict(self._tables[table])
+        etags = [self._apply(table, rows, operation) for operation in operations]
+        self._tables[table] = rows
+        return etags
+
+    def _apply(self, table: str, rows: _Rows, operation: Operation) -> str:
+        kind, entity, options = operation
+        name = (entity["PartitionKey"], entity["RowKey"])
+        old = rows.get(name)
+        if kind == "create" and old is not None:
+            raise WriteRefused(table, 409)
+        if kind in ("update", "delete") and old is None:
+            raise WriteRefused(table, 404)
+        if old is not None and options.get("etag", old[1]) != old[1]:
+            raise WriteRefused(table, 412)
+        if kind == "delete":
+            del rows[name]
+            return ""
+        kept = old[0] if old is not None and options.get("mode") == "merge" else {}
+        self._writes += 1
+        rows[name] = ({**kept, **entity}, f'W/"{self._writes}"')
+        return rows[name][1]
+
+    async def get(self, table: str, partition: str, row: str) -> Row | None:
+        """See ``Tables.get``."""
+        found = self._tables[table].get((partition, row))
+        return (dict(found[0]), found[1]) if found else None
+
+    async def rows(
+        self, table: str, partition: str, *, after: str, until: str, page: int = 1000
+    ) -> AsyncIterator[Row]:
+        """See ``Tables.rows``. Each page is of one moment, as in Table Storage."""
+        while True:
+            found = sorted(
+                (name, row)
+                for (owner, name), row in self._tables[table].items()
+                if owner == partition and after < name <= until
+            )[:page]
+            for _, (entity, etag) in found:
+                yield dict(entity), etag
+            if len(found) < page:
+                return
+            after = found[-1][0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryMessage:
+    """A message in a queue. Times in ms; ``expires_at`` None means never."""
+
+    message_id: str
+    pop_receipt: str
+    text: str
+    visible_at: int
+    expires_at: int | None
+    dequeue_count: int = 0
+
+
+class MemoryQueues:
+    """Queues whose messages are hidden, received and deleted as in Queue Storage. ``clock`` gives ms."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._queues: defaultdict[str, dict[str, MemoryMessage]] = defaultdict(dict)
+        self._number = 0
+
+    async def ensure(self, *queues: str) -> None:
+        """See ``Queues.ensure``."""
+        for queue in queues:
+            self._queues[queue].update()
+
+    async def send(self, queue: str, text: str, *, delay_ms: int = 0) -> str:
+        """See ``Queues.send``."""
+        if delay_ms > MAX_DELAY_MS:
+            raise DelayTooLong(queue, delay_ms, MAX_DELAY_MS)
+        return await self.put(queue, text, delay_s=seconds(delay_ms), expires_in_s=-1)
+
+    async def put(self, queue: str, text: str, *, delay_s: int, expires_in_s: int) -> str:
+        """See ``Queues.put``."""
+        check_size(queue, text)
+        now = self._clock()
+        message = MemoryMessage(
+            message_id=self._next("message"),
+            pop_receipt=self._next("receipt"),
+            text=text,
+            visible_at=now + delay_s * 1000,
+            expires_at=None if expires_in_s < 0 else now + expires_in_s * 1000,
+        )
+        self._queues[queue][message.message_id] = message
+        return f"{message.message_id}|{message.pop_receipt}"
+
+    async def cancel(self, queue: str, receipt: str) -> None:
+        """See ``Queues.cancel``."""
+        message_id, _, pop_receipt = receipt.partition("|")
+        message = self._queues[queue].get(message_id)
+        if message is not None and message.pop_receipt == pop_receipt:
+            del self._queues[queue][message_id]
+
+    def receive(self, queue: str, *, hidden_ms: int = 600_000, limit: int = 32) -> list[MemoryMessage]:
+        """Take up to ``limit`` visible messages, oldest first, and hide them for ``hidden_ms``.
+
+        ``cancel`` with ``<message id>|<pop receipt>`` of a received message deletes it.
+        """
+        now = self._clock()
+        held = self._queues[queue]
+        alive = {name: m for name, m in held.items() if m.expires_at is None or m.expires_at > now}
+        self._queues[queue] = alive
+        taken = [message for message in alive.values() if message.visible_at <= now][:limit]
+        received = [
+            replace(
+                message,
+                pop_receipt=self._next("receipt"),
+                visible_at=now + hidden_ms,
+                dequeue_count=message.dequeue_count + 1,
+            )
+            for message in taken
+        ]
+        alive.update({message.message_id: message for message in received})
+        return received
+
+    def _next(self, kind: str) -> str:
+        self._number += 1
+        return f"{kind}-{self._number}"
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStorage:
+    """All of storage in memory: the real repositories over ``MemoryTables`` and ``MemoryQueues``."""
+
+    tables: MemoryTables
+    sagas: SagaTable
+    runs: RunTable
+    policies: PolicyTable
+    queues: MemoryQueues
+    guest_queues: GuestQueues
+
+
+def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
+    """An empty storage. ``clock`` gives ms since the epoch. The agents' URLs lead nowhere."""
+    tables, queues = MemoryTables(), MemoryQueues(clock)
+    nowhere = Connection(
+        name="memory",
+        queue_endpoint="https://memory.invalid",
+        table_endpoint="https://memory.invalid",
+        account_name="memory",
+        account_key=base64.b64encode(b"no secret").decode(),
+    )
+    return MemoryStorage(
+        tables=tables,
+        sagas=SagaTable(tables),
+        runs=RunTable(tables),
+        policies=PolicyTable(tables),
+        queues=queues,
+        guest_queues=GuestQueues(queues, QueueSigner(nowhere, clock), clock),
+    )

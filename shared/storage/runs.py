@@ -1,0 +1,213 @@
+"""Runs in Table Storage.
+
+| partition | row | holds |
+|---|---|---|
+| the run's id | ``run`` | the run; it exists from the moment that this row does |
+| the run's id | ``vm-<saga id>`` | the index row of one VM |
+| ``active`` | the run's id | nothing; the sweep walks these |
+| ``key-<SHA-256>`` | ``claim`` | which run the first request with this idempotency key became |
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from itertools import batched
+from typing import Any
+
+from shared.storage import tables
+from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
+from shared.storage.rows import int64, key, pack, unpack, whole
+from shared.storage.tables import MAX_OPERATIONS, TableStore, WriteRefused
+
+_RUN = "run"
+_ACTIVE = "active"
+_CLAIM = "claim"
+_VM = "vm"
+_REASON_CHARS = 8_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What a run was asked to do. ``created_at`` is ms since the epoch, ``settings`` JSON."""
+
+    run_id: str
+    created_at: int
+    policy_name: str
+    requested_by: str
+    vm_count: int
+    settings: dict[str, Any]
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEntry:
+    """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch."""
+
+    saga_id: str
+    vm_id: str
+    outcome: str = ""
+    grade: str = ""
+    freeze_window_ms: int | None = None
+    reason: str = ""
+    started_at: int | None = None
+    ended_at: int | None = None
+
+
+class RunTable:
+    """The runs, in the table ``runs``."""
+
+    def __init__(self, storage: TableStore, *, table: str = "runs") -> None:
+        self._storage = storage
+        self._table = table
+
+    async def create(self, record: RunRecord, entries: Sequence[RunEntry]) -> None:
+        """Write a run and its index; the same record again changes nothing.
+
+        The active row comes first, so that no run can be forgotten. Up to 99 VMs the rest is one transaction;
+        with more the index comes next, in batches, and the run row last.
+
+        Raises:
+            RunExists: a different run of this id is there.
+        """
+        run_id = key(record.run_id)
+        await self._write([tables.upsert({"PartitionKey": _ACTIVE, "RowKey": run_id})])
+        # Merged, so that a repeated creation cannot undo what an index row says by then.
+        index = [tables.upsert(_entry_row(run_id, entry, brief=True), mode="merge") for entry in entries]
+        if len(index) >= MAX_OPERATIONS:
+            for batch in batched(index, MAX_OPERATIONS, strict=False):
+                await self._write(list(batch))
+            index = []
+        try:
+            await self._write([tables.create(_run_row(record)), *index])
+        except WriteRefused as error:
+            if await self._record(run_id) != record:
+                raise RunExists(run_id) from error
+
+    async def get(self, run_id: str) -> RunRecord:
+        """Read a run. Raises ``RunNotFound``."""
+        record = await self._record(run_id)
+        if record is None:
+            raise RunNotFound(run_id)
+        return record
+
+    async def _record(self, run_id: str) -> RunRecord | None:
+        found = await self._storage.get(self._table, key(run_id), _RUN)
+        if found is None:
+            return None
+        return RunRecord(**unpack(found[0]), cancel_requested=found[0]["cancel_requested"])
+
+    async def entries(self, run_id: str) -> AsyncIterator[RunEntry]:
+        """All index rows of a run in the order of their saga ids, 1,000 per request."""
+        async for row, _ in self._storage.rows(self._table, key(run_id), after="vm-", until="vm."):
+            yield _entry(row)
+
+    async def page(self, run_id: str, after: str | None = None, size: int = 100) -> list[RunEntry]:
+        """The next ``size`` index rows after the saga id ``after``; fewer only at the end."""
+        found: list[RunEntry] = []
+        last = f"vm-{after or ''}"
+        rows = self._storage.rows(self._table, key(run_id), after=last, until="vm.", page=size)
+        async for row, _ in rows:
+            found.append(_entry(row))
+            if len(found) == size:
+                break
+        return found
+
+    async def end_entry(self, run_id: str, entry: RunEntry) -> None:
+        """Say how one VM of the run ended, without a read; doing it again changes nothing.
+
+        Raises:
+            RunNotFound: the run has no such VM.
+        """
+        try:
+            await self._write([tables.merge(_entry_row(key(run_id), entry))])
+        except WriteRefused as error:
+            raise RunNotFound(run_id) from error
+
+    async def request_cancel(self, run_id: str) -> None:
+        """Mark the run as to be cancelled. Raises ``RunNotFound``."""
+        try:
+            await self._write(
+                [tables.merge({"PartitionKey": key(run_id), "RowKey": _RUN, "cancel_requested": True})]
+            )
+        except WriteRefused as error:
+            raise RunNotFound(run_id) from error
+
+    async def active(self) -> AsyncIterator[str]:
+        """The ids of all runs that were not retired, in the order of their ids.
+
+        One of them may have no run row: its creation is going on, or was broken off.
+        """
+        async for row, _ in self._storage.rows(self._table, _ACTIVE, after="", until="~"):
+            yield row["RowKey"]
+
+    async def retire(self, run_id: str) -> None:
+        """Take the run off the sweep's list; doing it again changes nothing."""
+        try:
+            await self._write([tables.delete(_ACTIVE, key(run_id))])
+        except WriteRefused:
+            return
+
+    async def claim(self, idempotency_key: str, request_digest: str, run_id: str) -> str:
+        """Claim the key for ``run_id``; returns the run id of the first claim, which may be an earlier one.
+
+        Raises:
+            IdempotencyMismatch: the first claim was for another request.
+        """
+        partition = key("key", hashlib.sha256(idempotency_key.encode()).hexdigest())
+        wanted = {"request_digest": request_digest, "run_id": run_id}
+        try:
+            await self._write([tables.create(pack(partition, _CLAIM, wanted))])
+        except WriteRefused:
+            found = await self._storage.get(self._table, partition, _CLAIM)
+            if found is None:
+                raise
+        else:
+            return run_id
+        first = unpack(found[0])
+        if first["request_digest"] != request_digest:
+            raise IdempotencyMismatch(idempotency_key, first["run_id"])
+        return str(first["run_id"])
+
+    async def _write(self, operations: list[tables.Operation]) -> None:
+        await self._storage.transact(self._table, operations)
+
+
+def _run_row(record: RunRecord) -> dict[str, Any]:
+    data = {
+        "run_id": record.run_id,
+        "created_at": record.created_at,
+        "policy_name": record.policy_name,
+        "requested_by": record.requested_by,
+        "vm_count": record.vm_count,
+        "settings": record.settings,
+    }
+    return pack(record.run_id, _RUN, data, cancel_requested=record.cancel_requested)
+
+
+def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str, Any]:
+    """An index row in columns. ``brief`` leaves out what says nothing yet, lest a merge erase it."""
+    numbers = {
+        "freeze_window_ms": entry.freeze_window_ms,
+        "started_at": entry.started_at,
+        "ended_at": entry.ended_at,
+    }
+    texts = {"outcome": entry.outcome, "grade": entry.grade, "reason": entry.reason[:_REASON_CHARS]}
+    return {
+        "PartitionKey": run_id,
+        "RowKey": key(_VM, entry.saga_id),
+        "vm_id": entry.vm_id,
+        **{name: int64(number) for name, number in numbers.items() if number is not None},
+        **{name: text for name, text in texts.items() if text or not brief},
+    }
+
+
+def _entry(row: dict[str, Any]) -> RunEntry:
+    numbers = ("freeze_window_ms", "started_at", "ended_at")
+    return RunEntry(
+        saga_id=row["RowKey"].removeprefix(f"{_VM}-"),
+        vm_id=row["vm_id"],
+        outcome=row.get("outcome", ""),
+        grade=row.get("grade", ""),
+        reason=row.get("reason", ""),
+        **{name: whole(row[name]) if name in row else None for name in numbers},
+    )

@@ -1,0 +1,79 @@
+"""The queue triggers: run messages, steps, acks, and what could not be processed of each.
+
+A message that fails is delivered again by the host's rules (host.json), and put aside as poison in the end;
+then the sagas that it was about are ended: their guests resume first.
+"""
+
+import logging
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from shared.engine.queue_names import (
+    ACKS,
+    RUNS,
+    STEPS,
+    BadMessageError,
+    read_run_message,
+    read_step_message,
+)
+from shared.saga.events import Poisoned
+from shared.triggers.once import Once
+
+_log = logging.getLogger("stillframe.queues")
+
+#: The app's own storage, and the one that guests may reach.
+STORAGE, GUEST_STORAGE = "AzureWebJobsStorage", "GuestStorage"
+
+
+def blueprint(application: Once) -> func.Blueprint:
+    """Give the queue functions."""
+    queues = func.Blueprint()
+
+    @queues.queue_trigger("msg", RUNS, STORAGE)
+    async def run_task(msg: func.QueueMessage) -> None:
+        await application().runs.take(read_run_message(_text(msg)))
+
+    @queues.queue_trigger("msg", STEPS, STORAGE)
+    async def saga_step(msg: func.QueueMessage) -> None:
+        await application().steps.take(read_step_message(_text(msg)))
+
+    @queues.queue_trigger("msg", ACKS, GUEST_STORAGE)
+    async def agent_ack(msg: func.QueueMessage) -> None:
+        await application().acks.take(_text(msg), _queued_at(msg))
+
+    @queues.queue_trigger("msg", f"{RUNS}-poison", STORAGE)
+    async def poisoned_run_task(msg: func.QueueMessage) -> None:
+        try:
+            message = read_run_message(_text(msg))
+        except BadMessageError as error:
+            _log.error("a poison message is dropped: %s", error)
+            return
+        await application().runs.fail(message, "it failed again and again")
+
+    @queues.queue_trigger("msg", f"{STEPS}-poison", STORAGE)
+    async def poisoned_step(msg: func.QueueMessage) -> None:
+        try:
+            message = read_step_message(_text(msg))
+        except BadMessageError as error:
+            _log.error("a poison message is dropped: %s", error)
+            return
+        what = f"watch {message.watch}" if message.watch else "its start"
+        await application().steps.end(message, Poisoned(what))
+
+    @queues.queue_trigger("msg", f"{ACKS}-poison", GUEST_STORAGE)
+    async def poisoned_ack(msg: func.QueueMessage) -> None:
+        await application().acks.give_up(_text(msg))
+
+    return queues
+
+
+def _text(msg: func.QueueMessage) -> str:
+    """Give the message's text. Bytes that are no UTF-8 become a text that no reader takes for a message."""
+    return msg.get_body().decode("utf-8", "replace")
+
+
+def _queued_at(msg: func.QueueMessage) -> int:
+    """Give when the queue service took the message, in ms since the epoch."""
+    taken = msg.insertion_time or datetime.now(UTC)
+    return int(taken.timestamp() * 1000)

@@ -1,0 +1,22 @@
+"""The timer triggers: schedules of stored policies, and the sweep of what lost messages left behind."""
+
+import azure.functions as func
+
+from shared.triggers.once import Once
+
+
+def blueprint(application: Once) -> func.Blueprint:
+    """Give the timer functions. Their schedules are application settings."""
+    timers = func.Blueprint()
+
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_SCHEDULES_TIMER%")
+    async def schedules(timer: func.TimerRequest) -> None:
+        del timer  # a late tick is as good as one in time: what is due is in the table
+        await application().policies.start_due()
+
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_SWEEP_TIMER%")
+    async def sweep(timer: func.TimerRequest) -> None:
+        del timer
+        await application().runs.sweep()
+
+    return timers
