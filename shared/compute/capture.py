@@ -1,7 +1,8 @@
 """The critical section: the snapshots of all disks of a VM, while its guest holds still.
 
 All PUTs go out at once, and every snapshot is then looked at by plain GETs: what the GET says is the truth,
-whatever became of the PUT's answer. Nothing here waits for the SDK's poller or sleeps through a Retry-After.
+whatever became of the PUT's answer. Nothing here waits for the SDK's poller, and while a guest is held
+nothing sleeps through a Retry-After.
 """
 
 import asyncio

@@ -45,10 +45,14 @@ class Compute:
         tags: Mapping[str, str],
         not_before: int,
         deadline: int,
+        held: bool,
         on_failed: Callable[[FailedOperation], None] = lambda _: None,
     ) -> tuple[DiskCapture, ...]:
-        """Snapshot all disks at once, while the guest holds still; both times are ms since the epoch."""
-        window = Window(not_before=not_before, deadline=deadline, clock=self._clock)
+        """Snapshot all disks at once; both times are ms since the epoch.
+
+        While a guest is ``held``, nothing sleeps through a throttled answer: the generation fails instead.
+        """
+        window = Window(held=held, not_before=not_before, deadline=deadline, clock=self._clock)
         return await capture(self._pool, targets, window, tags=tags, on_failed=on_failed)
 
     async def explain(self, failed: FailedOperation) -> ComputeError | None:

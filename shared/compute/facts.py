@@ -10,7 +10,7 @@ from shared.compute.client import ClientPool
 from shared.compute.errors import classified
 from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
 from shared.compute.names import Kind, ResourceId, parse_id
-from shared.compute.times import epoch_ms
+from shared.compute.values import epoch_ms, spelling
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.facts import DiskFacts, VmFacts
 
@@ -45,7 +45,7 @@ async def read_facts(
         vm_id=vm_id,
         name=vm.name or "",
         location=vm.location,
-        os_type=str(storage.os_disk.os_type or "") if storage and storage.os_disk else "",
+        os_type=spelling(storage.os_disk.os_type) if storage and storage.os_disk else "",
         power_state=_power_state(view),
         vm_agent_ready=_agent_ready(view),
         disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
@@ -70,7 +70,7 @@ async def _list_snapshots(pool: ClientPool, subscription_id: str, group: str) ->
         return [
             SeenSnapshot(
                 disk_id=item.properties.creation_data.source_resource_id or "",
-                provisioning_state=item.properties.provisioning_state or "",
+                provisioning_state=spelling(item.properties.provisioning_state),
                 created_at=epoch_ms(item.properties.time_created),
                 completion_percent=item.properties.completion_percent,
             )
@@ -126,4 +126,4 @@ def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
 
 
 def _sku(disk: "Disk") -> str:
-    return str(disk.sku.name or "") if disk.sku else ""
+    return spelling(disk.sku.name) if disk.sku else ""

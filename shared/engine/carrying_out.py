@@ -128,6 +128,7 @@ async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
         tags=dict(spec.snapshots.tags) | own,
         not_before=effect.not_before,
         deadline=effect.deadline,
+        held=state.evidence is not None and state.evidence.quiesced is not None,
         on_failed=hands.failed.setdefault(spec.saga_id, []).append,
     )
     if not hands.failed[spec.saga_id]:

@@ -117,7 +117,7 @@ class SagaLoop:
                     return None
                 transition = again
                 continue
-            self._log_steps(progress, transition)
+            self._log_steps(progress)
             progress.unsaved.clear()
             progress.history.clear()
             return transition
@@ -150,7 +150,7 @@ class SagaLoop:
         return last
 
     @staticmethod
-    def _log_steps(progress: _Progress, transition: Transition) -> None:
+    def _log_steps(progress: _Progress) -> None:
         for entry in progress.history:
             _log.info(
                 "run %s saga %s generation %d: %s -> %s by %s, then %s",
@@ -160,7 +160,7 @@ class SagaLoop:
                 entry.from_phase,
                 entry.to_phase,
                 entry.event,
-                ", ".join(type(effect).__name__ for effect in transition.effects) or "nothing",
+                ", ".join(entry.effects) or "nothing",
             )
 
     @staticmethod

@@ -28,6 +28,7 @@ class Compute(Protocol):
         tags: Mapping[str, str],
         not_before: int,
         deadline: int,
+        held: bool,
         on_failed: Callable[[FailedOperation], None],
     ) -> tuple[DiskCapture, ...]:
         """Snapshot all disks; never raises for a disk."""

@@ -63,8 +63,11 @@ class CachedSagas:
         return await self._inner.history(saga_id)
 
     def _keep(self, stored: StoredSaga) -> StoredSaga:
-        self._kept[stored.state.spec.saga_id] = stored
-        self._kept.move_to_end(stored.state.spec.saga_id)
+        saga_id = stored.state.spec.saga_id
+        kept = self._kept.get(saga_id)
+        if kept is None or kept.saves <= stored.saves:  # a slow read may end after a later save
+            self._kept[saga_id] = stored
+        self._kept.move_to_end(saga_id)
         if len(self._kept) > self._size:
             self._kept.popitem(last=False)
         return stored

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.storage.clients import TransportFactory
-from shared.storage.connection import Connection
-from shared.storage.queues import Queues, seconds
+from shared.storage.queues import seconds
 from shared.storage.sas import QueueSigner
 
-ACK_QUEUE = "acks"
+#: The queue that the app's ack trigger listens to.
+ACK_QUEUE = "stillframe-acks"
 
 _PROCESS = "p"
 _ADD = "a"
@@ -57,10 +56,7 @@ class GuestQueues:
         self._signer = signer
         self._clock = clock
         self._ack_queue = ack_queue
-
-    async def ensure(self) -> None:
-        """Create the ack queue if it is not there yet."""
-        await self._queues.ensure(self._ack_queue)
+        self._seen: set[str] = set()
 
     async def send_command(self, vm_id: str, text: str, expires_at: int) -> bool:
         """Put a command into the VM's queue; it vanishes by itself at ``expires_at`` (ms since the epoch).
@@ -76,10 +72,14 @@ class GuestQueues:
     async def urls(self, vm_id: str, valid_ms: int) -> GuestUrls:
         """Make the URLs of a VM's agent, valid for ``valid_ms`` (at most 7 days under a token credential).
 
-        The queues need not exist yet; until the first command the command queue answers 404.
+        Both queues are created if they are not there yet: the rights that an agent gets do not let it do so.
         """
+        command = command_queue(vm_id)
+        for queue in {self._ack_queue, command} - self._seen:
+            await self._queues.ensure(queue)
+            self._seen.add(queue)
         return GuestUrls(
-            command=await self._signer.url(command_queue(vm_id), _PROCESS, valid_ms),
+            command=await self._signer.url(command, _PROCESS, valid_ms),
             ack=await self._signer.url(self._ack_queue, _ADD, valid_ms),
         )
 
@@ -87,20 +87,6 @@ class GuestQueues:
         """Close the running loop's clients."""
         await self._queues.close()
         await self._signer.close()
-
-
-def open_guest_queues(
-    connection: Connection,
-    clock: Callable[[], int],
-    *,
-    ack_queue: str = ACK_QUEUE,
-    transport: TransportFactory | None = None,
-) -> GuestQueues:
-    """The guest queues of a storage connection."""
-    queues = Queues(connection, transport=transport)
-    return GuestQueues(
-        queues, QueueSigner(connection, clock, transport=transport), clock, ack_queue=ack_queue
-    )
 
 
 def command_queue(vm_id: str) -> str:

@@ -4,7 +4,7 @@
 |---|---|---|
 | the run's id | ``run`` | the run; it exists from the moment that this row does |
 | the run's id | ``vm-<saga id>`` | the index row of one VM |
-| ``active`` | the run's id | nothing; the sweep walks these |
+| ``active`` | ``run-<run id>`` | nothing; the sweep walks these |
 | ``key-<SHA-256>`` | ``claim`` | which run the first request with this idempotency key became |
 """
 
@@ -70,7 +70,7 @@ class RunTable:
             RunExists: a different run of this id is there.
         """
         run_id = key(record.run_id)
-        await self._write([tables.upsert({"PartitionKey": _ACTIVE, "RowKey": run_id})])
+        await self._write([tables.upsert({"PartitionKey": _ACTIVE, "RowKey": key(_RUN, run_id)})])
         # Merged, so that a repeated creation cannot undo what an index row says by then.
         index = [tables.upsert(_entry_row(run_id, entry, brief=True), mode="merge") for entry in entries]
         if len(index) >= MAX_OPERATIONS:
@@ -137,13 +137,13 @@ class RunTable:
 
         One of them may have no run row: its creation is going on, or was broken off.
         """
-        async for row, _ in self._storage.rows(self._table, _ACTIVE, after="", until="~"):
-            yield row["RowKey"]
+        async for row, _ in self._storage.rows(self._table, _ACTIVE, after="run-", until="run."):
+            yield row["RowKey"].removeprefix("run-")
 
     async def retire(self, run_id: str) -> None:
         """Take the run off the sweep's list; doing it again changes nothing."""
         try:
-            await self._write([tables.delete(_ACTIVE, key(run_id))])
+            await self._write([tables.delete(_ACTIVE, key(_RUN, run_id))])
         except WriteRefused:
             return
 

@@ -1,4 +1,4 @@
-"""Shared access signatures for queues: with the account's key, or with a user delegation key where there is none."""
+"""Shared access signatures for queues, by the account's key, else by a user delegation key."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

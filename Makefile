@@ -1,0 +1,75 @@
+# The two commands that matter: `make demo` and `make test`. Each verb sets up what it needs by itself.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help demo up test check bench clean lock system-deps build
+
+help:
+	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked"
+	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
+	@echo "make test         the static checks and all tests that this machine allows"
+	@echo "make check        the static checks alone"
+	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
+	@echo "make system-deps  Debian packages for the full set of tests (root)"
+	@echo "make lock         compile requirements*.txt from pyproject.toml"
+	@echo "make clean        remove everything that was made here"
+
+demo: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m local.demo
+
+up: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m local.stack
+
+test: check node_modules/.installed build
+	@$(PYTHON) -m local.testing $(ARGS)
+
+check: .venv/.installed
+	@$(PYTHON) -m ruff check --quiet .
+	@$(PYTHON) -m ruff format --check --quiet .
+	@$(PYTHON) -m mypy --no-error-summary
+	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+	@$(PYTHON) -m vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py
+	@echo "make check: all well"
+
+bench: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m bench $(ARGS)
+
+build: .venv/.installed
+	@$(PYTHON) agent/build.py
+
+.venv/.installed: requirements-dev.txt
+	@python=$$(local/bin/find-python) || exit 1; \
+	echo "making .venv with $$python"; \
+	rm -rf .venv; \
+	"$$python" -m venv .venv 2>/dev/null || { \
+	    rm -rf .venv; \
+	    command -v uv >/dev/null || { echo "the venv module is missing: apt-get install python3.13-venv" >&2; exit 1; }; \
+	    uv venv --quiet --seed --python "$$python" .venv; }; \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+node_modules/.installed: package-lock.json package.json .npmrc
+	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is missing: apt-get install nodejs npm" >&2; exit 1; }
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' || \
+	    { echo "Node.js $$(node --version) is too old: 20 or newer is needed" >&2; exit 1; }
+	@echo "installing Azurite"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+system-deps:
+	@[ "$$(id -u)" = 0 ] || { echo "make system-deps installs Debian packages: run it as root" >&2; exit 1; }
+	@apt-get update -qq
+	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    e2fsprogs mount procps util-linux xfsprogs >/dev/null
+
+lock: .venv/.installed
+	@set -e; compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header"; \
+	$$compile pyproject.toml -o requirements.txt; \
+	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	@rm -rf .venv node_modules build .demo .local .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,169 @@
+"""Carries messages between the queues and the agent, in two threads, so that no queue can stop the agent."""
+
+import random
+import threading
+import time
+from typing import Callable, Dict, List
+
+from agent.queues import Message, Queue, QueueRefused, QueueUnreachable
+
+#: For how long a received command is invisible (s). Short: with a lost answer the command is lost as long.
+VISIBILITY_S = 5
+#: How long one request may take (s).
+TIMEOUT_S = 3.0
+
+_BATCH = 32
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 1.0
+
+
+class Pause:
+    """The pauses between attempts: doubled up to ``longest_s``, each drawn between half and whole."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._next_s = _FIRST_PAUSE_S
+        self._longest_s = longest_s
+
+    def next_s(self) -> float:
+        """Give the next pause (s)."""
+        pause = self._next_s
+        self._next_s = min(pause * 2, self._longest_s)
+        return pause * random.uniform(0.5, 1.0)
+
+
+class Collector:
+    """Brings messages from the command queue to ``deliver``, and deletes those that are done with."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        interval_s: Callable[[], float],
+        deliver: Callable[[Message], None],
+        report: Callable[[str], None],
+    ) -> None:
+        self._queue = queue
+        self._interval_s = interval_s
+        self._deliver = deliver
+        self._report = report
+        self._done: List[Message] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._hurried = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def start(self) -> None:
+        """Begin to collect."""
+        self._thread.start()
+
+    def done(self, message: Message) -> None:
+        """Have a message deleted."""
+        with self._lock:
+            self._done.append(message)
+        self._wake.set()
+
+    def hurry(self) -> None:
+        """Look at the queue now: the pauses have become shorter."""
+        self._hurried = True
+        self._wake.set()
+
+    def stop(self, patience_s: float) -> None:
+        """End, after the deletions that are due."""
+        self._stopped = True
+        self._wake.set()
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        pause = Pause(_LONGEST_PAUSE_S)
+        rest_s = 0.0
+        while not self._stopped:
+            began = time.monotonic()
+            woken = self._wake.wait(rest_s)
+            self._wake.clear()
+            rest_s = max(0.0, rest_s - (time.monotonic() - began))
+            due = not woken or self._hurried
+            try:
+                self._delete()
+                if due:
+                    self._hurried = False
+                    rest_s = 0.0 if self._receive() == _BATCH else self._interval_s()
+                    pause = Pause(_LONGEST_PAUSE_S)
+            except (QueueUnreachable, QueueRefused) as error:
+                self._report(str(error))
+                rest_s = max(pause.next_s(), self._interval_s() if self._idle() else 0.0)
+        try:
+            self._delete()
+        except (QueueUnreachable, QueueRefused) as error:
+            self._report(str(error))
+
+    def _idle(self) -> bool:
+        """While nothing is armed an unreachable queue is asked no more often than one that answers."""
+        return self._interval_s() > _LONGEST_PAUSE_S
+
+    def _receive(self) -> int:
+        messages = self._queue.receive(_BATCH, VISIBILITY_S)
+        for message in messages:
+            self._deliver(message)
+        return len(messages)
+
+    def _delete(self) -> None:
+        """Delete what is done with; what fails comes again, and is answered as a repetition."""
+        with self._lock:
+            due, self._done = self._done, []
+        for message in due:
+            self._queue.delete(message)
+
+
+class Sender:
+    """Adds acks to the ack queue, each until the queue has confirmed it; ``sent`` is told its sequence.
+
+    An ack whose confirmation was lost is added again; its sequence tells the app.
+    """
+
+    def __init__(self, queue: Queue, sent: Callable[[str], None], report: Callable[[str], None]) -> None:
+        self._queue = queue
+        self._sent = sent
+        self._report = report
+        self._waiting: Dict[str, str] = {}
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def send(self, name: str, text: str) -> None:
+        """Send ``text``, known as ``name``; once if it is on its way already."""
+        with self._changed:
+            self._waiting.setdefault(name, text)
+            self._changed.notify_all()
+
+    def stop(self, patience_s: float) -> bool:
+        """End once all is sent, at the latest after ``patience_s``; False if something was not sent."""
+        with self._changed:
+            done = self._changed.wait_for(lambda: not self._waiting, patience_s)
+            self._stopped = True
+            self._changed.notify_all()
+        return done
+
+    def _run(self) -> None:
+        pause = Pause(_LONGEST_PAUSE_S)
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopped)
+                if self._stopped:
+                    return
+                name, text = next(iter(self._waiting.items()))
+            try:
+                self._queue.put(text)
+            except (QueueUnreachable, QueueRefused) as error:
+                self._report(str(error))
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped, pause.next_s())
+                continue
+            pause = Pause(_LONGEST_PAUSE_S)
+            self._sent(name)
+            with self._changed:
+                self._waiting.pop(name, None)
+                self._changed.notify_all()

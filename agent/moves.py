@@ -1,0 +1,202 @@
+"""What comes into a session (inputs, in the past tense) and what follows from it (actions, as orders).
+
+Tell them apart by type: named tuples with equal members are equal whatever their names.
+"""
+
+from typing import NamedTuple, Optional, Tuple, Union
+
+from agent.orders import Order, Quiesce, ScriptSpec
+from agent.records import Answer, Evidence, Hold, NotHeld, ScriptResult
+
+# --- inputs -----------------------------------------------------------------------------
+
+
+class CommandReceived(NamedTuple):
+    """A command came whose signature, time and body were found right."""
+
+    order: Order
+
+
+class DeadManReady(NamedTuple):
+    """The dead-man's process runs. ``locked``: its memory cannot be swapped out."""
+
+    locked: bool
+
+
+class DeadManArmed(NamedTuple):
+    """The dead-man watches this generation's budget and has the mounts open."""
+
+    generation: int
+    locked: bool
+    not_held: Tuple[NotHeld, ...]
+
+
+class ScriptEnded(NamedTuple):
+    """The pre- or post-script of a generation ended; ``result`` is None where there was none to run."""
+
+    generation: int
+    phase: str
+    result: Optional[ScriptResult]
+
+
+class FilesystemsHeld(NamedTuple):
+    """Every filesystem that can be is frozen."""
+
+    generation: int
+    held: Tuple[Hold, ...]
+    not_held: Tuple[NotHeld, ...]
+
+
+class FreezeFailed(NamedTuple):
+    """A filesystem could not be frozen, or not even be found; others may be frozen."""
+
+    generation: int
+    reason: str
+    detail: str
+
+
+class FilesystemsReleased(NamedTuple):
+    """What was frozen is thawed; the evidence says what the kernel answered."""
+
+    generation: int
+    evidence: Tuple[Evidence, ...]
+
+
+class DeadManFired(NamedTuple):
+    """The dead-man released everything by itself and sees to the post-script."""
+
+    generation: int
+    evidence: Tuple[Evidence, ...]
+
+
+class DeadManLost(NamedTuple):
+    """The dead-man's process ended, or could not be started."""
+
+    detail: str
+
+
+class AgentRestarted(NamedTuple):
+    """An earlier agent of this state died; everything it left held has been released, by ``released_by``."""
+
+    released_by: str
+    evidence: Tuple[Evidence, ...]
+    post: Optional[ScriptResult]
+
+
+class Stopping(NamedTuple):
+    """The system wants the agent to end."""
+
+
+class Tick(NamedTuple):
+    """Time went by."""
+
+
+Input = Union[
+    CommandReceived,
+    DeadManReady,
+    DeadManArmed,
+    ScriptEnded,
+    FilesystemsHeld,
+    FreezeFailed,
+    FilesystemsReleased,
+    DeadManFired,
+    DeadManLost,
+    AgentRestarted,
+    Stopping,
+    Tick,
+]
+
+# --- actions ----------------------------------------------------------------------------
+
+
+class StartDeadMan(NamedTuple):
+    """Start the dead-man's process unless it runs -> DeadManReady or DeadManLost."""
+
+
+class ArmDeadMan(NamedTuple):
+    """Choose the mounts and give them, with the deadline, to the dead-man -> DeadManArmed or FreezeFailed."""
+
+    saga: str
+    generation: int
+    deadline: int
+    plan: Quiesce
+
+
+class RunScript(NamedTuple):
+    """Run a script -> ScriptEnded. A post-script is run once per generation, whoever else wants to."""
+
+    saga: str
+    generation: int
+    phase: str
+    spec: ScriptSpec
+    timeout_ms: int
+
+
+class KillScript(NamedTuple):
+    """Kill the running script with all its processes -> its ScriptEnded comes."""
+
+    generation: int
+    phase: str
+
+
+class Freeze(NamedTuple):
+    """Let the dead-man freeze the filesystems -> FilesystemsHeld or FreezeFailed."""
+
+    generation: int
+
+
+class Release(NamedTuple):
+    """Let the dead-man thaw what it froze -> FilesystemsReleased."""
+
+    generation: int
+
+
+class ThawOurselves(NamedTuple):
+    """The dead-man is gone or silent: end it for good, thaw what it froze -> FilesystemsReleased."""
+
+    generation: int
+
+
+class Disarm(NamedTuple):
+    """The generation is over: the dead-man has nothing to watch any more."""
+
+    generation: int
+
+
+class SendAck(NamedTuple):
+    """Send this ack until the queue has confirmed it."""
+
+    answer: Answer
+
+
+class Refuse(NamedTuple):
+    """Do not act on the command, and count it under ``reason``."""
+
+    reason: str
+    sequence: int
+
+
+class Defer(NamedTuple):
+    """Leave the command in its queue: it comes again, and can then be taken."""
+
+
+class End(NamedTuple):
+    """The session is over."""
+
+
+Action = Union[
+    StartDeadMan,
+    ArmDeadMan,
+    RunScript,
+    KillScript,
+    Freeze,
+    Release,
+    ThawOurselves,
+    Disarm,
+    SendAck,
+    Refuse,
+    Defer,
+    End,
+]
+
+Actions = Tuple[Action, ...]

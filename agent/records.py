@@ -1,0 +1,168 @@
+"""What session, dead-man and journal tell each other: frozen records, and their form in JSON.
+
+Every record can be hashed and compared, so that the session can be checked exhaustively.
+"""
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+
+SCRIPT, FILESYSTEM = "script", "filesystem"
+PRE, POST = "pre", "post"
+BY_ORDER, BY_DEAD_MAN, BY_AGENT, BY_RESTART = "order", "dead-man", "agent", "restart"
+
+
+class ScriptResult(NamedTuple):
+    """How a script ended. ``reason`` is "" where it exited with 0, else a code; ``output`` is bounded.
+
+    ``started`` is False where it was refused before anything ran.
+    """
+
+    path: str
+    started: bool
+    exit_code: Optional[int]
+    timed_out: bool
+    duration_ms: int
+    output: str
+    reason: str
+
+
+class Hold(NamedTuple):
+    """Something that holds still: a script's application, or a filesystem by its mount point."""
+
+    kind: str
+    name: str
+
+
+class NotHeld(NamedTuple):
+    """Something that goes on writing, and the code of the reason."""
+
+    kind: str
+    name: str
+    reason: str
+
+
+class Evidence(NamedTuple):
+    """What the release of one hold showed.
+
+    ``whole``: it had been held without a gap until this release; for a filesystem the kernel says so (FITHAW
+    succeeds only on one that is still frozen). ``released``: it holds no write any more.
+    """
+
+    kind: str
+    name: str
+    whole: bool
+    released: bool = True
+    detail: str = ""
+
+
+class Failure(NamedTuple):
+    """Why quiescing failed: a stable code, and a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+class Ready(NamedTuple):
+    """Facts of a `ready` ack. ``locked``: the dead-man's memory cannot be swapped out."""
+
+    armed: bool
+    locked: bool
+
+
+class Quiesced(NamedTuple):
+    """Facts of a `quiesced` ack."""
+
+    locked: bool
+    held: Tuple[Hold, ...]
+    not_held: Tuple[NotHeld, ...]
+    quiesce_ms: int
+    budget_left_ms: int
+    script: Optional[ScriptResult]
+
+
+class QuiesceFailed(NamedTuple):
+    """Facts of a `quiesce_failed` ack."""
+
+    failure: Failure
+    released: bool = True
+    window_ms: int = 0
+    script: Optional[ScriptResult] = None
+    post_script: Optional[ScriptResult] = None
+
+
+class Resumed(NamedTuple):
+    """Facts of a `resumed` ack."""
+
+    released_by: str
+    held_until_order: bool = False
+    held: Tuple[Evidence, ...] = ()
+    window_ms: int = 0
+    script: Optional[ScriptResult] = None
+
+
+class Released(NamedTuple):
+    """Facts of a `released` ack."""
+
+    was_held: bool
+
+
+Facts = Union[Ready, Quiesced, QuiesceFailed, Resumed, Released]
+
+
+class Answer(NamedTuple):
+    """An ack before it is written: ``sequence`` is its own, ``answers`` the command's (0: unsolicited)."""
+
+    kind: str
+    saga: str
+    generation: int
+    sequence: int
+    answers: int
+    facts: Facts
+
+
+class UnreadableRecord(Exception):
+    """A stored record ``name`` is not one of this version's; ``detail`` says why."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__("record {!r}: {}".format(name, detail))
+        self.name = name
+        self.detail = detail
+
+
+_TYPE = "_"
+
+
+def types_of(module: Any) -> Dict[str, Any]:
+    """Give the records that ``module`` knows, by name, for ``from_json``."""
+    found = vars(module).items()
+    return {name: value for name, value in found if isinstance(value, type) and hasattr(value, "_fields")}
+
+
+def to_json(value: Any) -> Any:
+    """Turn records, nested at will, into what ``json`` writes; a record keeps its type's name."""
+    if hasattr(value, "_fields"):
+        document = {name: to_json(getattr(value, name)) for name in value._fields}
+        document[_TYPE] = type(value).__name__
+        return document
+    if isinstance(value, (tuple, list)):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(value: Any, types: Dict[str, Any]) -> Any:
+    """Turn back what ``to_json`` made, with records of ``types``.
+
+    Raises:
+        UnreadableRecord: a record is of an unknown type or has other members, as after an upgrade.
+    """
+    if isinstance(value, list):
+        return tuple(from_json(item, types) for item in value)
+    if not isinstance(value, dict):
+        return value
+    members = {key: from_json(item, types) for key, item in value.items() if key != _TYPE}
+    name = str(value.get(_TYPE))
+    if name not in types:
+        raise UnreadableRecord(name, "no such record")
+    try:
+        return types[name](**members)
+    except TypeError as error:
+        raise UnreadableRecord(name, str(error)) from None

@@ -1,0 +1,269 @@
+"""The agent's side of a saga, as a pure machine: ``react(state, given, now) -> (state, actions)``.
+
+No clock, no I/O, no randomness: times are ms of the monotonic clock and come in as ``now``. Every pair of
+state and input has an answer. The rules:
+
+- A repeated command (same sequence) is answered with its stored ack and changes nothing; a lower one is
+  refused.
+- Quiesce: dead-man armed -> pre-script -> filesystems -> ack `quiesced`. Resume in reverse.
+- Whatever fails: release what is held, run the post-script if the pre-script was started, then say so.
+- The first cause of a release stands, but the dead-man's overrides it: what that released was not held until
+  the order.
+"""
+
+from typing import Any, Callable, Dict, Optional
+
+from agent import commanding, moves, releasing
+from agent.moves import (
+    AgentRestarted,
+    DeadManArmed,
+    DeadManFired,
+    DeadManLost,
+    DeadManReady,
+    End,
+    FilesystemsHeld,
+    FilesystemsReleased,
+    Freeze,
+    FreezeFailed,
+    Input,
+    RunScript,
+    ScriptEnded,
+    StartDeadMan,
+    Stopping,
+)
+from agent.records import (
+    BY_AGENT,
+    BY_ORDER,
+    BY_RESTART,
+    PRE,
+    SCRIPT,
+    Failure,
+    Hold,
+    Quiesced,
+    Ready,
+    ScriptResult,
+)
+from agent.releasing import PAST_SAGAS, SILENCE_MS
+from agent.state import (
+    ARMED,
+    ARMING,
+    FREEZING,
+    HELD,
+    POST_SCRIPT,
+    PRE_SCRIPT,
+    PREPARING,
+    RELEASING,
+    RESTING,
+    State,
+    Step,
+    Waiting,
+    change,
+    remember,
+    tell,
+)
+
+
+def react(state: State, given: Input, now: int) -> Step:
+    """Say what follows from ``given`` in ``state`` at ``now`` (ms, monotonic)."""
+    return _REACTIONS[type(given)](state, given, now)
+
+
+def next_deadline(state: State) -> Optional[int]:
+    """When a ``Tick`` is due at the latest (ms, monotonic); None while nothing waits for time."""
+    if state.phase in RESTING:
+        return state.ends_at
+    attempt = state.attempt
+    if attempt is None:  # idle; or the dead-man is being started, which has a time-out of its own
+        return None
+    if attempt.released_by:
+        return attempt.overdue or None
+    if state.phase == HELD:
+        return attempt.budget_deadline + SILENCE_MS
+    return min(attempt.quiesce_deadline, attempt.budget_deadline)
+
+
+# --- the dead-man -----------------------------------------------------------------------
+
+
+def _ready(state: State, given: DeadManReady, _now: int) -> Step:
+    return _armed(state, Ready(armed=True, locked=given.locked))
+
+
+def _armed(state: State, facts: Ready) -> Step:
+    """Answer the `arm` commands that wait for the dead-man's process."""
+    state = state._replace(locked=facts.locked)
+    if state.phase != ARMING:
+        return state, ()
+    waiting = state.waiting
+    state = state._replace(phase=ARMED, waiting=())
+    actions: moves.Actions = ()
+    for one in waiting:
+        state, told = tell(state, one.sequence, one.generation, facts)
+        actions += told
+    return state, actions
+
+
+def _dead_man_armed(state: State, given: DeadManArmed, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or state.phase != PREPARING or attempt.generation != given.generation:
+        return state, ()
+    state = change(state._replace(locked=given.locked), not_held=given.not_held)
+    spec = attempt.plan.pre_script
+    if spec is None:  # from here on the window counts, and a post-script alone is owed too
+        return change(state._replace(phase=FREEZING), begun=True), (Freeze(attempt.generation),)
+    left = min(attempt.quiesce_deadline, attempt.budget_deadline) - now
+    run = RunScript(state.saga, attempt.generation, PRE, spec, max(1, min(spec.timeout_ms, left)))
+    return change(state._replace(phase=PRE_SCRIPT), pre_running=True), (run,)
+
+
+def _dead_man_fired(state: State, given: DeadManFired, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or attempt.generation != given.generation or attempt.post_by:
+        return state, ()
+    return releasing.fired(state, given.evidence, now)
+
+
+def _dead_man_lost(state: State, given: DeadManLost, now: int) -> Step:
+    if state.attempt is None:
+        return _armed(state, Ready(armed=False, locked=False))
+    detail = "The dead-man's process is gone: {}".format(given.detail)
+    return releasing.lost(state, Failure("dead_man_lost", detail), now)
+
+
+# --- scripts and filesystems ------------------------------------------------------------
+
+
+def _script_ended(state: State, given: ScriptEnded, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or attempt.generation != given.generation:
+        return state, ()
+    if given.phase == PRE:
+        return _pre_ended(state, given.result, now) if attempt.pre_running else (state, ())
+    if state.phase != POST_SCRIPT or attempt.post_ended:
+        return state, ()
+    state = change(state, post_ended=True, post=given.result, overdue=0)
+    return (state, ()) if attempt.pre_running else releasing.conclude(state, now)
+
+
+def _pre_ended(state: State, result: Optional[ScriptResult], now: int) -> Step:
+    attempt = state.attempt
+    assert attempt is not None
+    begun = result is not None and result.started
+    state = change(state, pre_running=False, pre=result, begun=begun)
+    if state.phase == POST_SCRIPT:  # the dead-man fired meanwhile
+        if attempt.post_ended:
+            return releasing.conclude(state, now)
+        return releasing.thaw(state, now) if attempt.dead_man_lost else (state, ())
+    if attempt.released_by:
+        return releasing.thaw(state, now)
+    if result is None or result.reason:
+        return releasing.let_go(state._replace(phase=FREEZING), BY_AGENT, _script_failure(result), now)
+    return state._replace(phase=FREEZING), (Freeze(attempt.generation),)
+
+
+def _script_failure(result: Optional[ScriptResult]) -> Failure:
+    if result is None:
+        return Failure("script_failed", "The pre-script gave no result.")
+    ended = "timed out" if result.timed_out else "ended with exit code {}".format(result.exit_code)
+    detail = "The pre-script {} {}.".format(result.path, ended) if result.started else result.output
+    return Failure(result.reason, detail)
+
+
+def _held(state: State, given: FilesystemsHeld, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or state.phase != FREEZING or attempt.generation != given.generation:
+        return state, ()
+    script = (Hold(SCRIPT, attempt.pre.path),) if attempt.pre is not None else ()
+    held = script + given.held
+    not_held = attempt.not_held + given.not_held
+    state = change(state, held=held, not_held=not_held)
+    if not held:
+        failure = Failure("nothing_to_hold", "There is no script and no filesystem that can be held.")
+        return releasing.let_go(state, BY_AGENT, failure, now)
+    facts = Quiesced(
+        state.locked,
+        held,
+        not_held,
+        now - attempt.started,
+        max(0, attempt.budget_deadline - now),
+        attempt.pre,
+    )
+    state = change(state._replace(phase=HELD), quiesced=True)
+    return tell(state, attempt.sequence, attempt.generation, facts)
+
+
+def _freeze_failed(state: State, given: FreezeFailed, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or attempt.generation != given.generation or state.phase not in (PREPARING, FREEZING):
+        return state, ()
+    return releasing.let_go(state, BY_AGENT, Failure(given.reason, given.detail), now)
+
+
+def _released(state: State, given: FilesystemsReleased, now: int) -> Step:
+    attempt = state.attempt
+    if attempt is None or state.phase != RELEASING or attempt.generation != given.generation:
+        return state, ()
+    return releasing.thawed(state, given.evidence, now)
+
+
+# --- the agent itself -------------------------------------------------------------------
+
+
+def _restarted(state: State, given: AgentRestarted, now: int) -> Step:
+    if state.phase == ARMING:
+        return state, (StartDeadMan(),)
+    attempt = state.attempt
+    if attempt is None:
+        return state, ()
+    by = given.released_by
+    if by == BY_ORDER:  # the dead-man heard the order from the agent; whose it was, the agent had noted
+        by = attempt.released_by or BY_RESTART
+    state = change(
+        state,
+        released_by=by,
+        failure=attempt.failure or Failure("agent_restarted", "The agent died while it was quiescing."),
+        evidence=given.evidence,
+        post=given.post,
+    )
+    return releasing.finish(state, now)
+
+
+def _stopping(state: State, _given: Stopping, now: int) -> Step:
+    if state.attempt is None:
+        return remember(state, PAST_SAGAS), (End(),)
+    state = state._replace(waiting=(*state.waiting, Waiting(releasing.STOP, 0, 0)))
+    return releasing.let_go(state, BY_AGENT, Failure("stopping", "The guest's system stops the agent."), now)
+
+
+def _tick(state: State, _given: moves.Tick, now: int) -> Step:
+    due = next_deadline(state)
+    if due is None or now < due:
+        return state, ()
+    attempt = state.attempt
+    if attempt is None:
+        return remember(state, PAST_SAGAS), (End(),)
+    if attempt.released_by or state.phase == HELD:
+        failure = Failure("dead_man_lost", "The dead-man was silent for {} ms.".format(SILENCE_MS))
+        return releasing.lost(state, failure, now)
+    failure = Failure("quiesce_timeout", "Not everything was held in time (phase {}).".format(state.phase))
+    return releasing.let_go(state, BY_AGENT, failure, now)
+
+
+def _command(state: State, given: moves.CommandReceived, now: int) -> Step:
+    return commanding.take(state, given.order, now)
+
+
+_REACTIONS: Dict[type, Callable[[State, Any, int], Step]] = {
+    moves.CommandReceived: _command,
+    DeadManReady: _ready,
+    DeadManArmed: _dead_man_armed,
+    ScriptEnded: _script_ended,
+    FilesystemsHeld: _held,
+    FreezeFailed: _freeze_failed,
+    FilesystemsReleased: _released,
+    DeadManFired: _dead_man_fired,
+    DeadManLost: _dead_man_lost,
+    AgentRestarted: _restarted,
+    Stopping: _stopping,
+    moves.Tick: _tick,
+}

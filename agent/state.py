@@ -1,0 +1,153 @@
+"""The state of a session, and the few ways in which it is changed."""
+
+from typing import Any, NamedTuple, Optional, Tuple
+
+from agent.moves import Action, SendAck
+from agent.orders import Order, Quiesce
+from agent.records import (
+    Answer,
+    Evidence,
+    Facts,
+    Failure,
+    Hold,
+    NotHeld,
+    Quiesced,
+    QuiesceFailed,
+    Ready,
+    Released,
+    Resumed,
+    ScriptResult,
+)
+from shared import protocol
+
+#: No session.
+IDLE = "idle"
+#: The dead-man is being started for an `arm` command.
+ARMING = "arming"
+ARMED = "armed"
+#: The dead-man gets its deadline and its mounts; nothing is held yet.
+PREPARING = "preparing"
+PRE_SCRIPT = "pre-script"
+FREEZING = "freezing"
+HELD = "held"
+#: The filesystems are being thawed.
+RELEASING = "releasing"
+POST_SCRIPT = "post-script"
+#: A generation is over, and its result is known.
+RELEASED = "released"
+
+PHASES = (IDLE, ARMING, ARMED, PREPARING, PRE_SCRIPT, FREEZING, HELD, RELEASING, POST_SCRIPT, RELEASED)
+
+#: A session in which nothing is held and nothing is under way.
+RESTING = (ARMED, RELEASED)
+
+
+class Waiting(NamedTuple):
+    """A command that is answered when what is under way has ended."""
+
+    kind: str
+    sequence: int
+    generation: int
+
+
+class Past(NamedTuple):
+    """What is kept of a session that is over: enough to refuse a replay and to answer a repetition."""
+
+    saga: str
+    last_sequence: int
+    answer: Optional[Answer]
+    acks: int
+    closed: int
+
+
+class Attempt(NamedTuple):
+    """One generation, from its `quiesce` until everything has been let go. Times in ms, monotonic.
+
+    ``begun``: a write may be held, so that the post-script is owed. ``failure``: why there was no `quiesced`.
+    ``released_by``: who began the release, "" while nobody did. ``post_by``: who runs the post-script.
+    ``overdue``: when the dead-man's silence means that it is lost, 0 while nothing is asked of it.
+    """
+
+    generation: int
+    sequence: int
+    plan: Quiesce
+    started: int
+    quiesce_deadline: int
+    budget_deadline: int
+    begun: bool = False
+    pre_running: bool = False
+    pre: Optional[ScriptResult] = None
+    held: Tuple[Hold, ...] = ()
+    not_held: Tuple[NotHeld, ...] = ()
+    quiesced: bool = False
+    failure: Optional[Failure] = None
+    released_by: str = ""
+    dead_man_lost: bool = False
+    overdue: int = 0
+    evidence: Tuple[Evidence, ...] = ()
+    post_by: str = ""
+    post_ended: bool = False
+    post: Optional[ScriptResult] = None
+
+
+class State(NamedTuple):
+    """All that an agent knows of its session. Times in ms, monotonic.
+
+    ``answer``: the ack of the last command, None while it is under way. ``acks``: sequence of the last ack.
+    ``closed``: the highest generation that was resumed or has failed; it is never quiesced again.
+    ``result``: how the last generation was resumed, for a `resume` that comes after the fact.
+    """
+
+    phase: str = IDLE
+    saga: str = ""
+    last_sequence: int = 0
+    answer: Optional[Answer] = None
+    acks: int = 0
+    closed: int = 0
+    ends_at: int = 0
+    linger_ms: int = 0
+    locked: bool = False
+    attempt: Optional[Attempt] = None
+    waiting: Tuple[Waiting, ...] = ()
+    result: Optional[Resumed] = None
+    result_generation: int = 0
+    past: Tuple[Past, ...] = ()
+
+
+Step = Tuple[State, Tuple[Action, ...]]
+
+_KINDS = {
+    Ready: protocol.READY,
+    Quiesced: protocol.QUIESCED,
+    QuiesceFailed: protocol.QUIESCE_FAILED,
+    Resumed: protocol.RESUMED,
+    Released: protocol.RELEASED,
+}
+
+
+def change(state: State, **members: Any) -> State:
+    """Set members of the attempt under way."""
+    assert state.attempt is not None
+    return state._replace(attempt=state.attempt._replace(**members))
+
+
+def tell(state: State, sequence: int, generation: int, facts: Facts) -> Step:
+    """Make the ack of command ``sequence`` (0: unsolicited), and keep it if that is the last command."""
+    acks = state.acks + 1
+    told = Answer(_KINDS[type(facts)], state.saga, generation, acks, sequence, facts)
+    kept = told if sequence and sequence == state.last_sequence else state.answer
+    return state._replace(acks=acks, answer=kept), (SendAck(told),)
+
+
+def answer(state: State, order: Order, facts: Facts) -> Step:
+    """Answer ``order`` at once."""
+    return tell(state, order.sequence, order.generation, facts)
+
+
+def remember(state: State, limit: int) -> State:
+    """Close the session: of it only what guards against replays is kept, of ``limit`` sessions at most."""
+    if not state.saga:
+        return State(past=state.past)
+    past = Past(state.saga, state.last_sequence, state.answer, state.acks, state.closed)
+    older = tuple(p._replace(answer=None) for p in state.past)
+    return State(past=(*older, past)[-limit:])

@@ -1,0 +1,131 @@
+"""The agent's small interface to the operating system. ``linux.py`` is one; Windows gets its own."""
+
+import abc
+from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
+
+from agent.records import NotHeld
+
+
+class Clock(NamedTuple):
+    """Time, as functions that give ms: ``monotonic`` is the same for all processes of one boot."""
+
+    monotonic: Callable[[], int]
+    wall: Callable[[], int]
+
+
+class MountChoice(NamedTuple):
+    """The mount points to freeze, in the order of freezing, and what goes on writing."""
+
+    chosen: Tuple[str, ...]
+    not_held: Tuple[NotHeld, ...]
+
+
+class MountUnusable(Exception):
+    """A mount that the guest's administrator named cannot be frozen: ``path`` and the reason in words."""
+
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__("{}: {}".format(path, detail))
+        self.path = path
+        self.detail = detail
+
+
+class FreezeRefused(Exception):
+    """A filesystem was not frozen. ``reason``: already_frozen | not_supported | freeze_error."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class ThawFailed(Exception):
+    """A filesystem could not be thawed, though it may be frozen."""
+
+
+class System(abc.ABC):
+    """What the agent asks of the operating system."""
+
+    #: As told in the `ready` ack.
+    name = ""
+
+    @abc.abstractmethod
+    def boot_id(self) -> str:
+        """Give what changes with every boot of the guest."""
+
+    @abc.abstractmethod
+    def choose_mounts(self, environ: Mapping[str, str], state_dir: str) -> MountChoice:
+        """Choose what to freeze, by the administrator's settings in ``environ`` or by rule.
+
+        Never chosen: the filesystem under ``state_dir``.
+
+        Raises:
+            MountUnusable: a mount that was named in the settings cannot be frozen.
+        """
+
+    @abc.abstractmethod
+    def open_mount(self, path: str) -> int:
+        """Open a mount point, for ``freeze`` and ``thaw``.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+
+    @abc.abstractmethod
+    def close_mount(self, mount: int) -> None:
+        """Close what ``open_mount`` opened; a freeze stays."""
+
+    @abc.abstractmethod
+    def freeze(self, mount: int) -> None:
+        """Freeze the filesystem; may block for as long as the filesystem below it is frozen.
+
+        Raises:
+            FreezeRefused: it is not frozen, or by somebody else.
+        """
+
+    @abc.abstractmethod
+    def thaw(self, mount: int) -> bool:
+        """Thaw the filesystem. True: it was frozen until this moment; False: it was not.
+
+        Raises:
+            ThawFailed: it may still be frozen.
+        """
+
+    @abc.abstractmethod
+    def lock_memory(self) -> bool:
+        """Keep this process from being swapped out; False where the system refuses."""
+
+    @abc.abstractmethod
+    def script_command(self, path: str, arguments: Tuple[str, ...]) -> List[str]:
+        """Say how to run the script at ``path``.
+
+        Raises:
+            ScriptUnusable: it must not be run, or cannot be.
+        """
+
+    @abc.abstractmethod
+    def kill_tree(self, leader: Optional[int], marks: Mapping[str, str]) -> bool:
+        """Kill the processes of a script; False if some are still there after a bounded time.
+
+        They are those of the group, the session and the family of ``leader``, and all whose environment
+        carries ``marks``.
+        """
+
+    @abc.abstractmethod
+    def identity(self, pid: int) -> str:
+        """Name a living process so that no later one of the same pid is taken for it; "" if it is gone."""
+
+    @abc.abstractmethod
+    def try_lock(self, path: str) -> Optional[int]:
+        """Take the lock file ``path`` for as long as the descriptor is open; None if another has it."""
+
+
+class ScriptUnusable(Exception):
+    """A script is not run.
+
+    ``reason``: script_missing | script_not_executable | script_unsafe | script_path.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail

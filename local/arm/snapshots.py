@@ -1,0 +1,282 @@
+"""Snapshots of managed disks."""
+
+import asyncio
+import re
+from dataclasses import replace
+from typing import Any
+
+from aiohttp import web
+
+from local.arm.errors import (
+    ConflictError,
+    InvalidParameterError,
+    OperationFailedError,
+    OperationNotAllowedError,
+    PropertyChangeNotAllowedError,
+    ResourceNotFoundError,
+)
+from local.arm.http import (
+    GROUP,
+    SUBSCRIPTION,
+    begin,
+    json_body,
+    location_of,
+    member,
+    operation_headers,
+    page,
+    resource_of,
+    tags_of,
+    world_of,
+)
+from local.arm.ids import InvalidResourceIdError, ResourceId, parse_id
+from local.arm.operations import Family
+from local.arm.snapshot_bodies import completion_percent, snapshot_json
+from local.arm.state import Disk, SimWorld, Snapshot
+from local.arm.vms import in_group
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_DEFAULT_SKU = "Standard_LRS"
+_UPDATABLE = ("networkAccessPolicy", "publicNetworkAccess", "dataAccessAuthMode", "diskAccessId")
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the routes of snapshots."""
+    one = f"{GROUP}/snapshots/{{snapshot}}"
+    return [
+        web.get(f"{GROUP}/snapshots", _list),
+        web.get(f"{SUBSCRIPTION}/snapshots", _list),
+        web.get(one, _get),
+        web.put(one, _put),
+        web.patch(one, _patch),
+        web.delete(one, _delete),
+    ]
+
+
+async def _get(request: web.Request) -> web.Response:
+    return web.json_response(snapshot_json(world_of(request), _require(request)))
+
+
+async def _list(request: web.Request) -> web.Response:
+    world = world_of(request)
+    snapshots = [item for item in world.resources.snapshots.values() if in_group(request, item.id)]
+    return page(request, Family.DISK, [snapshot_json(world, item) for item in snapshots])
+
+
+async def _put(request: web.Request) -> web.Response:
+    resource, body = resource_of(request), await json_body(request)
+    existing = world_of(request).resources.snapshots.get(resource.key)
+    if existing is not None:
+        return _update(request, existing, body)
+    return _create(request, resource, body)
+
+
+def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) -> web.Response:
+    world = world_of(request)
+    snapshot = _snapshot_from(world, resource, body)
+    _check_name_is_free(world, resource)
+    _check_copies_in_progress(world, snapshot.disk)
+    limit = _limit_reached(world, snapshot.disk)
+    if limit is None:
+        world.snapshot_starts[snapshot.disk.id.key].append(world.clock.monotonic())
+    world.resources.snapshots[resource.key] = snapshot
+
+    async def work() -> dict[str, Any]:
+        if limit is not None:
+            raise limit
+        return await _take(world, snapshot)
+
+    def on_failure() -> None:
+        _change(world, snapshot, provisioning_state="Failed")
+
+    operation = begin(request, Family.DISK, snapshot.location, work, on_failure)
+    return web.json_response(
+        snapshot_json(world, snapshot),
+        status=202,
+        headers=operation_headers(request, operation, location=True),
+    )
+
+
+async def _take(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
+    disk = snapshot.disk
+    async with world.locks[snapshot.id.key]:
+        capture = await world.captures.capture(disk.vm.id.name, disk.id.name, snapshot.id.name)
+        await asyncio.sleep(world.settings.snapshot_latency_s)
+        succeeded = _change(
+            world,
+            snapshot,
+            provisioning_state="Succeeded",
+            created=capture.ended,
+            captured_s=capture.ended_s,
+        )
+    return snapshot_json(world, succeeded)
+
+
+def _change(world: SimWorld, snapshot: Snapshot, **changes: Any) -> Snapshot:
+    """Change the snapshot as it is stored now: its tags may have been updated meanwhile."""
+    changed = replace(world.resources.snapshots[snapshot.id.key], **changes)
+    world.resources.snapshots[snapshot.id.key] = changed
+    return changed
+
+
+def _update(request: web.Request, existing: Snapshot, body: dict[str, Any]) -> web.Response:
+    """Update a snapshot that is there already: it succeeds, and no new snapshot is taken.
+
+    That a failed one cannot be updated, but must be deleted first, is assumed.
+    """
+    world = world_of(request)
+    if existing.provisioning_state == "Failed":
+        raise OperationNotAllowedError(
+            f"The snapshot '{existing.id.name}' is in state Failed; delete it first."
+        )
+    if location_of(body).lower() != existing.location.lower():
+        raise PropertyChangeNotAllowedError("location")
+    source = member(body, "properties.creationData.sourceResourceId", str, "")
+    if source.lower() != existing.disk.id.key:
+        raise PropertyChangeNotAllowedError("creationData.sourceResourceId")
+    if member(body, "properties.incremental", bool, default=False) != existing.request["incremental"]:
+        raise PropertyChangeNotAllowedError("incremental")
+    changed = _changed(existing, body, tags=tags_of(body))
+    world.resources.snapshots[existing.id.key] = changed
+    return web.json_response(snapshot_json(world, changed))
+
+
+async def _patch(request: web.Request) -> web.Response:
+    """Update a snapshot. Tags that are given replace all former ones (assumed: merging would be milder)."""
+    world, existing, body = world_of(request), _require(request), await json_body(request)
+    tags = tags_of(body) if "tags" in body else dict(existing.tags)
+    changed = _changed(existing, body, tags=tags)
+    world.resources.snapshots[existing.id.key] = changed
+
+    async def work() -> dict[str, Any]:
+        return snapshot_json(world, world.resources.snapshots.get(changed.id.key, changed))
+
+    operation = begin(request, Family.DISK, changed.location, work)
+    headers = operation_headers(request, operation, location=True)
+    return web.json_response(snapshot_json(world, changed), status=202, headers=headers)
+
+
+async def _delete(request: web.Request) -> web.Response:
+    """Delete a snapshot, after its creation has ended (assumed); 204 where there is none."""
+    world, resource = world_of(request), resource_of(request)
+    existing = world.resources.snapshots.get(resource.key)
+    if existing is None:
+        return web.Response(status=204)
+
+    async def work() -> None:
+        async with world.locks[resource.key]:
+            await asyncio.sleep(world.settings.delete_latency_s)
+            if world.resources.snapshots.pop(resource.key, None) is not None:
+                await world.captures.discard(existing.id.name)
+
+    operation = begin(request, Family.DISK, existing.location, work)
+    return web.Response(status=202, headers=operation_headers(request, operation, location=True))
+
+
+def _require(request: web.Request) -> Snapshot:
+    resource = resource_of(request)
+    snapshot = world_of(request).resources.snapshots.get(resource.key)
+    if snapshot is None:
+        raise ResourceNotFoundError(resource)
+    return snapshot
+
+
+def _snapshot_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> Snapshot:
+    location = location_of(body)
+    if not _NAME.fullmatch(resource.name):
+        raise InvalidParameterError("name", "A snapshot's name has 1 to 80 letters, digits, '_' and '-'.")
+    if member(body, "properties.creationData.createOption", str) != "Copy":
+        raise InvalidParameterError(
+            "creationData.createOption", "Only snapshots of disks (Copy) are simulated."
+        )
+    disk = _source_disk(world, member(body, "properties.creationData.sourceResourceId", str, ""))
+    if location.lower() != disk.vm.spec.location.lower():
+        raise InvalidParameterError("location", "The source disk lies in another location.")
+    properties = member(body, "properties", dict, {})
+    incremental = member(body, "properties.incremental", bool, default=False)
+    if disk.copies_in_background and not incremental:
+        raise InvalidParameterError("incremental", f"Snapshots of {disk.spec.sku} disks must be incremental.")
+    _check_instant_access(disk, member(body, "properties.creationData.instantAccessDurationMinutes", int))
+    return Snapshot(
+        id=resource,
+        disk=disk,
+        location=location,
+        tags=tags_of(body),
+        sku=member(body, "sku.name", str, _DEFAULT_SKU),
+        request={**properties, "incremental": incremental},
+    )
+
+
+def _check_name_is_free(world: SimWorld, resource: ResourceId) -> None:
+    """Refuse a name that another group has: Azure allows it, but backends know snapshots by name alone."""
+    for other in world.resources.snapshots.values():
+        if other.id.name.lower() == resource.name.lower():
+            raise ConflictError(f"Here, a snapshot's name is taken once: '{other.id}'.")
+
+
+def _source_disk(world: SimWorld, source: str) -> Disk:
+    try:
+        resource = parse_id(source)
+    except InvalidResourceIdError as error:
+        raise InvalidParameterError("creationData.sourceResourceId", str(error)) from error
+    disk = world.resources.disks.get(resource.key)
+    if disk is None:
+        raise ResourceNotFoundError(resource)
+    return disk
+
+
+def _check_instant_access(disk: Disk, minutes: int | None) -> None:
+    where = "creationData.instantAccessDurationMinutes"
+    if minutes is None:
+        return
+    if not disk.copies_in_background:
+        raise InvalidParameterError(where, "Instant access is for Premium SSD v2 and Ultra disks only.")
+    if not 60 <= minutes <= 300:
+        raise InvalidParameterError(where, "Must lie between 60 and 300 minutes.")
+    if disk.spec.completion_percent < 100:
+        raise OperationNotAllowedError(f"The disk '{disk.id.name}' is still being filled.")
+
+
+def _check_copies_in_progress(world: SimWorld, disk: Disk) -> None:
+    """Refuse one more pending snapshot of a Premium SSD v2 or Ultra disk. Status and code are assumed."""
+    if not disk.copies_in_background:
+        return
+    pending = [item for item in _snapshots_of(world, disk) if completion_percent(world, item) < 100]
+    if len(pending) >= world.settings.copies_in_progress:
+        raise OperationNotAllowedError(f"The disk '{disk.id.name}' has {len(pending)} snapshots in progress.")
+
+
+def _limit_reached(world: SimWorld, disk: Disk) -> OperationFailedError | None:
+    """Return the failure that the operation ends with when the disk has too many snapshots, or too soon.
+
+    The request itself is accepted and leaves a snapshot in state Failed. Known for the number of snapshots;
+    for their rate it is assumed.
+    """
+    settings, now_s = world.settings, world.clock.monotonic()
+    starts = world.snapshot_starts[disk.id.key]
+    starts[:] = [start_s for start_s in starts if now_s - start_s < settings.snapshot_window_s]
+    alive = _snapshots_of(world, disk)
+    if len(starts) < settings.snapshots_per_window and len(alive) < settings.snapshots_per_disk:
+        return None
+    return OperationFailedError(
+        "SnapshotsLimitReached",
+        "The snapshot count was exceeded for a disk. Please retry the request after sometime.",
+    )
+
+
+def _snapshots_of(world: SimWorld, disk: Disk) -> list[Snapshot]:
+    return [
+        item
+        for item in world.resources.snapshots.values()
+        if item.disk.id.key == disk.id.key and item.provisioning_state != "Failed"
+    ]
+
+
+def _changed(existing: Snapshot, body: dict[str, Any], *, tags: dict[str, str]) -> Snapshot:
+    asked = member(body, "properties", dict, {})
+    updates = {name: asked[name] for name in _UPDATABLE if name in asked}
+    return replace(
+        existing,
+        tags=tags,
+        sku=member(body, "sku.name", str, existing.sku),
+        request={**existing.request, **updates},
+    )

@@ -1,0 +1,88 @@
+"""The app under the local Functions host, as a process that can be stopped, killed and started again."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_LISTENING = re.compile(rb"Host started on http://127\.0\.0\.1:(\d+)")
+_START_DEADLINE_S = 60.0
+_STOP_DEADLINE_S = 30.0
+_POLL_S = 0.02
+
+
+class HostDidNotStartError(Exception):
+    """The Functions host ended, or was not ready in time; ``log`` is the end of what it said."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__(f"the Functions host did not start: {log or 'it said nothing'}")
+        self.log = log
+
+
+class AppHost:
+    """The Functions host over this repository's ``function_app.py``; its log goes to a file."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+        self.log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the app's HTTP API is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Start the host and wait until it is ready. After a kill it takes the same port again.
+
+        Raises:
+            HostDidNotStartError: with what it said.
+        """
+        with self.log.open("ab") as log:
+            start = log.tell()
+            self._process = await self._spawn(log)
+        ends_at = asyncio.get_running_loop().time() + _START_DEADLINE_S
+        while True:
+            said = self.log.read_bytes()[start:]
+            if found := _LISTENING.search(said):
+                self._port = int(found[1])
+                return
+            if self._process.returncode is not None or asyncio.get_running_loop().time() > ends_at:
+                raise HostDidNotStartError(said[-2000:].decode(errors="replace"))
+            await asyncio.sleep(_POLL_S)
+
+    async def _spawn(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        command = ("-m", "local.functions_host", "host", "start", "--verbose", "--port", str(self._port))
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            cwd=ROOT,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    async def kill(self) -> None:
+        """End the host as a lost instance ends: at once, with whatever it was doing."""
+        if self._process and self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+
+    async def stop(self) -> None:
+        """Let the host finish what it does, then end it."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        self._process.terminate()
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_DEADLINE_S)
+        except TimeoutError:
+            await self.kill()

@@ -1,0 +1,136 @@
+"""Puts the local stack together: Azurite, the ARM simulator, guests on their disks, the app's host."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from local import azurite
+from local.arm.app import running as arm_running
+from local.arm.settings import SimSettings
+from local.arm.specs import DiskSpec, VmSpec
+from local.arm.state import SimWorld
+from local.stack.api import Api
+from local.stack.app_host import ROOT, AppHost
+from local.world.capability import can_use_real_disks
+from local.world.disks import Disks, FolderDisks, ReflinkDisks
+from local.world.guest_shell import GuestShell
+from local.world.guests import Guests
+from local.world.places import Places, places
+from local.world.restore import Verdict, restore_and_check
+from local.world.sandbox import is_inside
+from local.world.specs import GuestSpec
+
+AGENT = ROOT / "build" / "agent.pyz"
+GROUP = "stillframe-vms"
+SCRIPTS = ROOT / "local" / "guests" / "scripts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """How a stack is to be. ``settings`` are application settings on top of the stack's own."""
+
+    sim: SimSettings = field(default_factory=SimSettings)
+    poll: str = "00:00:00.100"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    agent_settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running stack."""
+
+    storage: azurite.AzuriteProcess
+    world: SimWorld
+    arm_url: str
+    disks: Disks
+    guests: Guests
+    host: AppHost
+    api: Api
+    places: Places
+
+    def vm_id(self, vm_name: str) -> str:
+        """Give the ARM id of a VM."""
+        prefix = f"/subscriptions/{self.world.subscription_id}/resourceGroups/{GROUP}"
+        return f"{prefix}/providers/Microsoft.Compute/virtualMachines/{vm_name}"
+
+    async def add_vm(self, guest: GuestSpec, *, power: str = "running") -> None:
+        """Make a VM: its disks and its guest here, and its description in the simulated Azure."""
+        await asyncio.to_thread(self.guests.add, guest)
+        if power == "running":
+            await self.guests.start(guest.vm_name)
+        disks = tuple(
+            DiskSpec(name=disk.name, lun=disk.lun, size_gb=max(1, disk.size_mib // 1024))
+            for disk in guest.disks
+        )
+        self.world.put_vm(VmSpec(name=guest.vm_name, disks=disks, resource_group=GROUP, power=power))
+
+    async def restore(self, guest: GuestSpec, recovery_point: Sequence[str]) -> Verdict:
+        """Restore a VM from the snapshots of a recovery point, and let its application check itself."""
+        by_disk = {}
+        for snapshot_id in recovery_point:
+            snapshot = self.world.resources.snapshots[snapshot_id.lower()]
+            by_disk[snapshot.disk.spec.name] = snapshot.id.name
+        return await restore_and_check(self.disks, guest, by_disk)
+
+
+@contextlib.asynccontextmanager
+async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
+    """Start a stack without VMs, and leave nothing behind at the end.
+
+    Raises:
+        AzuriteUnavailableError, HostDidNotStartError: with one line that says what to do.
+    """
+    options = options or StackOptions()
+    async with contextlib.AsyncExitStack() as opened:
+        where = opened.enter_context(places())
+        storage = opened.enter_context(azurite.running())
+        disks = _disks(where)
+        opened.callback(disks.close)
+        guests = Guests(disks, where.runtime, agent=AGENT)
+        opened.push_async_callback(guests.close)
+        world = SimWorld(disks=disks, guests=GuestShell(guests), settings=options.sim)
+        arm_url = await opened.enter_async_context(arm_running(world))
+        log = ROOT / ".local" / f"host-{os.getpid()}.log"
+        log.parent.mkdir(exist_ok=True)
+        host = AppHost(app_settings(storage.connection_string, arm_url, options), log)
+        await host.start()
+        opened.push_async_callback(host.stop)
+        api = await opened.enter_async_context(Api(host.url))
+        yield Stack(storage, world, arm_url, disks, guests, host, api, where)
+
+
+def real_disks() -> bool:
+    """Whether a stack started here has real disks."""
+    return is_inside() and can_use_real_disks().ok
+
+
+def app_settings(connection: str, arm_url: str, options: StackOptions) -> dict[str, str]:
+    """Give the application settings of the app in this stack."""
+    return {
+        "FUNCTIONS_WORKER_RUNTIME": "python",
+        "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
+        "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": options.poll,
+        "AzureWebJobsStorage": connection,
+        "GuestStorage": connection,
+        "STILLFRAME_MASTER_KEY": secrets.token_hex(32),
+        "STILLFRAME_ARM_ENDPOINT": arm_url,
+        "STILLFRAME_SCHEDULES_TIMER": "*/15 * * * * *",
+        "STILLFRAME_SWEEP_TIMER": "*/15 * * * * *",
+        **options.settings,
+    }
+
+
+def _disks(where: Places) -> Disks:
+    return ReflinkDisks(where.store) if real_disks() else FolderDisks(where.store)
+
+
+def ledger_scripts(guests: Guests, vm_name: str) -> dict[str, object]:
+    """Give the pre- and post-script of a guest's ledger, as a run request names them."""
+    socket = str(guests.get(vm_name).socket)
+    return {
+        "pre_script": {"path": str(SCRIPTS / "pre-ledger.sh"), "arguments": [socket]},
+        "post_script": {"path": str(SCRIPTS / "post-ledger.sh"), "arguments": [socket]},
+    }

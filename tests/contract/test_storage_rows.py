@@ -1,0 +1,62 @@
+"""Records as entities: chunks, versions, keys."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.storage import tables
+from shared.storage.errors import RowTooLarge, UnknownSchema
+from shared.storage.memory import MemoryTables
+from shared.storage.rows import CHUNK_CHARS, ROW_CHARS, pack, unpack
+from shared.storage.sagas import SagaTable
+from tests.contract.support import saga_state
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_CHARS - 3, CHUNK_CHARS - 2, CHUNK_CHARS - 1, 5 * CHUNK_CHARS])
+def test_any_size_comes_back_and_no_property_is_over_64_kib(size: int) -> None:
+    data = ["x" * size, "𝄞ä\u0000"]
+
+    entity = pack("p", "r", data, column=1)
+
+    assert unpack(entity) == data
+    assert all(len(v.encode("utf-16-le")) <= 64 * 1024 for v in entity.values() if isinstance(v, str))
+
+
+def test_more_chunks_than_ten_come_back_in_order() -> None:
+    data = list(range(60_000))
+
+    assert unpack(pack("p", "r", data)) == data
+
+
+def test_what_fits_into_no_entity_is_refused() -> None:
+    with pytest.raises(RowTooLarge) as raised:
+        pack("p", "r", "x" * ROW_CHARS)
+
+    assert (raised.value.row, raised.value.limit) == ("p/r", ROW_CHARS)
+
+
+@pytest.mark.parametrize("version", [None, 0, 2, "1"])
+def test_a_row_of_an_unknown_version_is_never_guessed_at(version: Any) -> None:
+    with pytest.raises(UnknownSchema) as raised:
+        unpack({"PartitionKey": "p", "RowKey": "r", "schema": version, "json00": "{}"})
+
+    assert (raised.value.row, raised.value.version) == ("p/r", version)
+
+
+def test_an_older_row_is_brought_up_version_by_version() -> None:
+    old = {"PartitionKey": "p", "RowKey": "r", "schema": -1, "json00": json.dumps({"a": 1})}
+    upcasts = {-1: lambda data: {"b": data["a"] + 1}, 0: lambda data: {"c": data["b"] + 1}}
+
+    assert unpack(old, upcasts) == {"c": 3}
+
+
+async def test_a_saga_of_an_unknown_version_is_refused() -> None:
+    storage = MemoryTables()
+    sagas = SagaTable(storage)
+    await sagas.create(saga_state("s1"), cause="start", outbox=[], history=[])
+    newer = {"PartitionKey": "s1", "RowKey": "state", "schema": 99}
+    await storage.transact("sagas", [tables.merge(newer)])
+
+    with pytest.raises(UnknownSchema):
+        await sagas.load("s1")

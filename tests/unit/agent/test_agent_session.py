@@ -1,0 +1,484 @@
+"""The session, alone: what it answers, in which order it holds and lets go."""
+
+from typing import Any
+
+import pytest
+
+from agent import moves, orders
+from agent.moves import CommandReceived
+from agent.records import (
+    Answer,
+    Evidence,
+    Hold,
+    NotHeld,
+    Quiesced,
+    QuiesceFailed,
+    Ready,
+    Released,
+    Resumed,
+    ScriptResult,
+)
+from agent.session import next_deadline, react
+from agent.state import State
+
+PRE = orders.ScriptSpec("/pre", (), 5_000)
+POST = orders.ScriptSpec("/post", ("a",), 5_000)
+PLAN = orders.Quiesce(8_000, 30_000, PRE, POST, orders.ALL)
+DISK = Evidence("filesystem", "/data", whole=True)
+BROKEN = Evidence("filesystem", "/data", whole=False, detail="thawed before")
+
+
+def result(path: str = "/pre", reason: str = "", *, started: bool = True) -> ScriptResult:
+    code = None if not started else (1 if reason else 0)
+    return ScriptResult(path, started, code, reason == "script_timed_out", 10, "", reason)
+
+
+class Table:
+    """Plays inputs against the session and keeps what follows."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.now = 1_000
+        self.actions: list[moves.Action] = []
+        self._sequence = 0
+
+    def give(self, given: moves.Input, after: int = 0) -> list[moves.Action]:
+        self.now += after
+        self.state, actions = react(self.state, given, self.now)
+        self.actions += actions
+        return list(actions)
+
+    def command(self, kind: str, generation: int = 1, **more: Any) -> list[moves.Action]:
+        self._sequence += 1
+        return self.order(kind, generation, more.pop("sequence", self._sequence), **more)
+
+    def order(
+        self, kind: str, generation: int, sequence: int, saga: str = "saga", plan: orders.Quiesce = PLAN
+    ) -> list[moves.Action]:
+        details: dict[str, orders.Details] = {
+            "arm": orders.Arm(30_000, 600_000, 15_000),
+            "quiesce": plan,
+            "resume": orders.Resume(),
+            "release": orders.Release("done"),
+        }
+        return self.give(CommandReceived(orders.Order(kind, saga, generation, sequence, details[kind])))
+
+    def armed(self) -> "Table":
+        self.command("arm", 0)
+        self.give(moves.DeadManReady(locked=True))
+        return self
+
+    def pre_running(self, plan: orders.Quiesce = PLAN) -> "Table":
+        self.armed().command("quiesce", plan=plan)
+        self.give(moves.DeadManArmed(1, True, (NotHeld("filesystem", "/boot/efi", "not_supported"),)))
+        return self
+
+    def freezing(self, plan: orders.Quiesce = PLAN) -> "Table":
+        self.pre_running(plan)
+        if plan.pre_script:
+            self.give(moves.ScriptEnded(1, "pre", result()))
+        return self
+
+    def held(self, plan: orders.Quiesce = PLAN) -> "Table":
+        self.freezing(plan)
+        self.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+        return self
+
+    @property
+    def acks(self) -> list[Answer]:
+        return [a.answer for a in self.actions if isinstance(a, moves.SendAck)]
+
+    @property
+    def last(self) -> Any:
+        return self.acks[-1].facts
+
+
+def kinds(actions: list[moves.Action]) -> list[type]:
+    return [type(action) for action in actions]
+
+
+def test_arm_is_answered_when_the_dead_man_runs() -> None:
+    table = Table()
+
+    assert kinds(table.command("arm", 0)) == [moves.StartDeadMan]
+    table.give(moves.DeadManReady(locked=True))
+
+    assert table.acks == [Answer("ready", "saga", 0, 1, 1, Ready(armed=True, locked=True))]
+
+
+def test_arm_says_so_when_the_dead_man_cannot_be_started() -> None:
+    table = Table()
+    table.command("arm", 0)
+
+    table.give(moves.DeadManLost("no memory"))
+
+    assert table.last == Ready(armed=False, locked=False)
+
+
+def test_quiesce_holds_script_then_filesystems_and_resume_lets_go_in_reverse() -> None:
+    table = Table().armed()
+    steps = [
+        table.command("quiesce"),
+        table.give(moves.DeadManArmed(1, True, ())),
+        table.give(moves.ScriptEnded(1, "pre", result())),
+        table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()), after=70),
+        table.command("resume"),
+        table.give(moves.FilesystemsReleased(1, (DISK,)), after=900),
+        table.give(moves.ScriptEnded(1, "post", result("/post")), after=30),
+    ]
+
+    assert [kinds(step) for step in steps] == [
+        [moves.ArmDeadMan],
+        [moves.RunScript],
+        [moves.Freeze],
+        [moves.SendAck],
+        [moves.Release],
+        [moves.RunScript],
+        [moves.Disarm, moves.SendAck],
+    ]
+    quiesced, resumed = table.acks[1].facts, table.last
+    assert isinstance(quiesced, Quiesced)
+    assert quiesced.held == (Hold("script", "/pre"), Hold("filesystem", "/data"))
+    assert (quiesced.quiesce_ms, quiesced.budget_left_ms) == (70, 29_930)
+    assert isinstance(resumed, Resumed)
+    assert (resumed.released_by, resumed.held_until_order, resumed.window_ms) == ("order", True, 1000)
+    assert [e.whole for e in resumed.held] == [True, True]
+    assert resumed.script == result("/post")
+
+
+def test_a_repeated_command_gets_its_stored_ack_and_changes_nothing() -> None:
+    table = Table().held()
+    state, first = table.state, table.acks[-1]
+
+    again = table.order("quiesce", 1, 2)
+
+    assert again == [moves.SendAck(first)]
+    assert table.state == state
+
+
+def test_a_repeated_command_that_is_under_way_changes_nothing() -> None:
+    table = Table().freezing()
+    state = table.state
+
+    assert table.order("quiesce", 1, 2) == []
+    assert table.state == state
+
+
+def test_a_lower_sequence_is_refused() -> None:
+    table = Table().held()
+
+    assert table.order("arm", 0, 1) == [moves.Refuse("replayed", 1)]
+
+
+def test_a_quiesce_after_its_resume_is_refused() -> None:
+    table = Table().armed()
+    table.command("resume", generation=3)
+
+    for generation in (2, 3):
+        table.command("quiesce", generation=generation)
+
+        assert isinstance(table.last, QuiesceFailed)
+        assert table.last.failure.reason == "generation_closed"
+    assert kinds(table.command("quiesce", generation=4)) == [moves.ArmDeadMan]
+
+
+def test_a_quiesce_without_a_session_is_refused() -> None:
+    table = Table()
+
+    table.command("quiesce")
+
+    assert table.last.failure.reason == "not_armed"
+    assert table.state.attempt is None
+
+
+def test_a_refused_pre_script_owes_no_post_script() -> None:
+    table = Table().pre_running()
+
+    table.give(moves.ScriptEnded(1, "pre", result(reason="script_missing", started=False)))
+    done = table.give(moves.FilesystemsReleased(1, ()))
+
+    assert kinds(done) == [moves.Disarm, moves.SendAck]
+    assert table.last.failure.reason == "script_missing"
+    assert table.last.window_ms == 0
+
+
+@pytest.mark.parametrize("reason", ["script_failed", "script_timed_out"])
+def test_a_failed_pre_script_is_followed_by_the_post_script(reason: str) -> None:
+    table = Table().pre_running()
+
+    table.give(moves.ScriptEnded(1, "pre", result(reason=reason)))
+    post = table.give(moves.FilesystemsReleased(1, ()))
+    table.give(moves.ScriptEnded(1, "post", result("/post", "script_failed")))
+
+    assert kinds(post) == [moves.RunScript]
+    assert table.last.failure.reason == reason
+    assert table.last.post_script.reason == "script_failed"
+
+
+def test_a_failed_freeze_releases_what_is_frozen_and_runs_the_post_script() -> None:
+    table = Table().freezing()
+
+    steps = [
+        table.give(moves.FreezeFailed(1, "already_frozen", "/data: busy")),
+        table.give(moves.FilesystemsReleased(1, (DISK,))),
+        table.give(moves.ScriptEnded(1, "post", result("/post"))),
+    ]
+
+    assert [kinds(step) for step in steps] == [
+        [moves.Release],
+        [moves.RunScript],
+        [moves.Disarm, moves.SendAck],
+    ]
+    assert table.last.failure == ("already_frozen", "/data: busy")
+    assert table.last.released
+
+
+def test_nothing_to_hold_is_a_failure() -> None:
+    table = Table().freezing(orders.Quiesce(8_000, 30_000, None, None, orders.ALL))
+
+    table.give(moves.FilesystemsHeld(1, (), (NotHeld("filesystem", "/", "holds_agent_state"),)))
+    table.give(moves.FilesystemsReleased(1, ()))
+
+    assert table.last.failure.reason == "nothing_to_hold"
+
+
+def test_a_quiesce_that_takes_too_long_kills_the_script_before_the_post_script() -> None:
+    table = Table().pre_running()
+    assert next_deadline(table.state) == table.now + 8_000
+
+    steps = [
+        table.give(moves.Tick(), after=8_000),
+        table.give(moves.ScriptEnded(1, "pre", result(reason="script_killed"))),
+        table.give(moves.FilesystemsReleased(1, ())),
+        table.give(moves.ScriptEnded(1, "post", result("/post"))),
+    ]
+
+    assert [kinds(step) for step in steps] == [
+        [moves.KillScript],
+        [moves.Release],
+        [moves.RunScript],
+        [moves.Disarm, moves.SendAck],
+    ]
+    assert table.last.failure.reason == "quiesce_timeout"
+
+
+def test_the_dead_mans_release_is_told_unasked_and_answers_the_late_resume() -> None:
+    table = Table().held()
+
+    table.give(moves.DeadManFired(1, (DISK,)), after=30_000)
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+    table.command("resume")
+
+    unasked, late = table.acks[-2:]
+    assert (unasked.kind, unasked.answers, late.kind, late.answers) == ("resumed", 0, "resumed", 3)
+    assert unasked.facts == late.facts
+    assert table.last.released_by == "dead-man"
+    assert not table.last.held_until_order
+    assert [e.whole for e in table.last.held] == [False, True]
+
+
+def test_the_dead_man_overrides_an_order_that_it_did_not_hear_in_time() -> None:
+    table = Table().held()
+    table.command("resume")
+
+    table.give(moves.DeadManFired(1, (DISK,)))
+    table.give(moves.FilesystemsReleased(1, (BROKEN,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert table.last.released_by == "dead-man"
+    assert not table.last.held_until_order
+
+
+def test_a_lost_dead_man_is_replaced_by_the_agent_at_once() -> None:
+    table = Table().held()
+
+    steps = [
+        table.give(moves.DeadManLost("killed")),
+        table.give(moves.FilesystemsReleased(1, (DISK,))),
+        table.give(moves.ScriptEnded(1, "post", result("/post"))),
+    ]
+
+    assert [kinds(step) for step in steps] == [
+        [moves.ThawOurselves],
+        [moves.RunScript],
+        [moves.Disarm, moves.SendAck],
+    ]
+    assert (table.last.released_by, table.last.held_until_order) == ("agent", False)
+
+
+def test_a_dead_man_that_is_silent_after_the_budget_counts_as_lost() -> None:
+    table = Table().held()
+
+    assert table.give(moves.Tick(), after=30_000) == []
+    assert kinds(table.give(moves.Tick(), after=2_000)) == [moves.ThawOurselves]
+
+
+def test_a_dead_man_that_is_silent_after_the_order_counts_as_lost_and_the_kernel_still_bears_witness() -> None:
+    table = Table().held()
+    table.command("resume")
+
+    assert kinds(table.give(moves.Tick(), after=2_000)) == [moves.ThawOurselves]
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert (table.last.released_by, table.last.held_until_order) == ("order", True)
+
+
+def test_a_dead_man_that_dies_in_its_post_script_is_taken_over() -> None:
+    table = Table().held()
+    table.give(moves.DeadManFired(1, (DISK,)))
+
+    assert kinds(table.give(moves.DeadManLost("killed"))) == [moves.ThawOurselves]
+    assert kinds(table.give(moves.FilesystemsReleased(1, (DISK,)))) == [moves.RunScript]
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert table.last.released_by == "dead-man"
+
+
+def test_a_filesystem_that_was_thawed_before_the_order_breaks_the_proof() -> None:
+    table = Table().held()
+    table.command("resume")
+
+    table.give(moves.FilesystemsReleased(1, (BROKEN,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert not table.last.held_until_order
+
+
+def test_a_resume_that_overtakes_the_quiesce_ends_both_and_proves_nothing() -> None:
+    table = Table().freezing()
+
+    assert kinds(table.command("resume")) == [moves.Release]
+    assert table.give(moves.FilesystemsHeld(1, (), ())) == []
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    failed, resumed = table.acks[-2:]
+    assert (failed.kind, failed.answers, failed.facts.failure.reason) == ("quiesce_failed", 2, "overtaken")  # type: ignore[union-attr]
+    assert (resumed.kind, resumed.answers, table.last.held_until_order) == ("resumed", 3, False)
+
+
+def test_a_resume_of_an_older_generation_is_refused() -> None:
+    table = Table().armed()
+    table.command("quiesce", generation=2)
+
+    assert table.command("resume", generation=1) == [moves.Refuse("stale_generation", 3)]
+
+
+def test_release_while_held_resumes_first_and_hides_nothing() -> None:
+    table = Table().held()
+
+    assert kinds(table.command("release")) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    end = table.give(moves.ScriptEnded(1, "post", result("/post", "script_failed")))
+
+    assert kinds(end) == [moves.Disarm, moves.SendAck, moves.SendAck, moves.End]
+    assert table.last == Released(was_held=True)
+    unasked = table.acks[-2].facts
+    assert isinstance(unasked, Resumed)
+    assert unasked.script == result("/post", "script_failed")
+
+
+def test_a_second_generation_is_quiesced_after_the_first_was_resumed() -> None:
+    table = Table().held()
+    table.command("resume")
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert kinds(table.command("quiesce", generation=2)) == [moves.ArmDeadMan]
+
+
+def test_a_quiesce_while_another_is_held_lets_go_of_everything() -> None:
+    table = Table().held()
+
+    assert kinds(table.command("quiesce", generation=2)) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert (table.acks[-2].kind, table.acks[-2].answers) == ("resumed", 0)
+    assert (table.acks[-1].kind, table.last.failure.reason) == ("quiesce_failed", "still_held")
+
+
+def test_a_post_script_without_a_pre_script_runs_too() -> None:
+    table = Table().held(orders.Quiesce(8_000, 30_000, None, POST, orders.ALL))
+    table.command("resume")
+
+    assert kinds(table.give(moves.FilesystemsReleased(1, (DISK,)))) == [moves.RunScript]
+
+
+def test_another_sagas_arm_waits_while_something_is_held() -> None:
+    table = Table().held()
+
+    assert kinds(table.order("arm", 0, 1, saga="other")) == [moves.Defer]
+    assert table.state.saga == "saga"
+
+
+def test_another_sagas_arm_replaces_a_resting_session_and_old_commands_stay_refused() -> None:
+    table = Table().armed()
+
+    table.order("arm", 0, 1, saga="other")
+    table.give(moves.DeadManReady(locked=False))
+
+    assert (table.acks[-1].saga, table.acks[-1].sequence) == ("other", 1)
+    assert kinds(table.order("arm", 0, 1)) == [moves.SendAck]
+    assert table.order("quiesce", 0, 0) == [moves.Refuse("replayed", 0)]
+    assert table.state.saga == "other"
+
+
+def test_a_recorded_session_cannot_be_played_back_once_it_has_ended() -> None:
+    table = Table().held()
+    table.command("release")
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    replayed = [table.order(kind, 1, number) for number, kind in enumerate(("arm", "quiesce"), 1)]
+
+    assert replayed == [[moves.Refuse("replayed", 1)], [moves.Refuse("replayed", 2)]]
+    assert isinstance(table.order("release", 1, 3)[0], moves.SendAck)
+
+
+def test_the_session_ends_when_its_time_is_over() -> None:
+    table = Table().armed()
+
+    assert table.give(moves.Tick(), after=599_999) == []
+    assert kinds(table.give(moves.Tick(), after=1)) == [moves.End]
+
+
+def test_the_session_lingers_after_its_result() -> None:
+    table = Table().held()
+    table.command("resume")
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert next_deadline(table.state) == table.now + 15_000
+
+
+def test_a_stopping_agent_lets_go_first() -> None:
+    table = Table().held()
+
+    assert kinds(table.give(moves.Stopping())) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    end = table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert isinstance(end[-1], moves.End)
+    assert table.last.released_by == "agent"
+
+
+@pytest.mark.parametrize(
+    ("left_by", "told"), [("dead-man", "dead-man"), ("restart", "restart"), ("order", "restart")]
+)
+def test_a_restarted_agent_tells_who_released(left_by: str, told: str) -> None:
+    table = Table().held()
+
+    table.give(moves.AgentRestarted(left_by, (DISK,), result("/post")))
+
+    assert (table.acks[-1].answers, table.last.released_by, table.last.held_until_order) == (0, told, False)
+
+
+def test_an_order_survives_the_agents_death_if_the_dead_man_carried_it_out() -> None:
+    table = Table().held()
+    table.command("resume")
+
+    table.give(moves.AgentRestarted("order", (DISK,), result("/post")))
+
+    assert (table.last.released_by, table.last.held_until_order) == ("order", True)

@@ -1,0 +1,234 @@
+"""The session among everything that can happen, in any order."""
+
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import moves, orders
+from agent.moves import CommandReceived
+from agent.records import Evidence, Hold, ScriptResult
+from agent.session import next_deadline, react
+from agent.state import PHASES, RESTING, State
+
+PIPED = (moves.ArmDeadMan, moves.Freeze, moves.Release)
+SPEC = orders.ScriptSpec("/script", (), 3_000)
+
+
+@dataclass
+class World:
+    """A guest: it does what the session orders, some time, well or badly; the dead-man acts on its own."""
+
+    state: State = field(default_factory=State)
+    now: int = 0
+    pending: list[moves.Action] = field(default_factory=list)
+    dead_man: bool = False
+    watching: int = 0
+    frozen: set[int] = field(default_factory=set)
+    started: set[int] = field(default_factory=set)
+    posts: dict[int, int] = field(default_factory=dict)
+    acks: list[moves.SendAck] = field(default_factory=list)
+    ordered_posts: list[int] = field(default_factory=list)
+
+    def give(self, given: moves.Input) -> None:
+        self.state, actions = react(self.state, given, self.now)
+        assert self.state.phase in PHASES
+        for action in actions:
+            self._obey(action)
+
+    def _obey(self, action: moves.Action) -> None:
+        if isinstance(action, moves.SendAck):
+            self.acks.append(action)
+        elif isinstance(action, moves.RunScript) and action.phase == "post":
+            self.ordered_posts.append(action.generation)
+            self.pending.append(action)
+        elif isinstance(action, moves.Disarm):
+            self.watching = 0
+        elif not isinstance(action, (moves.Refuse, moves.Defer, moves.End)):
+            if isinstance(action, moves.Freeze):
+                self.started.add(action.generation)
+            self.pending.append(action)
+
+    def run_post(self, generation: int) -> ScriptResult:
+        """Once per generation, as the claims see to."""
+        self.posts.setdefault(generation, 1)
+        assert generation not in self.frozen, "a post-script ran while a filesystem was frozen"
+        return ScriptResult("/script", True, 0, False, 1, "", "")
+
+    def thaw(self, generation: int) -> tuple[Evidence, ...]:
+        whole = generation in self.frozen
+        self.frozen.discard(generation)
+        return (Evidence("filesystem", "/data", whole=whole),)
+
+    def step(self, index: int, good: bool) -> None:
+        """Let one pending action come to its end."""
+        if not self.pending:
+            return
+        index %= len(self.pending)
+        if isinstance(self.pending[index], PIPED):  # the dead-man's control is a pipe: first in, first out
+            index = next(i for i, action in enumerate(self.pending) if isinstance(action, PIPED))
+        action = self.pending.pop(index)
+        if isinstance(action, moves.StartDeadMan):
+            self.dead_man = good
+            self.give(moves.DeadManReady(locked=True) if good else moves.DeadManLost("refused"))
+        elif isinstance(action, moves.ArmDeadMan):
+            self.dead_man, self.watching = good, action.generation if good else 0
+            armed = moves.DeadManArmed(action.generation, True, ())
+            failed = moves.FreezeFailed(action.generation, "mount_unusable", "")
+            self.give(armed if good else failed)
+        elif isinstance(action, moves.RunScript):
+            self._script(action, good)
+        elif isinstance(action, moves.Freeze) and self.dead_man and self.watching == action.generation:
+            self._freeze(action.generation, good)
+        elif isinstance(action, moves.Release) and self.dead_man and self.watching == action.generation:
+            self.give(moves.FilesystemsReleased(action.generation, self.thaw(action.generation)))
+        elif isinstance(action, moves.ThawOurselves):
+            self.dead_man, self.watching = False, 0
+            self.give(moves.FilesystemsReleased(action.generation, self.thaw(action.generation)))
+
+    def _script(self, action: moves.RunScript, good: bool) -> None:
+        if action.phase == "post":
+            result = self.run_post(action.generation)
+        else:
+            if good:
+                self.started.add(action.generation)
+            reason = "" if good else "script_missing"
+            result = ScriptResult("/script", good, 0 if good else None, False, 1, "", reason)
+        self.give(moves.ScriptEnded(action.generation, action.phase, result))
+
+    def _freeze(self, generation: int, good: bool) -> None:
+        self.frozen.add(generation)
+        held = moves.FilesystemsHeld(generation, (Hold("filesystem", "/data"),), ())
+        self.give(held if good else moves.FreezeFailed(generation, "freeze_error", "io"))
+
+    def fire(self) -> None:
+        """The dead-man's deadline."""
+        if not self.dead_man or not self.watching:
+            return
+        generation, self.watching = self.watching, 0
+        self.give(moves.DeadManFired(generation, self.thaw(generation)))
+        result = self.run_post(generation) if generation in self.started else None
+        self.give(moves.ScriptEnded(generation, "post", result))
+
+    def lose_dead_man(self) -> None:
+        if self.dead_man:
+            self.dead_man, self.watching = False, 0
+            self.give(moves.DeadManLost("killed"))
+
+    def settle(self) -> None:
+        """Let everything under way come to its end, time included."""
+        for _ in range(200):
+            while self.pending:
+                self.step(0, good=True)
+            due = next_deadline(self.state)
+            if due is None or self.state.phase in RESTING:
+                return
+            self.now = max(self.now, due)
+            self.give(moves.Tick())
+        raise AssertionError(self.state)
+
+
+PLANS = [
+    orders.Quiesce(5_000, 10_000, pre, post, orders.ALL) for pre in (SPEC, None) for post in (SPEC, None)
+]
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> orders.Order:
+    kind = draw(st.sampled_from(["arm", "quiesce", "quiesce", "resume", "release"]))
+    details: dict[str, orders.Details] = {
+        "arm": orders.Arm(10_000, 60_000, 5_000),
+        "quiesce": draw(st.sampled_from(PLANS)),
+        "resume": orders.Resume(),
+        "release": orders.Release(),
+    }
+    saga = draw(st.sampled_from(["a", "a", "a", "b"]))
+    generation, sequence = draw(st.integers(1, 3)), draw(st.integers(1, 12))
+    return orders.Order(kind, saga, generation, sequence, details[kind])
+
+
+EVENTS = st.one_of(
+    commands().map(lambda order: ("command", order)),
+    st.tuples(st.just("step"), st.tuples(st.integers(0, 3), st.booleans())),
+    st.tuples(st.just("step"), st.tuples(st.integers(0, 3), st.just(value=True))),
+    st.tuples(st.just("fire"), st.none()),
+    st.tuples(st.just("lose"), st.none()),
+    st.tuples(st.just("time"), st.integers(0, 12_000)),
+    st.tuples(st.just("stop"), st.none()),
+)
+
+
+def play(world: World, events: list[tuple[str, object]]) -> None:
+    for what, value in events:
+        if what == "command":
+            assert isinstance(value, orders.Order)
+            world.give(CommandReceived(value))
+        elif what == "step":
+            assert isinstance(value, tuple)
+            world.step(*value)
+        elif what == "fire":
+            world.fire()
+        elif what == "lose":
+            world.lose_dead_man()
+        elif what == "time":
+            assert isinstance(value, int)
+            world.now += value
+            world.give(moves.Tick())
+        else:
+            world.give(moves.Stopping())
+
+
+START = [
+    ("command", orders.Order("arm", "a", 0, 1, orders.Arm(10_000, 60_000, 5_000))),
+    ("step", (0, True)),
+    ("command", orders.Order("quiesce", "a", 1, 2, PLANS[0])),
+]
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.booleans(), st.lists(EVENTS, max_size=30))
+def test_whatever_happens_everything_is_let_go(begun: bool, events: list[tuple[str, object]]) -> None:
+    world = World()
+    play(world, (START if begun else []) + events)
+
+    world.settle()
+
+    assert world.state.attempt is None
+    assert not world.frozen
+    assert not world.state.waiting
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(EVENTS, max_size=30))
+def test_the_post_script_runs_once_and_only_if_its_generation_began(events: list[tuple[str, object]]) -> None:
+    world = World()
+    play(world, START + [event for event in events if not _other_plan(event)])
+
+    world.settle()
+
+    assert set(world.posts) == world.started
+    assert len(world.ordered_posts) == len(set(world.ordered_posts))
+
+
+def _other_plan(event: tuple[str, object]) -> bool:
+    """One saga and one plan, so that a generation's number names it."""
+    order = event[1]
+    if not isinstance(order, orders.Order):
+        return False
+    return order.saga != "a" or (order.kind == "quiesce" and order.details != PLANS[0])
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(EVENTS, max_size=30))
+def test_no_ack_proves_a_hold_that_the_dead_man_or_the_agent_ended(events: list[tuple[str, object]]) -> None:
+    world = World()
+    play(world, START + events)
+    world.settle()
+
+    sequences = [(ack.answer.saga, ack.answer.sequence) for ack in dict.fromkeys(world.acks)]
+    assert len(sequences) == len(set(sequences))
+    for ack in world.acks:
+        facts = ack.answer.facts
+        if ack.answer.kind == "resumed" and facts.held_until_order:  # type: ignore[union-attr]
+            assert facts.released_by == "order"  # type: ignore[union-attr]
+            assert all(evidence.whole for evidence in facts.held)  # type: ignore[union-attr]

@@ -1,0 +1,49 @@
+"""Which phase may follow which, as one table, and that the phases lead to the end."""
+
+import pytest
+
+from shared.saga.state import Phase
+from shared.saga.transitions import FOLLOWS, is_legal
+
+# Rows: from; columns: to. "." may not, "x" may, "=" stays.
+TABLE = """
+            pending preflight arming quiescing capturing resuming completing cleaning done
+pending     =       x         .      .         .         .        .          x        .
+preflight   .       =         x      .         x         .        .          x        .
+arming      .       .         =      x         x         .        .          x        .
+quiescing   .       .         x      =         x         x        .          x        .
+capturing   .       .         x      .         =         x        x          x        .
+resuming    .       .         x      .         x         =        x          x        .
+completing  .       .         .      .         .         .        =          x        .
+cleaning    .       .         .      .         .         .        .          =        x
+done        .       .         .      .         .         .        .          .        =
+"""
+
+
+def rows() -> list[tuple[Phase, Phase, bool]]:
+    header, *lines = TABLE.strip().splitlines()
+    columns = [Phase(name) for name in header.split()]
+    cells = [(line.split()[0], line.split()[1:]) for line in lines]
+    return [
+        (Phase(row), to, mark != ".") for row, marks in cells for to, mark in zip(columns, marks, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(("from_phase", "to_phase", "legal"), rows())
+def test_every_pair_of_phases_is_legal_or_not(from_phase: Phase, to_phase: Phase, *, legal: bool) -> None:
+    assert is_legal(from_phase, to_phase) is legal
+
+
+def test_the_table_knows_every_phase() -> None:
+    assert len(rows()) == len(Phase) ** 2
+    assert set(FOLLOWS) == set(Phase)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_end_can_be_reached_from_every_phase(phase: Phase) -> None:
+    reached = {phase}
+    while more := {after for known in reached for after in FOLLOWS[known]} - reached:
+        reached |= more
+
+    assert Phase.DONE in reached
+    assert phase is Phase.DONE or FOLLOWS[phase]

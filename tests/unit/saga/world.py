@@ -1,0 +1,341 @@
+"""A simulated world around the real machine: Azure, a guest, queues, and everything that can go wrong.
+
+Whoever drives it decides what happens next. The world itself keeps only what is certain: the dead-man keeps
+the budget, messages that expired are not obeyed, a capture sends nothing after its deadline.
+"""
+
+from dataclasses import dataclass, field
+
+from shared.saga.consistency import Grade
+from shared.saga.effects import (
+    Capture,
+    CheckCopies,
+    Clean,
+    Effect,
+    Order,
+    ReadFacts,
+    RecordEnd,
+    SendCommand,
+    StartAgent,
+    Watch,
+)
+from shared.saga.events import (
+    AgentNotStarted,
+    CaptureEnded,
+    Cleaned,
+    CopiesSeen,
+    Event,
+    FactsRead,
+    FactsUnavailable,
+    QuiesceFailed,
+    Resumed,
+    Started,
+    TimePassed,
+)
+from shared.saga.evidence import DiskCapture
+from shared.saga.facts import DiskFacts, VmFacts
+from shared.saga.machine import advance
+from shared.saga.names import snapshot_id
+from shared.saga.phases import GRACE_MS, first_watch_ms, pending
+from shared.saga.state import Phase, SagaSpec, SnapshotCopy
+from tests.unit.saga.build import SAGA, T0
+from tests.unit.saga.guest import Guest, Hold
+
+#: The sweep looks at a saga this long after its deadline.
+SWEEP_AFTER_MS = 5_000
+CALM_STEPS = 600
+
+
+@dataclass(slots=True)
+class Shot:
+    """A snapshot that exists. ``hold`` is what was completely held at its instant."""
+
+    at: int
+    hold: Hold | None
+
+
+@dataclass(slots=True)
+class Job:
+    """An invocation that captures. A disk that is not mentioned in ``failed`` or ``late`` may yet succeed."""
+
+    effect: Capture
+    failed: set[str] = field(default_factory=set)
+    late: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
+    lost: bool = False
+
+
+class World:
+    """All there is besides the saga's decisions."""
+
+    def __init__(self, spec: SagaSpec, vm: VmFacts) -> None:
+        self.now = T0
+        self.vm = vm
+        self.state = pending(spec, T0)
+        self.guest = Guest(spec.guest)
+        self.outbox: list[Effect] = []
+        self.inbox: list[Event] = []
+        self.commands: list[Order] = []
+        self.watches: list[tuple[int, int]] = [(T0 + first_watch_ms(spec), 1)]
+        self.jobs: list[Job] = []
+        self.late_puts: list[tuple[int, str]] = []
+        self.shots: dict[str, Shot] = {}
+        self.discarded: set[str] = set()
+        self.quiesce_ordered: set[int] = set()
+        self.resume_ordered: set[int] = set()
+        self.guest_spoke: set[int] = set()
+        self.agents_started: set[int] = set()
+        self.robbed = False
+        self.inbox.append(Started("1"))
+
+    # --- the saga ------------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Bring an event to the saga, and note what it wants done."""
+        if isinstance(event, QuiesceFailed | Resumed):
+            self.guest_spoke.add(event.generation)
+        before = self.state
+        transition = advance(before, event, self.now)
+        assert not (transition.ignored and transition.effects), "what counts for nothing has no effects"
+        self.state = transition.state
+        for effect in transition.effects:
+            self.outbox.append(effect)
+            if isinstance(effect, SendCommand) and effect.order.kind == "resume":
+                self.resume_ordered.add(effect.order.generation)
+        self.check()
+
+    def check(self) -> None:
+        """What must be true at every moment."""
+        state = self.state
+        if state.guest_released:
+            assert self.guest.hold is None, f"{state.phase}: the guest is held, the saga believes it is not"
+        if state.phase in (Phase.COMPLETING, Phase.CLEANING, Phase.DONE):
+            assert self.guest.hold is None, "the saga decided while its guest was held"
+        kept = {copy.snapshot_id for copy in state.recovery_point}
+        assert not kept & set(state.discard), "a snapshot is both kept and discarded"
+        assert not kept & self.discarded, "a kept snapshot was deleted"
+        if kept and state.grade is not None and state.grade.at_least(Grade.FILESYSTEM):
+            self._check_grade(kept)
+        assert (state.phase is Phase.DONE) == (state.ended_at is not None)
+        assert state.phase in (Phase.PENDING, Phase.DONE) or state.deadline is not None
+
+    def _check_grade(self, kept: set[str]) -> None:
+        assert len(kept) == len(self.vm.disks)
+        holds = [self.shots[name].hold if name in self.shots else None for name in kept]
+        assert holds[0] is not None, "a consistent grade, but nothing was held at the snapshot"
+        assert all(hold is holds[0] for hold in holds), "a consistent grade, but not of one hold"
+
+    # --- effects -------------------------------------------------------------------------
+
+    def carry_out(self, index: int, *, again: bool = False, luck: int = 0) -> None:
+        """Carry out an effect; ``again`` leaves it to be done once more, ``luck`` 0 is the best."""
+        effect = self.outbox[index] if again else self.outbox.pop(index)
+        match effect:
+            case ReadFacts():
+                self.inbox.append(self._facts(luck))
+            case StartAgent(order):
+                self._start_agent(order, luck)
+            case SendCommand(order):
+                self.commands.append(order)
+                if order.kind == "quiesce":
+                    self.quiesce_ordered.add(order.generation)
+            case Capture():
+                self.jobs.append(Job(effect))
+            case CheckCopies(snapshot_ids):
+                self.inbox.append(self._copies(snapshot_ids, luck))
+            case Clean():
+                self._clean(effect, luck)
+            case Watch(number, at):
+                self.watches.append((at, number))
+                self.watches.sort()
+            case RecordEnd():
+                pass
+
+    def lose_effect(self, index: int) -> None:
+        """Lose an effect for good; a saga without its watch or its cleaning is left to the sweep."""
+        effect = self.outbox.pop(index)
+        self.robbed |= isinstance(effect, Watch | Clean)
+
+    def lose_event(self, index: int) -> None:
+        """Lose a message on its way to the saga."""
+        event = self.inbox.pop(index)
+        self.robbed |= isinstance(event, Cleaned)
+
+    def lose_watch(self) -> None:
+        """Lose the next watch."""
+        self.watches.pop(0)
+        self.robbed = True
+
+    def _facts(self, luck: int) -> Event:
+        if luck == 0:
+            return FactsRead(self.vm)
+        return FactsUnavailable("Throttled", "too many requests", passing=luck != 3)
+
+    def _start_agent(self, order: Order, luck: int) -> None:
+        if luck:
+            event = AgentNotStarted(order.generation, "Conflict", "the VM is busy", passing=luck != 3)
+            self.inbox.append(event)
+        elif order.generation not in self.agents_started:  # the same run command runs once
+            self.agents_started.add(order.generation)
+            self.inbox.extend(self.guest.started(order, self.now))
+
+    def _copies(self, snapshot_ids: tuple[str, ...], luck: int) -> Event:
+        if luck == 3:
+            return CopiesSeen((), lost=snapshot_ids[:1])
+        if luck == 2:
+            return CopiesSeen((SnapshotCopy(snapshot_ids[0], 100.0),), unreadable="the others: a time-out")
+        percent = 100.0 if luck == 0 else 40.0
+        return CopiesSeen(tuple(SnapshotCopy(name, percent) for name in snapshot_ids))
+
+    def _clean(self, effect: Clean, luck: int) -> None:
+        self.discarded |= set(effect.discard)
+        if effect.watch_receipt:
+            self.watches = [watch for watch in self.watches if watch[1] != 1]
+        self.inbox.append(Cleaned(("a snapshot could not be deleted",) if luck else ()))
+
+    # --- time and messages ---------------------------------------------------------------
+
+    def deliver(self, index: int, *, again: bool = False) -> None:
+        """Bring a message to the saga; ``again`` leaves a duplicate of it."""
+        self.take(self.inbox[index] if again else self.inbox.pop(index))
+
+    def command(self, index: int, *, again: bool = False) -> None:
+        """Bring a command to the guest; ``again`` leaves a duplicate of it."""
+        order = self.commands[index] if again else self.commands.pop(index)
+        self.inbox.extend(self.guest.obey(order, self.now))
+
+    def watch(self, *, again: bool = False) -> None:
+        """Bring the first watch to the saga, waiting until it is due."""
+        at, number = self.watches[0] if again else self.watches.pop(0)
+        self.pass_time_to(max(at, self.now))
+        self.take(TimePassed(number))
+
+    @property
+    def overdue_at(self) -> int | None:
+        """When the sweep takes notice of the saga."""
+        return self.state.deadline + SWEEP_AFTER_MS if self.state.deadline is not None else None
+
+    def sweep(self) -> None:
+        """Have the sweep look at the saga as soon as it may."""
+        if self.overdue_at is not None:
+            self.pass_time_to(max(self.now, self.overdue_at + 1))
+        self.take(TimePassed())
+
+    def pass_time_to(self, moment: int) -> None:
+        """Let time pass, and happen what is due in the meantime, in order."""
+        while (due := self._next_due()) is not None and due <= moment:
+            self.now = max(self.now, due)
+            self._happen()
+        self.now = max(self.now, moment)
+
+    def _next_due(self) -> int | None:
+        dues = [job.effect.deadline for job in self.jobs]
+        dues += [at for at, _ in self.late_puts]
+        guest_due = self.guest.next_due()
+        return min(dues if guest_due is None else [*dues, guest_due], default=None)
+
+    def _happen(self) -> None:
+        self.inbox.extend(self.guest.act(self.now))
+        for job in [job for job in self.jobs if job.effect.deadline <= self.now]:
+            self.end_job(job)
+        for at, name in [put for put in self.late_puts if put[0] <= self.now]:
+            self.late_puts.remove((at, name))
+            self._shoot(name)
+
+    # --- snapshots -----------------------------------------------------------------------
+
+    def disk_to_take(self, job: Job) -> DiskFacts | None:
+        """Give the disk whose snapshot is next."""
+        decided = job.failed | job.late | job.taken
+        return next((disk for disk in job.effect.disks if disk.disk_id not in decided), None)
+
+    def take_snapshot(self, job: Job) -> None:
+        """Take the snapshot of the next disk; a PUT on a name that exists takes none."""
+        disk = self.disk_to_take(job)
+        if disk is not None:
+            self._shoot(_name(disk, job))
+            job.taken.add(disk.disk_id)
+        if self.disk_to_take(job) is None:
+            self.end_job(job)
+
+    def end_job(self, job: Job) -> None:
+        """End a capture and have it say what it saw; what it left under way may still succeed."""
+        self.jobs.remove(job)
+        for disk in job.effect.disks:
+            if disk.disk_id in job.late:
+                self.late_puts.append((job.effect.deadline + GRACE_MS - 1, _name(disk, job)))
+        if not job.lost:
+            captures = tuple(self._seen(disk, job) for disk in job.effect.disks)
+            self.inbox.append(CaptureEnded(job.effect.generation, captures))
+
+    def _shoot(self, name: str) -> None:
+        hold = self.guest.hold
+        held = hold if hold is not None and hold.complete and hold.whole else None
+        self.shots.setdefault(name, Shot(self.now, held))
+
+    def _seen(self, disk: DiskFacts, job: Job) -> DiskCapture:
+        name = _name(disk, job)
+        good = disk.disk_id in job.taken and self.shots[name].at >= job.effect.not_before
+        return DiskCapture(
+            disk_id=disk.disk_id,
+            lun=disk.lun,
+            snapshot_id=name,
+            put_sent_at=job.effect.not_before,
+            time_created=self.shots[name].at if good else None,
+            succeeded_seen_at=self.now if good else None,
+            error="" if good else "deadline",
+        )
+
+    # --- the end -------------------------------------------------------------------------
+
+    def calm_down(self) -> None:
+        """No more faults: everything is carried out and delivered, and time passes until the saga is done."""
+        for _ in range(CALM_STEPS):
+            if self.state.phase is Phase.DONE and not self.outbox:
+                return
+            if not self.go_on():
+                self._wait_for_a_message()
+        raise AssertionError(f"the saga does not end: {self.state.phase}, deadline {self.state.deadline}")
+
+    def go_on(self) -> bool:
+        """Do the next thing that needs no waiting, and do it well; False when there is none."""
+        incomplete = self.guest.hold is not None and not self.guest.hold.complete
+        if self.outbox:
+            self.carry_out(0)
+        elif self.inbox:
+            self.deliver(0)
+        elif self.commands:
+            self.command(0)
+        elif incomplete and self.guest.alive:
+            self.inbox.extend(self.guest.finish(self.now))
+        elif self.jobs:
+            self.take_snapshot(self.jobs[0])
+        else:
+            return False
+        return True
+
+    def _wait_for_a_message(self) -> None:
+        if self.watches and not (self.overdue_at and self.watches[0][0] > self.overdue_at and self.robbed):
+            self.watch()
+        else:
+            assert self.robbed, f"no message will ever come while {self.state.phase}, and none was lost"
+            self.sweep()
+
+    def check_end(self) -> None:
+        """What must be true once the saga is done."""
+        self.pass_time_to(self.now + 10 * GRACE_MS)
+        state = self.state
+        assert state.phase is Phase.DONE
+        assert state.outcome is not None
+        assert state.reasons, "a saga that ended says why in words"
+        assert self.guest.hold is None
+        assert self.quiesce_ordered <= self.resume_ordered | self.guest_spoke, "stopped, but never started"
+        kept = {copy.snapshot_id for copy in state.recovery_point}
+        orphans = set(self.shots) - kept - self.discarded
+        assert not orphans, f"neither kept nor discarded: {orphans}"
+        assert kept <= set(self.shots), "a kept snapshot was never taken"
+        assert bool(kept) == (state.grade is not None)
+
+
+def _name(disk: DiskFacts, job: Job) -> str:
+    return snapshot_id(disk, None, SAGA, job.effect.generation)
