@@ -13,12 +13,21 @@ _SAYS = {
     "preflight": "reading the VM and its disks",
     "arming": "starting the agent, arming its dead-man",
     "quiescing": "pre-script, then freezing the filesystems",
-    "capturing": "[bold yellow]the application holds still[/]: snapshot of every disk",
+    "capturing": "a snapshot of every disk",
     "resuming": "ordered to resume: thaw, post-script",
     "completing": "waiting for the background copies",
     "cleaning": "tagging the snapshots, removing what is not needed",
     "done": "done",
 }
+
+
+_HOLDS = ", [bold yellow]the application holds still[/]"
+
+
+def _holds_still(view: dict[str, Any]) -> bool:
+    """Whether the guest said that it holds, and has not been ordered to resume yet."""
+    evidence = view.get("evidence") or {}
+    return bool(evidence.get("quiesced")) and evidence.get("resume_ordered_at") is None
 
 
 async def show_phases(console: Console, views: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
@@ -28,7 +37,8 @@ async def show_phases(console: Console, views: AsyncIterator[dict[str, Any]]) ->
     with Live(console=console, transient=True, refresh_per_second=10) as live:
         async for view in views:
             seconds = time.monotonic() - began
-            live.update(f"  {seconds:5.1f} s  {view['phase']:<11} {_SAYS.get(view['phase'], '')}")
+            held = _HOLDS if _holds_still(view) else ""
+            live.update(f"  {seconds:5.1f} s  {view['phase']:<11} {_SAYS.get(view['phase'], '')}{held}")
     console.print(_history(view))
     return view
 

@@ -14,7 +14,7 @@ from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.views import run_entry
-from shared.protocol import RESUME
+from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
     Capture,
     CheckCopies,
@@ -102,8 +102,18 @@ async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Ev
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
     text = signed_command(state, effect.order, hands.keys)
     await hands.guests.send_command(state.spec.vm_id, text, effect.order.expires_at)
-    if effect.order.kind == RESUME:
+    if effect.order.kind == QUIESCE:
+        await _warm(hands, state)
+    elif effect.order.kind == RESUME:
         await _explain(hands, state)
+
+
+async def _warm(hands: Hands, state: SagaState) -> None:
+    """Get ready for the capture while the guest is still being quiesced: this process may be a fresh one."""
+    try:
+        await hands.compute.warm(state.spec.vm_id)
+    except ComputeError as error:  # the capture will say it again, if it is still so
+        _log.warning("run %s saga %s: not warm: %s", state.spec.run_id, state.spec.saga_id, error)
 
 
 async def _explain(hands: Hands, state: SagaState) -> None:
