@@ -77,15 +77,14 @@ class Worker:
         running = thread.submit(_invoke(request))
         either: set[asyncio.Future[Any]] = {running, thread.lost}
         await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if running.done() and not running.cancelled():
-            return running.result()
-        if running.done() or thread.lost.done() or timeout_s is None:
-            if thread.lost.done() and self._current is thread:
-                await self._replace(thread)
-            raise WorkerLostError
+        if running.done() and not running.cancelled() and (response := running.result()) is not None:
+            return response
+        timed_out = not running.done() and not thread.lost.done()
         running.cancel()
         await self._replace(thread)
-        raise InvocationTimedOutError(timeout_s)
+        if timed_out and timeout_s is not None:
+            raise InvocationTimedOutError(timeout_s)
+        raise WorkerLostError
 
     async def stop(self, grace_s: float) -> bool:
         """Stop the thread; False when a function that never returned still holds it after `grace_s`."""
@@ -156,7 +155,7 @@ class _RuntimeThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        with contextlib.suppress(SystemExit):  # of a function: it ends its worker, not the host
+        with contextlib.suppress(SystemExit):  # of a task that a function left behind
             self._loop.run_forever()
         with contextlib.suppress(RuntimeError):  # the host's own loop may be closed already
             self._home.call_soon_threadsafe(self._lose)
@@ -177,12 +176,16 @@ class _RuntimeThread:
         self._loop.stop()
 
 
-async def _invoke(request: protos.InvocationRequest) -> protos.InvocationResponse:
+async def _invoke(request: protos.InvocationRequest) -> protos.InvocationResponse | None:
+    """The runtime's answer; None when the function ended its worker with sys.exit()."""
     # The runtime sets this for its pool's threads only; in a task of our own it serves async functions too.
     runtime.invocation_id_cv.set(request.invocation_id)
-    response: protos.InvocationResponse = await runtime.invocation_request(
-        _streaming(invocation_request=request)
-    )
+    try:
+        response: protos.InvocationResponse = await runtime.invocation_request(
+            _streaming(invocation_request=request)
+        )
+    except SystemExit:
+        return None
     return response
 
 

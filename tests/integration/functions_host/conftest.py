@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import AzureError, ResourceExistsError
 from azure.storage.queue import QueueClient
 
 from local import azurite
@@ -35,6 +36,17 @@ def eventually[Result](what: Callable[[], Result], deadline_s: float = DEADLINE_
         assert time.monotonic() < end, f"never came true: {what}"
         time.sleep(0.02)
     return result
+
+
+def open_queue(connection: str, name: str) -> QueueClient:
+    client = QueueClient.from_connection_string(connection, name)
+    with contextlib.suppress(ResourceExistsError):
+        client.create_queue()
+    return client
+
+
+def send(queue: QueueClient, body: str) -> None:
+    queue.send_message(base64.b64encode(body.encode()).decode())
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,11 @@ class RunningHost:
     def queue(self, name: str) -> QueueClient:
         full = f"{self.prefix}-{name}"
         if full not in self._clients:
-            self._clients[full] = QueueClient.from_connection_string(self.connection, full)
-            with contextlib.suppress(Exception):
-                self._clients[full].create_queue()
+            self._clients[full] = open_queue(self.connection, full)
         return self._clients[full]
 
     def send(self, name: str, body: str) -> None:
-        self.queue(name).send_message(base64.b64encode(body.encode()).decode())
+        send(self.queue(name), body)
 
     def texts(self, name: str) -> list[str]:
         """What is visible in the queue, still encoded."""
@@ -133,6 +143,7 @@ def start_host(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         arguments: Iterable[str] = (),
         like: RunningHost | None = None,
         prepare: Callable[[Path], None] = lambda _folder: None,
+        preload: Mapping[str, Iterable[str]] | None = None,
         wait: bool = True,
     ) -> RunningHost:
         folder = like.folder if like else tmp_path_factory.mktemp("app") / "app"
@@ -140,6 +151,9 @@ def start_host(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             shutil.copytree(SAMPLE_APP, folder)
         prepare(folder)
         prefix = like.prefix if like else f"t{uuid.uuid4().hex[:12]}"
+        for name, bodies in (preload or {}).items():
+            for body in bodies:
+                send(open_queue(storage, f"{prefix}-{name}"), body)
         environment = {
             **os.environ,
             "AzureWebJobsStorage": storage,
@@ -174,7 +188,7 @@ def start_host(storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             host.process.kill()
             host.process.wait()
         for client in host._clients.values():
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(AzureError):  # its own Azurite may be gone
                 client.delete_queue()
             client.close()
 

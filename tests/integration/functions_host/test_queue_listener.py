@@ -77,9 +77,7 @@ def test_a_body_member_that_is_no_time_makes_the_message_poison(start_host: Star
 
 
 def test_no_more_than_batch_and_threshold_run_at_once(start_host: StartHost) -> None:
-    host = start_host("gated")
-    for _ in range(12):
-        host.send("gated", "all")
+    host = start_host("gated", preload={"gated": ["all"] * 12})
 
     # Four are received, and four more only once no more than two of them are left.
     eventually(lambda: len(host.notes("gated", "started")) == 4)
@@ -92,9 +90,7 @@ def test_no_more_than_batch_and_threshold_run_at_once(start_host: StartHost) -> 
 
 
 def test_the_next_batch_is_fetched_as_soon_as_the_threshold_is_reached(start_host: StartHost) -> None:
-    host = start_host("gated")
-    for gate in ("a", "a", "b", "b", "b", "b", "b", "b"):
-        host.send("gated", gate)
+    host = start_host("gated", preload={"gated": ["a", "a", *["b"] * 6]})
     eventually(lambda: len(host.notes("gated", "started")) == 4)
 
     host.open_gate("gate-a")
@@ -122,16 +118,13 @@ def test_a_blocked_worker_does_not_stop_the_other_functions_polling(start_host: 
 
 
 def test_a_running_message_is_kept_hidden_beyond_its_invisibility(start_host: StartHost) -> None:
-    settings = {"STILLFRAME_TEST_DEQUEUE_INVISIBILITY": "2"}
+    settings = {"STILLFRAME_TEST_DEQUEUE_INVISIBILITY": "4"}
     host = start_host("blocking", settings=settings)
     host.send("blocking", "x")
     eventually(lambda: host.notes("blocking", "started"))
-    first = host.queue("blocking").peek_messages(1)
-    assert first == []
-
-    # A second message with a visibility delay of 5 s is the clock: when it shows, 2 s have passed twice.
+    # A message with a visibility delay of 6 s is the clock: when it shows, the 4 s are over.
     clock = host.queue("clock")
-    clock.send_message("x", visibility_timeout=5)
+    clock.send_message("x", visibility_timeout=6)
     eventually(lambda: clock.peek_messages(1))
 
     assert host.queue("blocking").peek_messages(1) == []
@@ -147,7 +140,6 @@ def test_a_killed_hosts_message_comes_back_when_its_invisibility_ends(start_host
     eventually(lambda: host.notes("gated", "started"))
 
     host.end(signal.SIGKILL)
-    assert host.texts("gated") == []  # still hidden
     host.open_gate("gate-later")
     second = start_host("gated", settings=settings, like=host)
 
