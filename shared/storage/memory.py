@@ -3,6 +3,7 @@
 The repositories are the real ones on top of them. Time stands still unless the clock that is passed in moves.
 """
 
+import asyncio
 import base64
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,7 +23,10 @@ _Rows = dict[tuple[str, str], Row]
 
 
 class MemoryTables:
-    """Tables with ETags and transactions that do all or nothing."""
+    """Tables with ETags and transactions that do all or nothing.
+
+    Every operation first lets other tasks run, as a request would: tests meet the races that there are.
+    """
 
     def __init__(self) -> None:
         self._tables: defaultdict[str, _Rows] = defaultdict(dict)
@@ -30,6 +34,7 @@ class MemoryTables:
 
     async def transact(self, table: str, operations: Sequence[Operation]) -> list[str]:
         """See ``Tables.transact``."""
+        await asyncio.sleep(0)
         partitions = {entity["PartitionKey"] for _, entity, _ in operations}
         assert len(partitions) == 1, "a transaction stays within one partition"
         if len(operations) > MAX_OPERATIONS:
@@ -59,6 +64,7 @@ class MemoryTables:
 
     async def get(self, table: str, partition: str, row: str) -> Row | None:
         """See ``Tables.get``."""
+        await asyncio.sleep(0)
         found = self._tables[table].get((partition, row))
         return (dict(found[0]), found[1]) if found else None
 
@@ -67,6 +73,7 @@ class MemoryTables:
     ) -> AsyncIterator[Row]:
         """See ``Tables.rows``. Each page is of one moment, as in Table Storage."""
         while True:
+            await asyncio.sleep(0)
             found = sorted(
                 (name, row)
                 for (owner, name), row in self._tables[table].items()

@@ -116,7 +116,7 @@ class FixedToken:
 
 @dataclass
 class KeyService:
-    """Answers Get User Delegation Key as the REST reference shows it, over plain HTTP, and keeps what came."""
+    """Answers Get User Delegation Key as the REST reference shows it, over HTTP, and keeps what came."""
 
     url: str = ""
     asked: list[tuple[datetime, datetime]] = field(default_factory=list)

@@ -227,17 +227,15 @@ async def test_a_closed_service_is_reported_after_its_retries(
     await tables.close()
 
 
-def test_storage_may_be_used_from_one_event_loop_after_another(connection: Connection) -> None:
+def test_storage_may_be_used_from_several_event_loops(connection: Connection) -> None:
     tables = Tables(connection)
     sagas, state = SagaTable(tables), saga_state()
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(sagas.create(state, cause="start", outbox=[], history=[]))
+        for runner in (second, first, second):
+            assert runner.run(sagas.load(state.spec.saga_id)).state == state
 
-    async def once(number: int) -> None:
-        if number == 0:
-            await sagas.create(state, cause="start", outbox=[], history=[])
-        assert (await sagas.load(state.spec.saga_id)).state == state
-        await tables.close()
-        assert (await sagas.load(state.spec.saga_id)).state == state
-        await tables.close()
-
-    for number in range(3):
-        asyncio.run(once(number))
+        for runner in (first, second):
+            runner.run(tables.close())
+        assert first.run(sagas.load(state.spec.saga_id)).state == state
+        first.run(tables.close())

@@ -1,15 +1,18 @@
 """Records as entities: chunks, versions, keys."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from shared.saga.effects import RecordEnd
 from shared.storage import tables
-from shared.storage.errors import RowTooLarge, UnknownSchema
+from shared.storage.errors import RowTooLarge, TornRead, UnknownSchema
 from shared.storage.memory import MemoryTables
 from shared.storage.rows import CHUNK_CHARS, ROW_CHARS, pack, unpack
 from shared.storage.sagas import SagaTable
+from shared.storage.tables import Row
 from tests.contract.support import saga_state
 
 
@@ -60,3 +63,33 @@ async def test_a_saga_of_an_unknown_version_is_refused() -> None:
 
     with pytest.raises(UnknownSchema):
         await sagas.load("s1")
+
+
+class TornTables(MemoryTables):
+    """A saga's rows come in two pages, and a save goes between them, as often as ``torn`` says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.torn = 0
+
+    async def rows(
+        self, table: str, partition: str, *, after: str, until: str, page: int = 1000
+    ) -> AsyncIterator[Row]:
+        torn, self.torn = self.torn > 0, self.torn - 1
+        async for row, etag in super().rows(table, partition, after=after, until=until, page=page):
+            if not torn or row["RowKey"] == "state":
+                yield row, etag
+
+
+async def test_a_read_that_a_save_tore_apart_is_made_again() -> None:
+    storage = TornTables()
+    sagas = SagaTable(storage)
+    created = await sagas.create(saga_state("s1"), cause="start", outbox=[RecordEnd()], history=[])
+
+    storage.torn = 2
+    assert await sagas.load("s1") == created
+
+    storage.torn = 100
+    with pytest.raises(TornRead) as raised:
+        await sagas.load("s1")
+    assert raised.value.saga_id == "s1"
