@@ -75,9 +75,7 @@ def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) ->
     snapshot = _snapshot_from(world, resource, body)
     _check_name_is_free(world, resource)
     _check_copies_in_progress(world, snapshot.disk)
-    limit = _limit_reached(world, snapshot.disk)
-    if limit is None:
-        world.snapshot_starts[snapshot.disk.id.key].append(world.clock.monotonic())
+    limit = _limit_reached(world, snapshot)
     world.resources.snapshots[resource.key] = snapshot
 
     async def work() -> dict[str, Any]:
@@ -245,17 +243,20 @@ def _check_copies_in_progress(world: SimWorld, disk: Disk) -> None:
         raise OperationNotAllowedError(f"The disk '{disk.id.name}' has {len(pending)} snapshots in progress.")
 
 
-def _limit_reached(world: SimWorld, disk: Disk) -> OperationFailedError | None:
-    """Return the failure that the operation ends with when the disk has too many snapshots, or too soon.
+def _limit_reached(world: SimWorld, snapshot: Snapshot) -> OperationFailedError | None:
+    """Count an incremental snapshot; return what its operation fails with when there are too many of them.
 
     The request itself is accepted and leaves a snapshot in state Failed. Known for the number of snapshots;
     for their rate it is assumed.
     """
+    if not snapshot.request["incremental"]:
+        return None
     settings, now_s = world.settings, world.clock.monotonic()
-    starts = world.snapshot_starts[disk.id.key]
+    starts = world.snapshot_starts[snapshot.disk.id.key]
     starts[:] = [start_s for start_s in starts if now_s - start_s < settings.snapshot_window_s]
-    alive = _snapshots_of(world, disk)
+    alive = [item for item in _snapshots_of(world, snapshot.disk) if item.request["incremental"]]
     if len(starts) < settings.snapshots_per_window and len(alive) < settings.snapshots_per_disk:
+        starts.append(now_s)
         return None
     return OperationFailedError(
         "SnapshotsLimitReached",

@@ -142,6 +142,25 @@ async def test_a_command_put_again_runs_again_and_the_former_script_is_killed(si
     assert [item.status for item in sim.world.journal.select(method="PUT")] == [201, 200]
 
 
+async def test_a_command_replaced_before_its_script_began_never_runs_nor_speaks_for_its_successor(
+    tmp_path: Path,
+) -> None:
+    gate, ran = tmp_path / "gate", tmp_path / "ran"
+    os.mkfifo(gate)
+    async with simulated(settings=SimSettings(run_command_latency_s=0.2)) as sim:
+        commands = sim.client.virtual_machine_run_commands
+        first = await commands.begin_create_or_update(VM_GROUP, "db1", "r1", _body(f"touch {ran}"))
+        second = await commands.begin_create_or_update(VM_GROUP, "db1", "r1", _body(f"read line <{gate}"))
+        with pytest.raises(HttpResponseError) as caught:
+            await first.result()
+
+        assert code_of(caught.value) == "OperationPreempted"
+        assert (await _view(sim)).provisioning_state == "Updating"
+        await asyncio.to_thread(gate.write_text, "go\n")
+        assert (await second.result()).provisioning_state == "Succeeded"
+        assert not ran.exists()
+
+
 async def test_a_failing_script_fails_the_deployment_only_where_asked_for(sim: Sim) -> None:
     with pytest.raises(HttpResponseError) as caught:
         await _run(sim, _body("exit 1", treatFailureAsDeploymentFailure=True))

@@ -250,9 +250,24 @@ async def test_the_eighth_incremental_snapshot_of_a_disk_within_five_minutes_fai
 
     assert code_of(caught.value) == "SnapshotsLimitReached"
     await _created(sim, "other-disk", "db1-os")
+    full = snapshot_of("db1-journal")
+    full["properties"]["incremental"] = False
+    await (await sim.client.snapshots.begin_create_or_update(SNAPSHOT_GROUP, "full", full)).result()
     sim.clock.shift_s = 301
     await (await sim.client.snapshots.begin_delete(SNAPSHOT_GROUP, "s7")).result()
     assert (await _created(sim, "s7", "db1-journal")).provisioning_state == "Succeeded"
+
+
+async def test_a_disk_holds_only_so_many_incremental_snapshots_at_once() -> None:
+    async with simulated(settings=SimSettings(snapshots_per_disk=2, capture_gap_s=0)) as sim:
+        await _created(sim, "s1", "db1-os")
+        await _created(sim, "s2", "db1-os")
+        with pytest.raises(HttpResponseError) as caught:
+            await _created(sim, "s3", "db1-os")
+        assert code_of(caught.value) == "SnapshotsLimitReached"
+
+        await (await sim.client.snapshots.begin_delete(SNAPSHOT_GROUP, "s1")).result()
+        await _created(sim, "s4", "db1-os")
 
 
 async def test_a_snapshot_of_a_disk_that_is_not_there_is_not_found(sim: Sim) -> None:
