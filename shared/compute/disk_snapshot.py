@@ -66,7 +66,6 @@ class Window:
     """
 
     held: bool
-
     not_before: int
     deadline: int
     clock: Callable[[], int]
@@ -84,7 +83,7 @@ class FailedOperation:
 async def explain(failed: FailedOperation) -> ComputeError | None:
     """Ask Azure why an operation failed; None when it says that it did not.
 
-    One request, bounded by 5 s. Not for the freeze window: the reason changes nothing, and a guest waits.
+    Bounded by 5 s. Not for the freeze window: the reason changes nothing, and a guest waits.
     """
     try:
         with classified():
