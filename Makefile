@@ -30,7 +30,7 @@ check: .venv/.installed
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
-	@$(PYTHON) -m vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py
+	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py
 	@echo "make check: all well"
 
 bench: .venv/.installed node_modules/.installed build
@@ -47,7 +47,7 @@ build: .venv/.installed
 	    rm -rf .venv; \
 	    command -v uv >/dev/null || { echo "the venv module is missing: apt-get install python3.13-venv" >&2; exit 1; }; \
 	    uv venv --quiet --seed --python "$$python" .venv; }; \
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 node_modules/.installed: package-lock.json package.json .npmrc

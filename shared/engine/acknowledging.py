@@ -8,7 +8,7 @@ from shared.engine.orders import Keys
 from shared.engine.reports import event_of
 from shared.protocol import Ack, Rejected, Stranger, decode_ack
 from shared.saga.events import Poisoned
-from shared.storage.errors import SagaNotFound
+from shared.storage.errors import SagaNotFound, UnusableKey
 from shared.storage.ports import Sagas
 
 _log = logging.getLogger("stillframe.acks")
@@ -50,7 +50,7 @@ class Acks:
         ack = decode_ack(text, self._keys.of_session)
         try:
             stored = await self._sagas.load(ack.saga)
-        except SagaNotFound:
+        except (SagaNotFound, UnusableKey):  # a guest can sign for any name of a saga that it makes up
             raise Stranger("saga", ack.saga) from None
         if stored.state.spec.vm_id.lower() != ack.vm.lower():
             raise Stranger("vm", ack.vm)

@@ -117,7 +117,7 @@ async def _warm(hands: Hands, state: SagaState) -> None:
 
 
 async def _explain(hands: Hands, state: SagaState) -> None:
-    """Learn why snapshots failed; it changes nothing, so the guest did not have to wait for it."""
+    """Learn why snapshots failed; it changes nothing, so no guest has to wait for it."""
     for failed in hands.failed.pop(state.spec.saga_id, []):
         reason = await hands.compute.explain(failed)
         _log.warning(
@@ -132,17 +132,21 @@ async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
         CaptureTarget(disk, snapshot_id(disk, group, spec.saga_id, effect.generation))
         for disk in effect.disks
     ]
+    held = state.evidence is not None and state.evidence.quiesced is not None
+    failed: list[FailedOperation] = []
     own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=effect.generation)
     captures = await hands.compute.capture(
         targets,
         tags=dict(spec.snapshots.tags) | own,
         not_before=effect.not_before,
         deadline=effect.deadline,
-        held=state.evidence is not None and state.evidence.quiesced is not None,
-        on_failed=hands.failed.setdefault(spec.saga_id, []).append,
+        held=held,
+        on_failed=failed.append,
     )
-    if not hands.failed[spec.saga_id]:
-        del hands.failed[spec.saga_id]
+    if failed:
+        hands.failed[spec.saga_id] = failed
+    if not held:  # no order to resume will follow
+        await _explain(hands, state)
     return CaptureEnded(effect.generation, captures)
 
 

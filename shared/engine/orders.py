@@ -5,6 +5,7 @@ from typing import Any
 from shared.policy.guest_processing import Script
 from shared.protocol import ARM, QUIESCE, RELEASE, RESUME, Command, encode_command, session_key, vm_key
 from shared.saga.effects import Order
+from shared.saga.phases import GRACE_MS
 from shared.saga.state import SagaState
 
 #: How long an agent that was started for one session stays to answer repeated commands.
@@ -48,8 +49,13 @@ def signed_command(state: SagaState, order: Order, keys: Keys) -> str:
 def session_ms(state: SagaState) -> int:
     """Give how long an agent's session may last at most, in ms: every generation to its last deadline."""
     guest = state.spec.guest
-    phases = guest.arming_timeout_ms + guest.quiesce_timeout_ms + guest.freeze_budget_ms
-    return (phases + guest.resume_timeout_ms) * max(1, guest.attempts) + LINGER_MS
+    phases = (
+        guest.arming_timeout_ms,
+        guest.quiesce_timeout_ms + GRACE_MS,
+        guest.freeze_budget_ms + GRACE_MS,
+        max(guest.resume_timeout_ms, guest.freeze_budget_ms + GRACE_MS),
+    )
+    return sum(phases) * max(1, guest.attempts) + LINGER_MS
 
 
 def _arm(state: SagaState) -> dict[str, Any]:

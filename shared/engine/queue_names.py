@@ -92,7 +92,7 @@ def read_step_message(text: str) -> StepMessage:
 def _members(queue: str, text: str) -> dict[str, Any]:
     try:
         members = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
         raise BadMessageError(queue, "message", "one JSON object")

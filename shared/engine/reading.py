@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from shared.engine.views import run_view, saga_view
+from shared.engine.views import pending_view, run_view, saga_view
 from shared.storage.errors import SagaNotFound
-from shared.storage.ports import Sagas
+from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunEntry, RunTable
 
 #: A saga that goes on must be read to know its phase; more than this many are only said to be running.
@@ -23,10 +23,20 @@ class VmNotInRun(Exception):
         self.vm = vm
 
 
-class Reading:
-    """Shows runs and sagas."""
+class VmNameNotUnique(Exception):
+    """The run has several VMs of this name, in different groups; ``sagas`` are their sagas' ids."""
 
-    def __init__(self, runs: RunTable, sagas: Sagas) -> None:
+    def __init__(self, run_id: str, vm: str, sagas: tuple[str, ...]) -> None:
+        super().__init__(f"run {run_id} has {len(sagas)} VMs named {vm}: ask by saga, {', '.join(sagas)}")
+        self.run_id = run_id
+        self.vm = vm
+        self.sagas = sagas
+
+
+class Reading:
+    """Shows runs and sagas as they are stored: a copy that this process keeps may be long out of date."""
+
+    def __init__(self, runs: RunTable, sagas: ReloadableSagas) -> None:
         self._runs = runs
         self._sagas = sagas
 
@@ -45,20 +55,15 @@ class Reading:
 
         Raises:
             RunNotFound: there is no such run.
-            VmNotInRun: the run has no such VM, or more than one of that name.
+            VmNotInRun: the run has no such VM.
+            VmNameNotUnique: the run has more than one VM of that name.
         """
         await self._runs.get(run_id)
         entry = await self._entry(run_id, vm)
         try:
-            stored = await self._sagas.load(entry.saga_id)
+            stored = await self._sagas.reload(entry.saga_id)
         except SagaNotFound:
-            return {
-                "run": run_id,
-                "vm": entry.vm_id,
-                "saga": entry.saga_id,
-                "phase": "pending",
-                "history": [],
-            }
+            return pending_view(run_id, entry)
         return saga_view(stored.state, await self._sagas.history(entry.saga_id))
 
     async def _entry(self, run_id: str, vm: str) -> RunEntry:
@@ -67,8 +72,10 @@ class Reading:
             async for entry in self._runs.entries(run_id)
             if entry.saga_id == vm or entry.vm_id.rpartition("/")[2].lower() == vm.lower()
         ]
-        if len(found) != 1:
+        if not found:
             raise VmNotInRun(run_id, vm)
+        if len(found) > 1:
+            raise VmNameNotUnique(run_id, vm, tuple(entry.saga_id for entry in found))
         return found[0]
 
     async def _phases(self, entries: Sequence[RunEntry]) -> dict[str, str]:
@@ -77,7 +84,7 @@ class Reading:
         async def phase(saga_id: str) -> tuple[str, str]:
             async with places:
                 try:
-                    return saga_id, (await self._sagas.load(saga_id)).state.phase.value
+                    return saga_id, (await self._sagas.reload(saga_id)).state.phase.value
                 except SagaNotFound:
                     return saga_id, "pending"
 

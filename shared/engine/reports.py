@@ -18,6 +18,10 @@ from shared.saga.evidence import Held, HeldUntil, NotHeld, QuiesceReport, Resume
 #: Longer texts of a guest are cut: they end up in table rows and logs.
 LONGEST_TEXT = 8 * 1024
 
+#: No time or count of a guest is larger. Every JSON reader keeps such a number whole, and a 64-bit table
+#: column holds it.
+LARGEST_NUMBER = 2**53
+
 
 def event_of(ack: Ack, queued_at: int) -> Event:
     """Turn an ack into the saga's event. ``queued_at`` is ms since the epoch by the queue service's clock.
@@ -111,7 +115,8 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str):
         raise Malformed(name, "a text")
-    return value[:LONGEST_TEXT]
+    # Names of files need not be UTF-8, and what Python makes of such a name is no text to a table or a log.
+    return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
 def _flag(body: Mapping[str, Any], name: str) -> bool:
@@ -123,8 +128,8 @@ def _flag(body: Mapping[str, Any], name: str) -> bool:
 
 def _number(body: Mapping[str, Any], name: str) -> int:
     value = body.get(name)
-    if type(value) is not int or value < 0:
-        raise Malformed(name, "a whole number, 0 or more")
+    if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
+        raise Malformed(name, f"a whole number from 0 to {LARGEST_NUMBER}")
     return value
 
 

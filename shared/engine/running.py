@@ -12,10 +12,12 @@ from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMess
 from shared.engine.run_settings import RunSettings
 from shared.engine.stepping import Steps
 from shared.engine.views import run_entry
+from shared.policy.documents import RunDocument
+from shared.saga.codec import encode
 from shared.saga.events import CancelRequested, Poisoned
 from shared.saga.names import saga_id
 from shared.saga.state import Phase
-from shared.storage.errors import RunNotFound, SagaNotFound
+from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.ports import MessageQueues, ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
 
@@ -29,21 +31,29 @@ AT_ONCE = 8
 UNSTARTED_MS = 60_000
 #: A saga is swept this long after its deadline: its own watch comes first.
 OVERDUE_MS = 5_000
+#: A run whose creation was broken off this long ago is left alone: nobody was told of it.
+BROKEN_OFF_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A run that somebody asks for. ``idempotency_key`` is empty when a repetition shall be a new run."""
+    """A run that somebody asks for with the document ``asked``, and what that means today.
 
+    ``idempotency_key`` is empty when a repetition shall be a new run.
+    """
+
+    asked: RunDocument
     vm_ids: tuple[str, ...]
     settings: RunSettings
     requested_by: str
     idempotency_key: str = ""
 
     def digest(self) -> str:
-        """SHA-256 over what is asked for, hex: the same key with something else is refused."""
-        members = {"vms": self.vm_ids, "policy": self.settings.policy_name, **self.settings.record()}
-        return hashlib.sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over what is asked for, hex: the same key with something else is refused.
+
+        Not over what it means today: a policy may be changed between a request and its repetition.
+        """
+        return hashlib.sha256(json.dumps(encode(self.asked), sort_keys=True).encode()).hexdigest()
 
 
 class RunService:
@@ -87,9 +97,11 @@ class RunService:
                 pass  # claimed, but never written: this request does it
             else:
                 return run_id
-        await self._runs.create(
-            self._record(run_id, request), _entries(run_id, request.vm_ids, self._clock())
-        )
+        entries = _entries(run_id, request.vm_ids, self._clock())
+        try:
+            await self._runs.create(self._record(run_id, request), entries)
+        except RunExists:  # the same request, sent twice at once: the other one wrote it first
+            return run_id
         await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
         _log.info("run %s: %d VMs, asked for by %s", run_id, len(request.vm_ids), request.requested_by)
         return run_id
@@ -157,15 +169,34 @@ class RunService:
         async def end(entry: RunEntry) -> None:
             await self._steps.end(_step(message.run_id, entry), Poisoned("a message of its run"))
 
-        await _each(entries, end)
+        await self._each_that_can(message, entries, end)
 
     async def _sweep(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
-        async def look(entry: RunEntry) -> None:
-            await self._look(_step(message.run_id, entry), entry)
+        try:
+            run = await self._runs.get(message.run_id)
+        except RunNotFound:
+            await self._retire_if_broken_off(message.run_id, entries)
+            return
 
-        await _each(entries, look)
+        async def look(entry: RunEntry) -> None:
+            step = _step(message.run_id, entry)
+            if run.cancel_requested:  # its message may be lost
+                await self._steps.end(step, CancelRequested())
+            await self._look(step, entry)
+
+        await self._each_that_can(message, entries, look)
         if not entries and not message.after:
             await self._retire_if_ended(message.run_id)
+
+    async def _each_that_can(
+        self, message: RunMessage, entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]
+    ) -> None:
+        """Do a job for all entries; those that fail wait for the next sweep, and stop no page behind them."""
+        try:
+            await _each(entries, job)
+        except ExceptionGroup as failed:
+            count = len(failed.exceptions)
+            _log.exception("run %s: %s failed for %d of its VMs", message.run_id, message.task, count)
 
     async def _look(self, step: StepMessage, entry: RunEntry) -> None:
         """Mend what a lost message left behind: a saga unstarted, overdue, or not recorded as ended."""
@@ -182,6 +213,13 @@ class RunService:
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
             _log.warning("run %s saga %s: overdue while %s", step.run_id, step.saga_id, state.phase)
             await self._steps.look(step)
+
+    async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
+        """Take a run without a record off the sweep's list, unless its creation may be going on still."""
+        now = self._clock()
+        if entries and all(now - (entry.started_at or 0) > BROKEN_OFF_MS for entry in entries):
+            _log.warning("run %s: its creation was broken off, it is forgotten", run_id)
+            await self._runs.retire(run_id)
 
     async def _retire_if_ended(self, run_id: str) -> None:
         """Take a run off the sweep's list once its whole index says that every VM has ended."""
@@ -202,13 +240,18 @@ def _entries(run_id: str, vm_ids: Sequence[str], now: int) -> list[RunEntry]:
 
 
 async def _each(entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]) -> None:
-    """Do a job for all entries, a few at once; the first error ends it, and the message comes again."""
+    """Do a job for all entries, a few at once; one that fails keeps no other from being done.
+
+    Raises:
+        ExceptionGroup: what failed (a BaseExceptionGroup, if a job was cancelled).
+    """
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(entry: RunEntry) -> None:
         async with places:
             await job(entry)
 
-    async with asyncio.TaskGroup() as group:
-        for entry in entries:
-            group.create_task(one(entry))
+    ended = await asyncio.gather(*(one(entry) for entry in entries), return_exceptions=True)
+    errors = [error for error in ended if isinstance(error, BaseException)]
+    if errors:
+        raise BaseExceptionGroup("not done for some VMs", errors)

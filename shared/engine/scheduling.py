@@ -14,7 +14,7 @@ from shared.policy.documents import Policy, RunDocument, Schedule, read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.snapshots import SnapshotSettings
-from shared.storage.errors import IdempotencyMismatch
+from shared.storage.errors import PolicyNotFound
 from shared.storage.policies import PolicyTable, StoredPolicy
 
 _log = logging.getLogger("stillframe.schedules")
@@ -64,35 +64,45 @@ class PolicyService:
             settings = RunSettings(
                 "", document.guest or GuestProcessing(), document.snapshots or SnapshotSettings()
             )
-            return await self._runs.start(RunRequest(document.vms, settings, requested_by, idempotency_key))
+            request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
+            return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
         mine = {vm.lower() for vm in policy.vms}
         for index, vm in enumerate(document.vms):
             if vm.lower() not in mine:
                 raise DocumentError(f"vms[{index}]", f"is not a VM of the policy {document.policy}")
         vms = document.vms or policy.vms
-        request = RunRequest(vms, _settings(document.policy, policy), requested_by, idempotency_key)
+        settings = _settings(document.policy, policy)
+        request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
 
     async def start_due(self) -> list[str]:
         """Start a run of each policy whose time has come; give their ids.
 
-        A policy whose time passed more than once while nobody looked runs once.
+        A policy whose time passed more than once while nobody looked runs once. One that cannot be read, or
+        was just removed, keeps no other from running.
         """
         now, started = self._clock(), []
         async for name, due in self._policies.due(now):
-            policy = read_policy((await self._policies.get(name)).document)
-            # The key makes the run one, however many instances see the policy due, and after a crash too:
-            # the run is there before the due time moves on.
-            request = RunRequest(policy.vms, _settings(name, policy), "schedule", f"schedule {name} {due}")
             try:
-                started.append(await self._runs.start(request))
-            except IdempotencyMismatch as known:  # the policy was changed after this time's run had begun
-                started.append(known.run_id)
-            following = next_time(policy.schedule, now) if policy.schedule else None
-            await self._policies.claim_due(name, due, following)
-            _log.info("policy %s: run %s by schedule", name, started[-1])
+                started.append(await self._start_scheduled(name, due, now))
+            except (DocumentError, PolicyNotFound) as error:
+                _log.error("policy %s: no run by schedule: %s", name, error)
         return started
+
+    async def _start_scheduled(self, name: str, due: int, now: int) -> str:
+        policy = read_policy((await self._policies.get(name)).document)
+        # The key makes the run one, however many instances see the policy due, and after a crash too: the
+        # run is there before the due time moves on. No header can carry a line break, so no user's key is
+        # ever this one.
+        key = f"schedule\n{name}\n{due}"
+        asked = RunDocument(policy=name)
+        request = RunRequest(asked, policy.vms, _settings(name, policy), "schedule", key)
+        run_id = await self._runs.start(request)
+        following = next_time(policy.schedule, now) if policy.schedule else None
+        await self._policies.claim_due(name, due, following)
+        _log.info("policy %s: run %s by schedule", name, run_id)
+        return run_id
 
 
 def next_time(schedule: Schedule, now: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.saga.codec import encode
 from shared.saga.history import HistoryEntry
-from shared.saga.state import SagaState
+from shared.saga.state import Phase, SagaState
 from shared.storage.runs import RunEntry, RunRecord
 
 
@@ -70,7 +70,8 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "saga": state.spec.saga_id,
         "phase": state.phase.value,
         "generation": state.generation,
-        "outcome": state.outcome.value if state.outcome else None,
+        # What the outcome will be is known before the copies are: only the end makes it true.
+        "outcome": state.outcome.value if state.outcome and state.phase is Phase.DONE else None,
         "grade": state.grade.value if state.grade else None,
         "reasons": list(state.reasons),
         "notes": list(state.notes),
@@ -98,7 +99,8 @@ def _history_view(entry: HistoryEntry) -> dict[str, Any]:
         "to": entry.to_phase,
         "generation": entry.generation,
         "effects": list(entry.effects),
-        "detail": entry.detail,
+        # The receipt of a message is for the app alone.
+        "detail": {name: value for name, value in entry.detail.items() if name != "watch_receipt"},
     }
 
 

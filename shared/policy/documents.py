@@ -1,5 +1,6 @@
 """Policies and run requests as JSON documents: strict, with defaults where a user need not care."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ _VM_ID = re.compile(
 )
 _GROUP = re.compile(r"[\w.()-]{1,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+#: Two scripts and their command fit a queue message (``shared/protocol.py``). Bytes of ASCII JSON.
+LARGEST_SCRIPT = 16 * 1024
 
 #: Stillframe's own tags need 7 of the 50 that a resource may carry (Azure Resource Manager's limit).
 MOST_TAGS = 40
@@ -161,9 +165,13 @@ def _script(guest: Fields, name: str) -> Script | None:
     path = script.text("path")
     if not path.startswith("/") and not re.match(r"[A-Za-z]:\\", path):
         raise DocumentError(script.at("path"), "expected an absolute path in the guest")
+    arguments = script.texts("arguments", most=64)
+    if len(json.dumps([path, *arguments])) > LARGEST_SCRIPT:
+        problem = f"expected at most {LARGEST_SCRIPT} bytes together with path, as ASCII JSON"
+        raise DocumentError(script.at("arguments"), problem)
     return Script(
         path=path,
-        arguments=script.texts("arguments", most=64),
+        arguments=arguments,
         timeout_ms=script.whole("timeout_ms", Script("").timeout_ms, least=100, most=600_000),
     )
 
@@ -180,6 +188,9 @@ def _snapshots(fields: Fields) -> SnapshotSettings:
     for key, _ in tags:
         if key.lower().startswith("stillframe-") or not 1 <= len(key) <= 512 or set(key) & set("<>%&\\?/"):
             problem = "a tag's name has 1 to 512 characters, none of <>%&\\?/, not stillframe-*"
+            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
+        if sum(key.lower() == other.lower() for other, _ in tags) > 1:
+            problem = "this tag is named twice: Azure ignores the case of a tag's name"
             raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
     return SnapshotSettings(
         resource_group=group,

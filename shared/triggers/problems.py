@@ -6,9 +6,16 @@ from typing import Any
 
 import azure.functions as func
 
-from shared.engine.reading import VmNotInRun
+from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.policy.fields import DocumentError
-from shared.storage.errors import IdempotencyMismatch, PolicyChanged, PolicyNotFound, RunNotFound, UnusableKey
+from shared.storage.errors import (
+    IdempotencyMismatch,
+    PolicyChanged,
+    PolicyNotFound,
+    RowTooLarge,
+    RunNotFound,
+    UnusableKey,
+)
 
 #: Error class -> HTTP status and title. What is not here is a defect, and the host answers 500.
 _STATUS: dict[type[Exception], tuple[int, str]] = {
@@ -17,7 +24,9 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     RunNotFound: (404, "No such run"),
     VmNotInRun: (404, "No such VM in this run"),
     PolicyNotFound: (404, "No such policy"),
+    VmNameNotUnique: (409, "More than one VM has this name"),
     PolicyChanged: (412, "The policy was changed by somebody else"),
+    RowTooLarge: (413, "The document is too large to be stored"),
     IdempotencyMismatch: (422, "The idempotency key was used for another request"),
 }
 

@@ -18,6 +18,7 @@ from shared.engine.queue_names import (
     read_step_message,
 )
 from shared.saga.events import Poisoned
+from shared.storage.errors import RunNotFound, UnusableKey
 from shared.triggers.once import Once
 
 _log = logging.getLogger("stillframe.queues")
@@ -59,7 +60,10 @@ def blueprint(application: Once) -> func.Blueprint:
             _log.error("a poison message is dropped: %s", error)
             return
         what = f"watch {message.watch}" if message.watch else "its start"
-        await application().steps.end(message, Poisoned(what))
+        try:
+            await application().steps.end(message, Poisoned(what))
+        except (RunNotFound, UnusableKey) as error:  # there is nothing to end, and never will be
+            _log.error("a poison message is dropped: %s", error)
 
     @queues.queue_trigger("msg", f"{ACKS}-poison", GUEST_STORAGE)
     async def poisoned_ack(msg: func.QueueMessage) -> None:

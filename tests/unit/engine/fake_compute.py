@@ -1,0 +1,170 @@
+"""Azure for a test: VMs with disks, snapshots by name, run commands that start a guest's agent.
+
+Every request counts as one operation of ``Interruptions``, so that a test can end the app around any of them.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from shared.compute import CaptureTarget, ComputeError, FailedOperation
+from shared.compute.disk_snapshot import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
+from shared.engine.ports import Clock
+from shared.policy.snapshots import SnapshotSettings
+from shared.saga.evidence import DiskCapture
+from shared.saga.facts import DiskFacts, VmFacts
+from shared.saga.state import SnapshotCopy
+from tests.unit.engine.interruptions import Interruptions
+
+GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/app"
+
+
+def vm_id(name: str) -> str:
+    return f"{GROUP}/providers/Microsoft.Compute/virtualMachines/{name}"
+
+
+def disk(vm: str, lun: int | None) -> DiskFacts:
+    name = f"{vm}-os" if lun is None else f"{vm}-data-{lun}"
+    return DiskFacts(
+        disk_id=f"{GROUP}/providers/Microsoft.Compute/disks/{name}",
+        name=name,
+        lun=lun,
+        location="westeurope",
+        sku="Premium_LRS",
+        size_gib=64,
+    )
+
+
+def facts_of(vm: str, *, power_state: str = "running") -> VmFacts:
+    name = vm.rpartition("/")[2]
+    return VmFacts(
+        vm_id=vm,
+        name=name,
+        location="westeurope",
+        os_type="Linux",
+        power_state=power_state,
+        vm_agent_ready=True,
+        disks=(disk(name, None), disk(name, 0), disk(name, 1)),
+    )
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """One snapshot; ``held`` says whether its VM's guest was held when it was taken."""
+
+    time_created: int
+    tags: dict[str, str]
+    held: bool
+
+
+@dataclass(slots=True)
+class FakeCompute:
+    """Gives what ``shared.engine.ports.Compute`` asks for. ``errors`` are raised once each, by method."""
+
+    clock: Clock
+    interruptions: Interruptions
+    start_guest: Callable[[str, Mapping[str, str]], None] = lambda _vm, _bootstrap: None
+    guest_is_held: Callable[[str], bool] = lambda _vm: False
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    run_commands: set[tuple[str, str, int]] = field(default_factory=set)
+    bootstraps: list[str] = field(default_factory=list)
+    errors: dict[str, list[ComputeError]] = field(default_factory=dict)
+    power_state: str = "running"
+    failing_disks: set[str] = field(default_factory=set)
+    explained: list[str] = field(default_factory=list)
+    captures_of: list[str] = field(default_factory=list)
+    copied_percent: float = 100.0
+    after_capture: Callable[[], Awaitable[None]] | None = None
+
+    async def warm(self, vm_id: str) -> None:
+        """Nothing to warm."""
+
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
+        async with self.interruptions.around(f"read {vm_id}"):
+            self._fail("read_facts")
+            return facts_of(vm_id, power_state=self.power_state)
+
+    async def capture(
+        self,
+        targets: Sequence[CaptureTarget],
+        *,
+        tags: Mapping[str, str],
+        not_before: int,
+        deadline: int,
+        held: bool,
+        on_failed: Callable[[FailedOperation], None],
+    ) -> tuple[DiskCapture, ...]:
+        async with self.interruptions.around("capture"):
+            self.captures_of.extend(target.snapshot_id for target in targets)
+            captured = tuple(self._captured(target, tags, not_before, on_failed) for target in targets)
+            if self.after_capture:
+                await self.after_capture()
+            return captured
+
+    def _captured(
+        self,
+        target: CaptureTarget,
+        tags: Mapping[str, str],
+        not_before: int,
+        on_failed: Callable[[FailedOperation], None],
+    ) -> DiskCapture:
+        now = self.clock()
+        error = ""
+        if target.disk.name in self.failing_disks:
+            error = OPERATION_FAILED
+            on_failed(FailedOperation(target.snapshot_id, cast("Any", None)))
+        else:
+            held = self.guest_is_held(target.disk.name)
+            snapshot = self.snapshots.setdefault(target.snapshot_id, Snapshot(now, dict(tags), held))
+            error = STALE if snapshot.time_created < not_before - CLOCK_TOLERANCE_MS else ""
+        return DiskCapture(
+            disk_id=target.disk.disk_id,
+            lun=target.disk.lun,
+            snapshot_id=target.snapshot_id,
+            put_sent_at=now,
+            time_created=None if error else self.snapshots[target.snapshot_id].time_created,
+            succeeded_seen_at=None if error else now,
+            error=error,
+        )
+
+    async def explain(self, failed: FailedOperation) -> ComputeError | None:
+        self.explained.append(failed.snapshot_id)
+        return ComputeError("DiskIsOnFire", "it burns")
+
+    async def look_at_copies(
+        self, snapshot_ids: Sequence[str]
+    ) -> tuple[tuple[SnapshotCopy, ...], tuple[str, ...]]:
+        async with self.interruptions.around("copies"):
+            self._fail("look_at_copies")
+            there = tuple(
+                SnapshotCopy(name, self.copied_percent) for name in snapshot_ids if name in self.snapshots
+            )
+            return there, tuple(name for name in snapshot_ids if name not in self.snapshots)
+
+    async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None:
+        async with self.interruptions.around("tag"):
+            self._fail("tag")
+            self.snapshots[snapshot_id].tags |= tags
+
+    async def delete(self, snapshot_id: str, saga_id: str) -> None:
+        async with self.interruptions.around("delete"):
+            self._fail("delete")
+            self.snapshots.pop(snapshot_id, None)
+
+    async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None:
+        async with self.interruptions.around("start agent"):
+            self._fail("start_agent")
+            self.run_commands.add((vm.vm_id, saga_id, generation))
+            self.bootstraps.append(bootstrap)
+            self.start_guest(vm.vm_id, json.loads(bootstrap))
+
+    async def stop_agent(self, vm_id: str, saga_id: str, generation: int) -> None:
+        async with self.interruptions.around("stop agent"):
+            self._fail("stop_agent")
+            self.run_commands.discard((vm_id, saga_id, generation))
+
+    def _fail(self, method: str) -> None:
+        errors = self.errors.get(method)
+        if errors:
+            raise errors.pop(0)
