@@ -75,9 +75,7 @@ def _arm(state: State, order: Order, now: int) -> Step:
 def _quiesce(state: State, order: Order, now: int) -> Step:
     plan = order.details
     assert isinstance(plan, Quiesce)
-    if state.phase not in RESTING:
-        if state.attempt is None:
-            return _cannot(state, order, "not_ready", "The dead-man is not ready yet.")
+    if state.attempt is not None:
         return let_go(wait(state, order), BY_AGENT, _OVERTAKEN, now)
     if order.generation <= state.closed:
         return _cannot(state, order, "generation_closed", "This generation was resumed or has failed before.")

@@ -73,7 +73,8 @@ def read_bootstrap(text: str) -> Bootstrap:
         key = bytes.fromhex(_text(document, "key"))
     except ValueError:
         raise BadSetting(BOOTSTRAP + ".key", "hexadecimal digits") from None
-    command, stay = document.get("command") or "", document.get("stay", False)
+    command, stay = document.get("command"), document.get("stay", False)
+    command = "" if command is None else command
     if not isinstance(command, str):
         raise BadSetting(BOOTSTRAP + ".command", "a signed command")
     if not isinstance(stay, bool):

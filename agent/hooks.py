@@ -9,6 +9,7 @@ after what is left of the first run was killed.
 import hashlib
 import json
 import os
+import threading
 import time
 from typing import Mapping, Optional, Tuple
 
@@ -86,7 +87,7 @@ class Hooks:
         """Claim run number ``number``; False if another was first."""
         # Written aside and linked: a claim is never seen without its owner.
         claim = self._journal.file("post-{}.{}".format(self._name, number))
-        own = "{}.by-{}".format(claim, os.getpid())
+        own = "{}.by-{}-{}".format(claim, os.getpid(), threading.get_ident())
         with open(own, "w") as file:
             file.write(self._system.identity(os.getpid()))
         try:

@@ -6,7 +6,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Tuple
 from agent.records import FILESYSTEM, NotHeld
 from agent.system import MountChoice, MountUnusable
 
-#: Exactly these mount points are frozen, in this order; separated like PATH.
+#: If set, exactly these mount points are frozen, in this order; separated like PATH. Empty: none.
 MOUNTS_SETTING = "STILLFRAME_MOUNTS"
 #: These mount points are left alone; separated like PATH.
 SKIP_SETTING = "STILLFRAME_SKIP_MOUNTS"
@@ -60,8 +60,8 @@ def choose(mounts: Tuple[Mount, ...], environ: Mapping[str, str], state_device: 
     Raises:
         MountUnusable: the administrator named a mount that cannot be frozen.
     """
-    named = _paths(environ.get(MOUNTS_SETTING, ""))
-    if named:
+    if MOUNTS_SETTING in environ:
+        named = _paths(environ[MOUNTS_SETTING])
         return MountChoice(tuple(_named(path, mounts, state_device) for path in named), ())
     return _by_rule(mounts, _paths(environ.get(SKIP_SETTING, "")), state_device)
 

@@ -123,7 +123,7 @@ class Queue:
         kept = self._connection is not None
         try:
             status, code, document = self._exchange(method, target, body)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             self.close()
             if not kept or not isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
                 raise QueueUnreachable(operation, "{}: {}".format(type(error).__name__, error)) from None
@@ -142,7 +142,7 @@ class Queue:
         if len(document) > _LONGEST or response.will_close:
             self.close()
         if len(document) > _LONGEST:
-            raise ValueError("the answer is too long")
+            raise http.client.HTTPException("the answer is too long")
         return response.status, response.headers.get("x-ms-error-code", ""), document
 
     def _connect(self) -> http.client.HTTPConnection:

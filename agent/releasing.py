@@ -25,6 +25,7 @@ from agent.records import (
     Evidence,
     Failure,
     QuiesceFailed,
+    Ready,
     Released,
     Resumed,
 )
@@ -181,6 +182,8 @@ def _answer_waiting(state: State, waiting: Tuple[Waiting, ...], actions: Tuple[A
         elif one.kind == protocol.QUIESCE:
             refused = QuiesceFailed(_STILL_HELD)
             state, told = tell(state, one.sequence, one.generation, refused)
+        elif one.kind == protocol.ARM:  # the generation was over before the dead-man's process was there
+            state, told = tell(state, one.sequence, one.generation, Ready(armed=False, locked=False))
         else:
             continue
         actions += told

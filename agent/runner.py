@@ -36,6 +36,8 @@ from shared import protocol
 
 #: How often the inbox is looked at (ms).
 _LOOK_MS = 250
+#: How long an agent that is not to stay waits for a session (ms).
+_NO_SESSION_MS = 10 * 60 * 1000
 #: How long the end waits for acks to be sent (s), and for the other threads.
 _LAST_ACKS_S = 30.0
 _PATIENCE_S = 5.0
@@ -83,6 +85,7 @@ class Agent:
         self._hands = Hands(system, clock, journal, environ, dead_man, self._events.put)
         self._stop_asked = False
         self._over = False
+        self._idle_since = clock.monotonic()
         self._handed: List[str] = []
         self._connect(bootstrap)
 
@@ -144,6 +147,11 @@ class Agent:
         self._handed.extend(self._journal.handed_over())
         if self._handed and self._state.attempt is None:
             self._adopt(self._handed.pop(0))
+        now = self._clock.monotonic()
+        if self._state.phase != IDLE or self._bootstrap.stay:
+            self._idle_since = now
+        elif now - self._idle_since > _NO_SESSION_MS:
+            self._over = True
 
     def _receive(self, delivered: Delivered) -> None:
         key = self._bootstrap.key

@@ -61,6 +61,7 @@ from agent.state import (
     remember,
     tell,
 )
+from shared import protocol
 
 
 def react(state: State, given: Input, now: int) -> Step:
@@ -90,14 +91,13 @@ def _ready(state: State, given: DeadManReady, _now: int) -> Step:
 
 
 def _armed(state: State, facts: Ready) -> Step:
-    """Answer the `arm` commands that wait for the dead-man's process."""
-    state = state._replace(locked=facts.locked)
-    if state.phase != ARMING:
-        return state, ()
-    waiting = state.waiting
-    state = state._replace(phase=ARMED, waiting=())
+    """Answer the `arm` commands that wait for the dead-man's process; a `quiesce` may have come since."""
+    arms = [w for w in state.waiting if w.kind == protocol.ARM]
+    others = tuple(w for w in state.waiting if w.kind != protocol.ARM)
+    phase = ARMED if state.phase == ARMING else state.phase
+    state = state._replace(phase=phase, locked=facts.locked, waiting=others)
     actions: moves.Actions = ()
-    for one in waiting:
+    for one in arms:
         state, told = tell(state, one.sequence, one.generation, facts)
         actions += told
     return state, actions
@@ -124,10 +124,12 @@ def _dead_man_fired(state: State, given: DeadManFired, now: int) -> Step:
 
 
 def _dead_man_lost(state: State, given: DeadManLost, now: int) -> Step:
+    state, told = _armed(state, Ready(armed=False, locked=False))
     if state.attempt is None:
-        return _armed(state, Ready(armed=False, locked=False))
+        return state, told
     detail = "The dead-man's process is gone: {}".format(given.detail)
-    return releasing.lost(state, Failure("dead_man_lost", detail), now)
+    state, actions = releasing.lost(state, Failure("dead_man_lost", detail), now)
+    return state, told + actions
 
 
 # --- scripts and filesystems ------------------------------------------------------------

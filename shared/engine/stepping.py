@@ -25,23 +25,29 @@ class Steps:
         self._queues = queues
         self._settings: OrderedDict[str, RunSettings] = OrderedDict()
 
-    async def take(self, message: StepMessage) -> None:
-        """Do what a step message asks for."""
+    async def take(self, message: StepMessage, *, again: bool = False) -> None:
+        """Do what a step message asks for; ``again`` says that an earlier delivery of it failed."""
         if message.watch == 0:
-            await self.start(message)
+            await self.start(message, again=again)
             return
         try:
             await self._loop.deliver(message.saga_id, TimePassed(message.watch))
         except SagaNotFound:
             # Its start message was lost, or lies hidden after a crash: the watch was sent before the saga.
             _log.warning("run %s saga %s: its watch came first, started now", message.run_id, message.saga_id)
-            await self.start(message)
+            await self.start(message, again=again)
 
-    async def start(self, message: StepMessage) -> SagaState:
-        """Start a saga. Its watch is sent first, so that a saga is never there without one."""
+    async def start(self, message: StepMessage, *, again: bool = False) -> SagaState:
+        """Start a saga. Its watch is sent first, so that a saga is never there without one.
+
+        A start that is tried again has sent it already: watches that start sagas must not multiply while the
+        tables cannot be written. Should the first try not have got that far, the sweep watches.
+        """
         spec = await self._spec(message)
-        watch = StepMessage(message.run_id, message.saga_id, message.vm_id, watch=1)
-        receipt = await self._queues.send(STEPS, watch.text(), delay_ms=first_watch_ms(spec))
+        receipt = ""
+        if not again:
+            watch = StepMessage(message.run_id, message.saga_id, message.vm_id, watch=1)
+            receipt = await self._queues.send(STEPS, watch.text(), delay_ms=first_watch_ms(spec))
         return await self._loop.begin(spec, Started(receipt))
 
     async def look(self, message: StepMessage) -> SagaState:

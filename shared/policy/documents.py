@@ -24,6 +24,9 @@ _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 #: Two scripts and their command fit a queue message (``shared/protocol.py``). Bytes of ASCII JSON.
 LARGEST_SCRIPT = 16 * 1024
 
+#: No application should be held longer; and the capture must fit into host.json's functionTimeout.
+LONGEST_FREEZE_MS = 300_000
+
 #: Stillframe's own tags need 7 of the 50 that a resource may carry (Azure Resource Manager's limit).
 MOST_TAGS = 40
 
@@ -128,10 +131,10 @@ def _guest(fields: Fields) -> GuestProcessing:
         pre_script=_script(guest, "pre_script"),
         post_script=_script(guest, "post_script"),
         freeze_budget_ms=guest.whole(
-            "freeze_budget_ms", defaults.freeze_budget_ms, least=2_000, most=600_000
+            "freeze_budget_ms", defaults.freeze_budget_ms, least=2_000, most=LONGEST_FREEZE_MS
         ),
         quiesce_timeout_ms=guest.whole(
-            "quiesce_timeout_ms", defaults.quiesce_timeout_ms, least=500, most=600_000
+            "quiesce_timeout_ms", defaults.quiesce_timeout_ms, least=500, most=LONGEST_FREEZE_MS
         ),
         arming_timeout_ms=guest.whole(
             "arming_timeout_ms", defaults.arming_timeout_ms, least=5_000, most=1_800_000

@@ -38,7 +38,8 @@ def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> 
         return enter_arming(noted, now)
     if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
         return enter_unheld_capturing(noted, now, "snapshotted without the guest, as on_guest_failure says")
-    return enter_cleaning(noted, now, Ending(Outcome.FAILED, f"the guest could not be held: {reason}"))
+    given_up = replace(state, guest_failure="")  # the ending says what the note would
+    return enter_cleaning(given_up, now, Ending(Outcome.FAILED, f"the guest could not be held: {reason}"))
 
 
 def settle(state: SagaState, now: int) -> Transition:

@@ -22,8 +22,8 @@ from shared.saga.state import Ending, Outcome, Phase, SagaSpec, SagaState, Snaps
 
 #: Reading a VM that Azure cannot show right now is tried again for this long.
 PREFLIGHT_TIMEOUT_MS = 5 * 60_000
-#: Snapshots of a VM whose guest is not held may take their time.
-UNHELD_CAPTURE_TIMEOUT_MS = 10 * 60_000
+#: Snapshots of a VM whose guest is not held may take their time, within host.json's functionTimeout.
+UNHELD_CAPTURE_TIMEOUT_MS = 8 * 60_000
 #: Deleting and tagging is tried again for this long before what is left over is only recorded.
 CLEANING_TIMEOUT_MS = 3_600_000
 #: What a message and an invocation may need on top of what the guest does by itself.

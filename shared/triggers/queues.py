@@ -37,7 +37,8 @@ def blueprint(application: Once) -> func.Blueprint:
 
     @queues.queue_trigger("msg", STEPS, STORAGE)
     async def saga_step(msg: func.QueueMessage) -> None:
-        await application().steps.take(read_step_message(_text(msg)))
+        again = (msg.dequeue_count or 1) > 1
+        await application().steps.take(read_step_message(_text(msg)), again=again)
 
     @queues.queue_trigger("msg", ACKS, GUEST_STORAGE)
     async def agent_ack(msg: func.QueueMessage) -> None:

@@ -30,7 +30,8 @@ BROKEN = Evidence("filesystem", "/data", whole=False, detail="thawed before")
 
 def result(path: str = "/pre", reason: str = "", *, started: bool = True) -> ScriptResult:
     code = None if not started else (1 if reason else 0)
-    return ScriptResult(path, started, code, reason == "script_timed_out", 10, "", reason)
+    timed_out = reason == "script_timed_out"
+    return ScriptResult(path, started, code, timed_out, 10, "", reason)
 
 
 class Table:
@@ -70,7 +71,11 @@ class Table:
 
     def pre_running(self, plan: orders.Quiesce = PLAN) -> "Table":
         self.armed().command("quiesce", plan=plan)
-        self.give(moves.DeadManArmed(1, True, (NotHeld("filesystem", "/boot/efi", "not_supported"),)))
+        self.give(
+            moves.DeadManArmed(
+                1, locked=True, not_held=(NotHeld("filesystem", "/boot/efi", "not_supported"),)
+            )
+        )
         return self
 
     def freezing(self, plan: orders.Quiesce = PLAN) -> "Table":
@@ -119,7 +124,7 @@ def test_quiesce_holds_script_then_filesystems_and_resume_lets_go_in_reverse() -
     table = Table().armed()
     steps = [
         table.command("quiesce"),
-        table.give(moves.DeadManArmed(1, True, ())),
+        table.give(moves.DeadManArmed(1, locked=True, not_held=())),
         table.give(moves.ScriptEnded(1, "pre", result())),
         table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()), after=70),
         table.command("resume"),
@@ -189,6 +194,18 @@ def test_a_quiesce_without_a_session_is_refused() -> None:
 
     assert table.last.failure.reason == "not_armed"
     assert table.state.attempt is None
+
+
+def test_a_quiesce_that_comes_before_the_dead_man_is_ready_is_no_failure() -> None:
+    table = Table()
+    table.command("arm", 0)
+
+    assert kinds(table.command("quiesce")) == [moves.ArmDeadMan]
+    table.give(moves.DeadManReady(locked=True))
+    table.give(moves.DeadManArmed(1, locked=True, not_held=()))
+
+    assert [ack.answers for ack in table.acks] == [1]
+    assert kinds(table.actions[-1:]) == [moves.RunScript]
 
 
 def test_a_refused_pre_script_owes_no_post_script() -> None:
@@ -277,6 +294,18 @@ def test_the_dead_mans_release_is_told_unasked_and_answers_the_late_resume() -> 
     assert [e.whole for e in table.last.held] == [False, True]
 
 
+@pytest.mark.parametrize("end", [moves.DeadManFired(1, (DISK,)), moves.DeadManLost("killed")])
+def test_filesystems_alone_that_were_let_go_without_an_order_prove_nothing(end: moves.Input) -> None:
+    table = Table().held(orders.Quiesce(8_000, 30_000, None, None, orders.ALL))
+
+    table.give(end)
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", None))
+
+    assert [e.whole for e in table.last.held] == [True]
+    assert not table.last.held_until_order
+
+
 def test_the_dead_man_overrides_an_order_that_it_did_not_hear_in_time() -> None:
     table = Table().held()
     table.command("resume")
@@ -313,7 +342,9 @@ def test_a_dead_man_that_is_silent_after_the_budget_counts_as_lost() -> None:
     assert kinds(table.give(moves.Tick(), after=2_000)) == [moves.ThawOurselves]
 
 
-def test_a_dead_man_that_is_silent_after_the_order_counts_as_lost_and_the_kernel_still_bears_witness() -> None:
+def test_a_dead_man_that_is_silent_after_the_order_counts_as_lost_and_the_kernel_still_bears_witness() -> (
+    None
+):
     table = Table().held()
     table.command("resume")
 
