@@ -18,18 +18,20 @@ PLAIN: Mapping[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def of(kind: Any) -> st.SearchStrategy[Any]:
-    """Give a strategy for everything that the type allows."""
+def of(kind: Any, chosen: Mapping[Any, st.SearchStrategy[Any]] = PLAIN) -> st.SearchStrategy[Any]:
+    """Give a strategy for everything that the type allows; ``chosen`` says what to draw for some types."""
+    if kind in chosen:
+        return chosen[kind]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return st.one_of([of(member) for member in arguments])
+        return st.one_of([of(member, chosen) for member in arguments])
     if origin is tuple and arguments[1:] == (Ellipsis,):
-        return st.lists(of(arguments[0]), max_size=3).map(tuple)
+        return st.lists(of(arguments[0], chosen), max_size=3).map(tuple)
     if origin is tuple:
-        return st.tuples(*(of(argument) for argument in arguments))
+        return st.tuples(*(of(argument, chosen) for argument in arguments))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return st.sampled_from(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind)
-        return st.builds(kind, **{field.name: of(hints[field.name]) for field in fields(kind)})
-    return PLAIN[kind]
+    assert isinstance(kind, type)
+    assert is_dataclass(kind)
+    hints = get_type_hints(kind)
+    return st.builds(kind, **{field.name: of(hints[field.name], chosen) for field in fields(kind)})

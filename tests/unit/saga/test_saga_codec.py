@@ -139,7 +139,7 @@ def test_a_record_with_a_damaged_member_is_read_or_refused_never_anything_else(
     stored = through_json(data.draw(strategies.of(kind)))
     stored[data.draw(st.sampled_from(sorted(stored)))] = data.draw(JSON)
     try:
-        record = decode(kind, stored)
+        record: object = decode(kind, stored)
     except UnreadableRecordError:
         return
     assert isinstance(record, kind)

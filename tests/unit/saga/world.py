@@ -43,7 +43,7 @@ from tests.unit.saga.guest import Guest, Hold
 
 #: The sweep looks at a saga this long after its deadline.
 SWEEP_AFTER_MS = 5_000
-CALM_STEPS = 600
+CALM_STEPS = 5_000
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class World:
         self.jobs: list[Job] = []
         self.late_puts: list[tuple[int, str]] = []
         self.shots: dict[str, Shot] = {}
-        self.discarded: set[str] = set()
+        self.condemned: set[str] = set()
         self.quiesce_ordered: set[int] = set()
         self.resume_ordered: set[int] = set()
         self.guest_spoke: set[int] = set()
@@ -102,6 +102,8 @@ class World:
             self.outbox.append(effect)
             if isinstance(effect, SendCommand) and effect.order.kind == "resume":
                 self.resume_ordered.add(effect.order.generation)
+            if isinstance(effect, Clean):
+                self.condemned |= set(effect.discard)
         self.check()
 
     def check(self) -> None:
@@ -113,7 +115,7 @@ class World:
             assert self.guest.hold is None, "the saga decided while its guest was held"
         kept = {copy.snapshot_id for copy in state.recovery_point}
         assert not kept & set(state.discard), "a snapshot is both kept and discarded"
-        assert not kept & self.discarded, "a kept snapshot was deleted"
+        assert not kept & self.condemned, "a kept snapshot was to be deleted"
         if kept and state.grade is not None and state.grade.at_least(Grade.FILESYSTEM):
             self._check_grade(kept)
         assert (state.phase is Phase.DONE) == (state.ended_at is not None)
@@ -188,7 +190,6 @@ class World:
         return CopiesSeen(tuple(SnapshotCopy(name, percent) for name in snapshot_ids))
 
     def _clean(self, effect: Clean, luck: int) -> None:
-        self.discarded |= set(effect.discard)
         if effect.watch_receipt:
             self.watches = [watch for watch in self.watches if watch[1] != 1]
         self.inbox.append(Cleaned(("a snapshot could not be deleted",) if luck else ()))
@@ -331,7 +332,7 @@ class World:
         assert self.guest.hold is None
         assert self.quiesce_ordered <= self.resume_ordered | self.guest_spoke, "stopped, but never started"
         kept = {copy.snapshot_id for copy in state.recovery_point}
-        orphans = set(self.shots) - kept - self.discarded
+        orphans = set(self.shots) - kept - self.condemned
         assert not orphans, f"neither kept nor discarded: {orphans}"
         assert kept <= set(self.shots), "a kept snapshot was never taken"
         assert bool(kept) == (state.grade is not None)
