@@ -11,6 +11,8 @@ POLL = "STILLFRAME_POLL_MS"
 DEFAULT_STATE_DIR = "/run/stillframe"
 #: Pause between two looks at the command queue (ms): while a session is armed, and while none is.
 ARMED_POLL_MS = 250
+#: While an application is held, every wait for the order to resume lengthens the freeze window.
+HELD_POLL_MS = 50
 IDLE_POLL_MS = 5_000
 
 

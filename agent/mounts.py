@@ -20,6 +20,10 @@ _NEVER_WRITTEN = frozenset(["squashfs", "iso9660", "erofs", "cramfs", "romfs"])
 #: Filesystems whose data lie on another machine, so on none of the VM's disks.
 _NETWORK = frozenset(["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "glusterfs", "lustre"])
 
+#: Where the EFI system partition is mounted, always a FAT, which cannot be frozen: only updates of the boot
+#: loader write to it (UEFI specification 2.10, section 13.3; systemd's file-hierarchy(7)).
+_FIRMWARE_READS = frozenset(["/boot/efi", "/efi", "/boot"])
+
 #: At most so many mounts are named in an ack (a message holds 48 KiB).
 _NAMED = 50
 
@@ -115,7 +119,8 @@ def _reason(first: Mount, same: List[Mount], skipped: List[str], state_device: s
     if not first.source.startswith("/dev/") or first.kind in _NEVER_WRITTEN:
         return None
     if first.kind not in FREEZABLE:
-        return "not_supported"
+        firmware = first.kind == "vfat" and first.point in _FIRMWARE_READS
+        return "boot_partition" if firmware else "not_supported"
     if any(m.point in skipped for m in same):
         return "skipped_by_administrator"
     if all(m.read_only for m in same):

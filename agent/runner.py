@@ -30,7 +30,7 @@ from agent.moves import (
 from agent.queues import Message, Queue
 from agent.records import Answer
 from agent.recovery import Recovery
-from agent.state import IDLE, State
+from agent.state import HELD, IDLE, State
 from agent.system import Clock, System
 from shared import protocol
 
@@ -264,8 +264,10 @@ class Agent:
         )
 
     def _interval_s(self) -> float:
-        idle = self._state.phase == IDLE
-        return (self._settings.idle_poll_ms if idle else self._settings.armed_poll_ms) / 1000.0
+        if self._state.phase == IDLE:
+            return self._settings.idle_poll_ms / 1000.0
+        armed = self._settings.armed_poll_ms
+        return (min(armed, config.HELD_POLL_MS) if self._state.phase == HELD else armed) / 1000.0
 
     def _adopt(self, text: str) -> None:
         """Take over the bootstrap of another start: its queues and key may be newer; and its command."""

@@ -65,6 +65,7 @@ def _quiesce_failed(ack: Ack, _queued_at: int) -> Event:
         ack=ack.sequence,
         reason=_text(ack.body, "reason"),
         detail=_text(ack.body, "detail"),
+        released=_flag(ack.body, "released"),
         script=_script(ack.body, "script"),
         post_script=_script(ack.body, "post_script"),
     )

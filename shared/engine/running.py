@@ -27,6 +27,9 @@ _log = logging.getLogger("stillframe.runs")
 PAGE = 100
 #: Sagas of a page that are worked on at the same time.
 AT_ONCE = 8
+#: A run of this many VMs or fewer needs no fan-out: whoever asks for it has its sagas started. What a crash
+#: in between leaves out, the sweep starts.
+STARTED_AT_ONCE = 8
 #: A saga that is not there this long after its run began lost its start message.
 UNSTARTED_MS = 60_000
 #: A saga is swept this long after its deadline: its own watch comes first.
@@ -102,7 +105,10 @@ class RunService:
             await self._runs.create(self._record(run_id, request), entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
-        await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
+        if len(entries) <= STARTED_AT_ONCE:
+            await _each(entries, lambda entry: self._start(run_id, entry))
+        else:
+            await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
         _log.info("run %s: %d VMs, asked for by %s", run_id, len(request.vm_ids), request.requested_by)
         return run_id
 
@@ -154,10 +160,10 @@ class RunService:
         await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
 
     async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
-        async def start(entry: RunEntry) -> None:
-            await self._queues.send(STEPS, _step(message.run_id, entry).text())
+        await _each(entries, lambda entry: self._start(message.run_id, entry))
 
-        await _each(entries, start)
+    async def _start(self, run_id: str, entry: RunEntry) -> None:
+        await self._queues.send(STEPS, _step(run_id, entry).text())
 
     async def _cancel(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
         async def end(entry: RunEntry) -> None:

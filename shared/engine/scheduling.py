@@ -116,7 +116,7 @@ def next_time(schedule: Schedule, now: int) -> int:
     """
     try:
         zone = ZoneInfo(schedule.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region without a city is a folder
         raise DocumentError("schedule.time_zone", "expected a name like Europe/Berlin") from None
     local = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone)
     try:

@@ -8,7 +8,7 @@ from typing import assert_never
 from shared.saga.evidence import Evidence, QuiesceReport, ResumeReport
 
 #: Reason codes of the agent for filesystems that hold nothing that the VM's disks could miss.
-HARMLESS = frozenset({"read_only", "network"})
+HARMLESS = frozenset({"read_only", "network", "boot_partition"})
 
 #: Kinds of held things that are applications; the others are what applications write to.
 APPLICATIONS = frozenset({"script", "handler", "vss"})
@@ -45,10 +45,15 @@ def _worth(grade: Grade) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A grade and the sentences that say why it is not higher, or what it rests on."""
+    """A grade and the sentences that say why it is not higher, or what it rests on.
+
+    ``unbroken`` says that no link of the chain is missing: what was held was held across all snapshots, and
+    a grade that is low all the same would be so in another generation too.
+    """
 
     grade: Grade
     reasons: tuple[str, ...]
+    unbroken: bool = True
 
 
 def grade(evidence: Evidence) -> Verdict:
@@ -62,7 +67,7 @@ def grade(evidence: Evidence) -> Verdict:
     broken = tuple(_missing_links(evidence))
     quiesced, resumed = evidence.quiesced, evidence.resumed
     if broken or quiesced is None or resumed is None:
-        return Verdict(Grade.CRASH, broken)
+        return Verdict(Grade.CRASH, broken, unbroken=False)
     left_writing = tuple(
         f"the filesystem {item.name} was not held ({item.reason})"
         for item in quiesced.not_held

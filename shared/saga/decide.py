@@ -54,15 +54,19 @@ def settle(state: SagaState, now: int) -> Transition:
     failure = _capture_failure(state.evidence)
     if failure:
         return _capture_failed(_discarding(state), now, failure)
+    if not _was_held(state):
+        unheld = replace(state, grade=Grade.CRASH, reasons=(*state.notes, *_instants(state.evidence)))
+        return _keep(unheld, now, _clean_outcome(state))
     verdict = grade(state.evidence)
     graded = replace(state, grade=verdict.grade, reasons=(*state.notes, *verdict.reasons))
-    if verdict.grade.at_least(_asked(state)):
+    if verdict.unbroken and verdict.grade.at_least(_asked(state)):
         return _keep(graded, now, _clean_outcome(state))
-    if _may_try_again(state):
+    if not verdict.unbroken and _may_try_again(state):
         return enter_arming(_regretting(graded, verdict.reasons), now)
     if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
         return _keep(graded, now, Outcome.DEGRADED)
-    lacking = f"only {verdict.grade} consistent, asked for was {_asked(state)}: {'; '.join(verdict.reasons)}"
+    why = "; ".join(verdict.reasons)
+    lacking = f"only {verdict.grade} consistent: {why}"
     return enter_cleaning(_discarding(graded), now, Ending(Outcome.FAILED, lacking))
 
 
@@ -79,12 +83,17 @@ def _capture_failed(state: SagaState, now: int, failure: str) -> Transition:
 
 
 def _asked(state: SagaState) -> Grade:
-    """Say what the policy asks for; nothing, when the guest was not asked to hold still."""
-    if not _was_held(state):
+    """Say what the policy asks for: scripts alone cannot prove more than ``crash``, and need not."""
+    if state.spec.guest.filesystems is Filesystems.NONE:
         return Grade.CRASH
-    if state.spec.guest.quiesces_applications:
-        return Grade.APPLICATION
-    return Grade.FILESYSTEM if state.spec.guest.filesystems is Filesystems.ALL else Grade.CRASH
+    return Grade.APPLICATION if state.spec.guest.quiesces_applications else Grade.FILESYSTEM
+
+
+def _instants(evidence: Evidence) -> tuple[str, ...]:
+    """Say what a recovery point of several disks lacks when nothing was held across their snapshots."""
+    if len(evidence.disks) < 2:
+        return ()
+    return (f"the {len(evidence.disks)} disks were not snapshotted at one instant, and nothing held them",)
 
 
 def _was_held(state: SagaState) -> bool:

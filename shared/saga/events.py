@@ -90,12 +90,13 @@ class Quiesced:
 
 @dataclass(frozen=True, slots=True)
 class QuiesceFailed:
-    """The agent could not hold everything, and let go of what it held."""
+    """The agent could not hold everything. ``released``: it let go of what it held, which is the rule."""
 
     generation: int
     ack: int
     reason: str
     detail: str
+    released: bool = True
     script: ScriptReport | None = None
     post_script: ScriptReport | None = None
 

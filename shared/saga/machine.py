@@ -140,6 +140,8 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
 def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
     if state.guest_released:
         return _too_late(state)
+    if not event.released:
+        return _still_held(state, event, now)
     released = replace(state, guest_released=True)
     if event.post_script is not None and event.post_script.exit_code != 0:
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
@@ -150,6 +152,13 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
         passing = event.reason in PASSING_REASONS and not script_failed
         return guest_gave_up(released, now, reason, passing=passing)
     return _settle_when_quiet(released, now)
+
+
+def _still_held(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
+    """Order a guest to resume that failed to quiesce and to let go; its dead-man goes on trying."""
+    if state.phase is not Phase.QUIESCING:
+        return _ignore(state, "resume was ordered already")
+    return enter_resuming(replace(state, guest_failure=f"{event.detail} ({event.reason})"), now)
 
 
 def _on_capture_ended(state: SagaState, event: CaptureEnded, now: int) -> Transition:

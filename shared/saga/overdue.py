@@ -31,6 +31,8 @@ def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
     if now >= state.deadline:
         return _watched(_overdue(state, now), now)
     at = min(state.deadline, now + first_watch_ms(state.spec))
+    if state.phase is Phase.ARMING:  # an agent that runs is asked first; then it is started again
+        state = replace(state, pauses=state.pauses + 1)
     return watch_again(state, at, *_repeated(state))
 
 
@@ -39,7 +41,7 @@ def _repeated(state: SagaState) -> tuple[Effect, ...]:
     match state.phase:
         case Phase.PREFLIGHT:
             return (ReadFacts(state.spec.vm_id),)
-        case Phase.ARMING if state.agent_refused:
+        case Phase.ARMING if state.agent_refused or state.pauses % 2 == 0:
             return (StartAgent(arm_order(state)),)
         case Phase.ARMING:
             return (SendCommand(arm_order(state)),)

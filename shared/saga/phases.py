@@ -74,6 +74,7 @@ def enter_arming(state: SagaState, now: int) -> Transition:
         agent_generations=state.generation + 1,
         sequence=state.sequence + 1,
         agent_refused=False,
+        pauses=0,
         guest_failure="",
         evidence=None,
     )

@@ -37,7 +37,7 @@ def test_what_goes_on_writing_is_named_with_its_reason_and_pseudo_filesystems_ar
     choice = mounts.choose(MOUNTS, {mounts.SKIP_SETTING: "/pool"}, state_device="8:49")
 
     assert choice.not_held == (
-        NotHeld("filesystem", "/boot/efi", "not_supported"),
+        NotHeld("filesystem", "/boot/efi", "boot_partition"),
         NotHeld("filesystem", "/backup", "network"),
         NotHeld("filesystem", "/archive", "read_only"),
         NotHeld("filesystem", "/pool", "skipped_by_administrator"),

@@ -126,11 +126,21 @@ class FakeGuest:
 
     def _quiesce(self, command: Command) -> tuple[str, dict[str, Any]]:
         if command.generation <= self._closed:
-            return QUIESCE_FAILED, {"reason": "generation_closed", "detail": "it is over", "script": None}
+            return QUIESCE_FAILED, {
+                "reason": "generation_closed",
+                "detail": "it is over",
+                "released": True,
+                "script": None,
+            }
         body = command.body
         script = body["pre_script"] and _script(body["pre_script"]["path"], 3 if self.script_fails else 0)
         if self.script_fails:
-            return QUIESCE_FAILED, {"reason": "script_failed", "detail": "exit code 3", "script": script}
+            return QUIESCE_FAILED, {
+                "reason": "script_failed",
+                "detail": "exit code 3",
+                "released": True,
+                "script": script,
+            }
         self.held_since = self._clock()
         self.times_held += 1
         held = [{"kind": "filesystem", "name": mount} for mount in MOUNTS]

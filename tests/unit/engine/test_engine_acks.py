@@ -38,7 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "budget_left_ms": 29_000,
         "script": SCRIPT,
     },
-    QUIESCE_FAILED: {"reason": "r", "detail": "d", "script": SCRIPT, "post_script": SCRIPT},
+    QUIESCE_FAILED: {"reason": "r", "detail": "d", "released": True, "script": SCRIPT, "post_script": SCRIPT},
     RESUMED: {
         "boot_id": "b",
         "released_by": "order",

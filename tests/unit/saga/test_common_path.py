@@ -1,8 +1,11 @@
 """The saga when all goes well, step by step, and the two ways past the guest."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.policy.guest_processing import Filesystems
+from shared.protocol import RESUME
 from shared.saga.consistency import Grade
 from shared.saga.effects import (
     Capture,
@@ -25,11 +28,13 @@ from shared.saga.events import (
     Started,
     TimePassed,
 )
+from shared.saga.evidence import Held, NotHeld
 from shared.saga.phases import GRACE_MS, RESUME_RESERVE_MS
 from shared.saga.state import Outcome, Phase, SnapshotCopy
 from tests.unit.saga.build import (
     DISKS,
     GROUP,
+    PRE,
     SCRIPTS,
     Saga,
     arming,
@@ -39,6 +44,7 @@ from tests.unit.saga.build import (
     completing,
     facts,
     guest,
+    quiesce_failed,
     quiesce_report,
     quiesced,
     quiescing,
@@ -173,14 +179,44 @@ def test_filesystems_alone_are_enough_when_no_application_is_asked_to_hold_still
     assert saga.take(copied(), Cleaned()).state.outcome is Outcome.SUCCEEDED
 
 
-def test_neither_scripts_nor_filesystems_asked_for_is_crash_consistent_as_asked() -> None:
-    processing = guest(scripts=False, filesystems=Filesystems.NONE)
-    saga = quiescing(processing)
-    report = quiesce_report(scripts=False, held=())
+SCRIPT_ONLY = (Held("script", PRE),)
+
+
+def test_scripts_without_filesystems_are_crash_consistent_as_asked_and_say_why() -> None:
+    saga = quiescing(guest(filesystems=Filesystems.NONE))
+    report = quiesce_report(held=SCRIPT_ONLY)
     saga.take(quiesced(at=saga.now, report=report), captured(), resumed())
 
     assert saga.state.grade is Grade.CRASH
     assert saga.state.outcome is Outcome.SUCCEEDED
+    assert any("a script alone" in reason for reason in saga.state.reasons)
+
+
+def test_scripts_without_filesystems_that_let_go_too_early_are_not_what_was_asked_for() -> None:
+    saga = quiescing(guest(filesystems=Filesystems.NONE, attempts=1))
+    report = quiesce_report(held=SCRIPT_ONLY)
+    saga.take(quiesced(at=saga.now, report=report), captured(), resumed(released_by="dead-man"))
+
+    assert saga.state.outcome is Outcome.FAILED
+    assert saga.state.recovery_point == ()
+
+
+def test_a_filesystem_that_cannot_be_frozen_is_not_tried_again() -> None:
+    saga = quiescing()
+    left = (NotHeld("filesystem", "/data", "not_supported"),)
+    saga.take(quiesced(at=saga.now, report=quiesce_report(not_held=left)), captured(), resumed())
+
+    assert saga.state.generation == 1
+    assert saga.state.outcome is Outcome.FAILED
+
+
+def test_a_guest_that_failed_to_quiesce_and_to_let_go_is_ordered_to_resume() -> None:
+    saga = quiescing()
+    saga.take(replace(quiesce_failed(), released=False))
+
+    assert saga.state.phase is Phase.RESUMING
+    assert not saga.state.guest_released
+    assert saga.done(SendCommand)[-1].order.kind == RESUME
 
 
 def test_a_failed_post_script_is_never_hidden() -> None:
