@@ -74,4 +74,4 @@ def _settings(stack: Stack, *, guest_processing: bool) -> dict[str, Any]:
     scripts = ledger_scripts(stack.guests, VM)
     if real_disks():
         return scripts
-    return {"filesystems": "none", "on_guest_failure": "continue", "attempts": 1, **scripts}
+    return {"filesystems": "none", **scripts}

@@ -106,7 +106,8 @@ class RunService:
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
         if len(entries) <= STARTED_AT_ONCE:
-            await _each(entries, lambda entry: self._start(run_id, entry))
+            for entry in entries:
+                await self._start(run_id, entry)
         else:
             await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
         _log.info("run %s: %d VMs, asked for by %s", run_id, len(request.vm_ids), request.requested_by)

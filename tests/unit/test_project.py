@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from shared.policy.documents import LONGEST_FREEZE_MS
+from shared.saga.phases import UNHELD_CAPTURE_TIMEOUT_MS
 from shared.settings import read_settings
 from shared.storage.connection import read_connection
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
@@ -181,3 +183,11 @@ def test_the_host_serves_the_routes_that_answers_lead_to() -> None:
     host = load("host.json")
     assert (host["version"], host["extensions"]["http"]["routePrefix"]) == ("2.0", "api")
     assert host["extensionBundle"]["version"] == "[4.*, 5.0.0)"
+
+
+def test_no_capture_outlasts_the_functions_time_out() -> None:
+    hours, minutes, seconds = map(int, load("host.json")["functionTimeout"].split(":"))
+    time_out_ms = ((hours * 60 + minutes) * 60 + seconds) * 1000
+
+    # Whoever outlasts it has the host restart the worker, and with it every other invocation.
+    assert max(UNHELD_CAPTURE_TIMEOUT_MS, LONGEST_FREEZE_MS) + 60_000 <= time_out_ms

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.engine.orders import Keys
-from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, STEPS
 from shared.protocol import ARM, QUIESCE, RESUME
 from tests.unit.engine.house import MASTER, STORAGE_KEY, VM, House
 
@@ -35,7 +35,7 @@ async def test_the_guest_gets_three_commands_each_once() -> None:
     assert house.guest().rejected == []
 
 
-async def test_it_takes_five_invocations_besides_the_sweep() -> None:
+async def test_it_takes_four_invocations_besides_the_request_and_the_sweep() -> None:
     house = House()
     await house.ask()
     await house.settle()
@@ -46,7 +46,7 @@ async def test_it_takes_five_invocations_besides_the_sweep() -> None:
         if body.get("task") != "sweep"
     ]
     assert kinds == [
-        (RUNS, "fan-out"), (STEPS, 0), (ACKS, "ready"), (ACKS, "quiesced"), (ACKS, "resumed"),
+        (STEPS, 0), (ACKS, "ready"), (ACKS, "quiesced"), (ACKS, "resumed"),
     ]  # fmt: skip
 
 

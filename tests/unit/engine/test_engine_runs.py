@@ -83,7 +83,7 @@ async def test_a_fan_out_that_died_in_the_middle_of_a_page_starts_every_vm_all_t
 async def test_the_same_request_with_the_same_key_is_the_same_run() -> None:
     house = House()
     assert await house.ask(key="k") == await house.ask(key="k")
-    assert len(house.messages(RUNS)) == 1
+    assert len(house.messages(STEPS)) == 1
     assert await house.ask() != await house.ask()
 
 
@@ -136,7 +136,7 @@ async def test_a_policy_that_changed_meanwhile_makes_a_repeated_request_no_other
 async def test_a_run_cancelled_before_it_began_touches_no_vm() -> None:
     house = House()
     run = await house.ask(*MANY[:3])
-    await lose(house, RUNS)
+    await lose(house, STEPS)
     await house.app.runs.cancel(run)
     await house.settle()
     view = await house.app.reading.run(run)
@@ -169,7 +169,7 @@ async def test_an_unknown_run_cannot_be_cancelled_and_no_message_is_sent() -> No
 async def test_the_sweep_cancels_when_the_cancels_own_message_is_lost() -> None:
     house = House()
     run = await house.ask()
-    await lose(house, RUNS)
+    await lose(house, STEPS)
     await house.app.runs.cancel(run)
     assert await lose(house, RUNS) == 1
     await house.settle()
@@ -179,7 +179,7 @@ async def test_the_sweep_cancels_when_the_cancels_own_message_is_lost() -> None:
 async def test_the_sweep_starts_what_no_message_started() -> None:
     house = House()
     run = await house.ask()
-    assert await lose(house, RUNS) == 1
+    assert await lose(house, STEPS) == 1
     await house.settle()
     assert (await house.view(run))["outcome"] == "succeeded"
 
@@ -187,7 +187,7 @@ async def test_the_sweep_starts_what_no_message_started() -> None:
 async def test_the_sweep_leaves_alone_what_has_only_just_begun() -> None:
     house = House()
     run = await house.ask()
-    await lose(house, RUNS)
+    await lose(house, STEPS)
     assert await house.app.runs.sweep() == 1
     await drain_runs(house)
     assert house.messages(STEPS) == []

@@ -12,6 +12,7 @@ import pytest
 from azure.functions.queue import QueueMessage
 
 from shared.engine.queue_names import ACKS, RUNS, STEPS, BadMessageError, StepMessage
+from shared.engine.running import STARTED_AT_ONCE
 from shared.saga.names import saga_id
 from tests.unit.engine.house import T0, VM, House
 
@@ -105,12 +106,14 @@ async def test_a_poisoned_step_of_an_unknown_run_is_dropped(
 
 async def test_a_poisoned_run_message_has_the_runs_vms_ended() -> None:
     house = House()
-    run = await house.ask()
+    vms = [f"{VM}-{number}" for number in range(STARTED_AT_ONCE + 1)]
+    run = await house.ask(*vms)
     [fan_out] = house.messages(RUNS)
     await house._delete(RUNS, fan_out)
     await house.functions[f"{RUNS}-poison"](message(fan_out.text.encode()))
     await house.settle()
-    assert (await house.view(run))["outcome"] == "failed"
+    view = await house.app.reading.run(run)
+    assert [vm["outcome"] for vm in view["vms"]] == ["failed"] * len(vms)
 
 
 async def test_a_poisoned_ack_resumes_the_guest_and_ends_its_saga() -> None:
@@ -135,9 +138,9 @@ async def test_the_timers_start_what_is_due_and_sweep_what_goes_on() -> None:
     await house.app.policies.put("hourly", document, None)
     house.clock.now += 3_600_000
     await house.functions["schedules"](None)
-    assert len(house.messages(RUNS)) == 1
+    assert len(house.messages(STEPS)) == 1
     await house.functions["sweep"](None)
-    assert [json.loads(held.text)["task"] for held in house.messages(RUNS)] == ["fan-out", "sweep"]
+    assert [json.loads(held.text)["task"] for held in house.messages(RUNS)] == ["sweep"]
 
 
 # The functions of function_app.py itself, in a process of their own: an app gives its functions only once,
