@@ -52,7 +52,7 @@ build: .venv/.installed
 
 node_modules/.installed: package-lock.json package.json .npmrc
 	@command -v npm >/dev/null || { echo "Node.js 20 or newer with npm is missing: apt-get install nodejs npm" >&2; exit 1; }
-	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' || \
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || \
 	    { echo "Node.js $$(node --version) is too old: 20 or newer is needed" >&2; exit 1; }
 	@echo "installing Azurite"
 	@npm ci --silent --no-audit --no-fund

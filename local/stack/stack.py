@@ -5,7 +5,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from local import azurite
 from local.arm.app import running as arm_running
@@ -14,6 +14,7 @@ from local.arm.specs import DiskSpec, VmSpec
 from local.arm.state import SimWorld
 from local.stack.api import Api
 from local.stack.app_host import ROOT, AppHost
+from local.stack.fault_proxy import FaultProxy, proxying
 from local.world.capability import can_use_real_disks
 from local.world.disks import Disks, FolderDisks, ReflinkDisks
 from local.world.guest_shell import GuestShell
@@ -30,12 +31,16 @@ SCRIPTS = ROOT / "local" / "guests" / "scripts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOptions:
-    """How a stack is to be. ``settings`` are application settings on top of the stack's own."""
+    """How a stack is to be.
+
+    ``settings`` are application settings on top of the stack's own. ``proxied`` names the storage connections
+    (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy.
+    """
 
     sim: SimSettings = field(default_factory=SimSettings)
     poll: str = "00:00:00.100"
     settings: Mapping[str, str] = field(default_factory=dict)
-    agent_settings: Mapping[str, str] = field(default_factory=dict)
+    proxied: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class Stack:
     """A running stack."""
 
     storage: azurite.AzuriteProcess
+    proxy: FaultProxy
     world: SimWorld
     arm_url: str
     disks: Disks
@@ -87,6 +93,7 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
     async with contextlib.AsyncExitStack() as opened:
         where = opened.enter_context(places())
         storage = opened.enter_context(azurite.running())
+        proxy = await opened.enter_async_context(proxying(f"http://127.0.0.1:{storage.queue_port}"))
         disks = _disks(where)
         opened.callback(disks.close)
         guests = Guests(disks, where.runtime, agent=AGENT)
@@ -95,11 +102,11 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
         arm_url = await opened.enter_async_context(arm_running(world))
         log = ROOT / ".local" / f"host-{os.getpid()}.log"
         log.parent.mkdir(exist_ok=True)
-        host = AppHost(app_settings(storage.connection_string, arm_url, options), log)
+        host = AppHost(_connections(storage, proxy, options) | app_settings(arm_url, options), log)
         await host.start()
         opened.push_async_callback(host.stop)
         api = await opened.enter_async_context(Api(host.url))
-        yield Stack(storage, world, arm_url, disks, guests, host, api, where)
+        yield Stack(storage, proxy, world, arm_url, disks, guests, host, api, where)
 
 
 def real_disks() -> bool:
@@ -107,14 +114,21 @@ def real_disks() -> bool:
     return is_inside() and can_use_real_disks().ok
 
 
-def app_settings(connection: str, arm_url: str, options: StackOptions) -> dict[str, str]:
-    """Give the application settings of the app in this stack."""
+def _connections(storage: azurite.AzuriteProcess, proxy: FaultProxy, options: StackOptions) -> dict[str, str]:
+    """Give the app's storage connections, each directly or through the proxy."""
+    proxied = replace(storage, queue_port=proxy.port)
+    return {
+        name: (proxied if name in options.proxied else storage).connection_string
+        for name in ("AzureWebJobsStorage", "GuestStorage")
+    }
+
+
+def app_settings(arm_url: str, options: StackOptions) -> dict[str, str]:
+    """Give the application settings of the app in this stack, but its storage connections."""
     return {
         "FUNCTIONS_WORKER_RUNTIME": "python",
         "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
         "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": options.poll,
-        "AzureWebJobsStorage": connection,
-        "GuestStorage": connection,
         "STILLFRAME_MASTER_KEY": secrets.token_hex(32),
         "STILLFRAME_ARM_ENDPOINT": arm_url,
         "STILLFRAME_SCHEDULES_TIMER": "*/15 * * * * *",
