@@ -37,7 +37,7 @@ bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)
 
 build: .venv/.installed
-	@$(PYTHON) agent/build.py
+	@$(PYTHON) agent/build.py >/dev/null
 
 .venv/.installed: requirements-dev.txt
 	@python=$$(local/bin/find-python) || exit 1; \
