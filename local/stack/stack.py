@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,8 +99,10 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
         opened.push_async_callback(guests.close)
         world = SimWorld(disks=disks, guests=GuestShell(guests), settings=options.sim)
         arm_url = await opened.enter_async_context(arm_running(world))
-        log = ROOT / ".local" / f"host-{os.getpid()}.log"
+        # Named by a port: stacks that run at the same time in sandboxes have the same process ids.
+        log = ROOT / ".local" / f"host-{storage.queue_port}.log"
         log.parent.mkdir(exist_ok=True)
+        log.unlink(missing_ok=True)
         host = AppHost(_connections(storage, proxy, options) | app_settings(arm_url, options), log)
         await host.start()
         opened.push_async_callback(host.stop)
