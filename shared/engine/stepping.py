@@ -1,5 +1,6 @@
 """The use case of a step message: start a saga, or look at it again."""
 
+import asyncio
 import logging
 from collections import OrderedDict
 
@@ -16,6 +17,10 @@ from shared.storage.runs import RunTable
 _log = logging.getLogger("stillframe.steps")
 
 
+#: Runs whose settings a process keeps.
+RUNS_KEPT = 64
+
+
 class Steps:
     """Steps of sagas. Keeps the settings of the latest runs, which never change once a run exists."""
 
@@ -24,6 +29,7 @@ class Steps:
         self._runs = runs
         self._queues = queues
         self._settings: OrderedDict[str, RunSettings] = OrderedDict()
+        self._reading = asyncio.Lock()
 
     async def take(self, message: StepMessage, *, again: bool = False) -> None:
         """Do what a step message asks for; ``again`` says that an earlier delivery of it failed."""
@@ -61,13 +67,19 @@ class Steps:
         except SagaNotFound:
             return await self._loop.begin(await self._spec(message), ending)
 
+    async def _run_settings(self, run_id: str) -> RunSettings:
+        """Read a run's settings, once for all of its sagas that start at the same time."""
+        async with self._reading:
+            settings = self._settings.get(run_id)
+            if settings is None:
+                settings = read_settings(await self._runs.get(run_id))
+                self._settings[run_id] = settings
+                if len(self._settings) > RUNS_KEPT:
+                    self._settings.popitem(last=False)
+            return settings
+
     async def _spec(self, message: StepMessage) -> SagaSpec:
-        settings = self._settings.get(message.run_id)
-        if settings is None:
-            settings = read_settings(await self._runs.get(message.run_id))
-            self._settings[message.run_id] = settings
-            if len(self._settings) > 64:
-                self._settings.popitem(last=False)
+        settings = await self._run_settings(message.run_id)
         return SagaSpec(
             saga_id=message.saga_id,
             run_id=message.run_id,
