@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from local.arm.contract import violations
 from local.azurite import AzuriteUnavailableError
 from local.stack.stack import Stack, StackOptions, real_disks, running
 
@@ -20,6 +21,8 @@ async def stack(request: pytest.FixtureRequest) -> AsyncIterator[Stack]:
         pytest.skip(str(error))
     try:
         yield started
+        # What was asked of Azure, and what it answered, is what the models of the SDK allow.
+        assert violations(started.world.journal.select()) == []
     finally:
         await starting.__aexit__(None, None, None)
 
