@@ -199,13 +199,15 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 
 async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> None:
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    window = state.evidence.freeze_window_ms if state.evidence else None
     _log.info(
-        "run %s saga %s: %s, grade %s, freeze window %s ms",
+        "run %s saga %s: %s, grade %s, %s: %s",
         state.spec.run_id,
         state.spec.saga_id,
         state.outcome,
         state.grade or "none",
-        state.evidence.freeze_window_ms if state.evidence else None,
+        "nothing was held" if window is None else f"freeze window {window} ms",
+        "; ".join(state.reasons),
     )
 
 
