@@ -1,0 +1,61 @@
+"""What the guest's own administrator settles: a file in the guest that no command of the app can change.
+
+An INI file (``configparser``, no interpolation), by default ``/etc/stillframe/agent.conf``; on Windows
+``%ProgramData%\\Stillframe\\agent.conf``. Sections: ``[scripts]`` says where scripts may lie, and each
+application handler has one of its own name (``[postgresql]``: where its server is, who may connect, and which
+file in the guest holds the credentials). A guest without the file has the defaults.
+"""
+
+import configparser
+import os
+import stat
+from typing import Dict, Mapping
+
+from agent.config import BadSetting
+
+SETTING = "STILLFRAME_CONFIG"
+DEFAULT = "/etc/stillframe/agent.conf"
+
+#: Section -> option -> value, all texts.
+Sections = Dict[str, Dict[str, str]]
+
+
+def path_of(environ: Mapping[str, str]) -> str:
+    """Say where the file lies."""
+    if environ.get(SETTING):
+        return environ[SETTING]
+    if os.name == "nt":
+        return os.path.join(environ.get("ProgramData", "C:\\ProgramData"), "Stillframe", "agent.conf")
+    return DEFAULT
+
+
+def load(environ: Mapping[str, str]) -> Sections:
+    """Read the file; {} where there is none.
+
+    Raises:
+        BadSetting: it cannot be read, is no INI file, or others than its owner could have written it.
+    """
+    path = path_of(environ)
+    try:
+        with open(path, encoding="utf-8") as file:
+            _check(path, os.fstat(file.fileno()))
+            text = file.read()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(path, "a file that can be read ({})".format(error)) from None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        first = str(error).partition("\n")[0]
+        raise BadSetting(path, "sections with name = value lines ({})".format(first)) from None
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def _check(path: str, found: os.stat_result) -> None:
+    """Refuse a file that others may write: it decides what runs as root. On Windows the folder's ACL does."""
+    if os.name == "nt":
+        return
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise BadSetting(path, "a file of root that nobody else may write (chmod 600)")
