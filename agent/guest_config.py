@@ -1,7 +1,7 @@
-"""What the guest's own administrator settles: a file in the guest that no command of the app can change.
+r"""What the guest's own administrator settles: a file in the guest that no command of the app can change.
 
 An INI file (``configparser``, no interpolation), by default ``/etc/stillframe/agent.conf``; on Windows
-``%ProgramData%\\Stillframe\\agent.conf``. Sections: ``[scripts]`` says where scripts may lie, and each
+``%ProgramData%\Stillframe\agent.conf``. Sections: ``[scripts]`` says where scripts may lie, and each
 application handler has one of its own name (``[postgresql]``: where its server is, who may connect, and which
 file in the guest holds the credentials). A guest without the file has the defaults.
 """
