@@ -1,6 +1,6 @@
 """The bodies of acks, as the app reads them: whole numbers, times in ms."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from agent.records import (
     Answer,
@@ -10,8 +10,12 @@ from agent.records import (
     Released,
     Resumed,
     ScriptResult,
+    Warning_,
 )
 from shared import protocol
+
+#: At most so many warnings are told in an ack (a message holds 48 KiB).
+_WARNINGS = 20
 
 
 class Guest(NamedTuple):
@@ -54,6 +58,8 @@ def _quiesced(facts: Quiesced, _guest: Guest) -> Dict[str, Any]:
         "not_held": [dict(one._asdict()) for one in facts.not_held],
         "quiesce_ms": facts.quiesce_ms,
         "budget_left_ms": facts.budget_left_ms,
+        "anchored": facts.anchored,
+        "warnings": _warnings(facts.warnings),
         "script": _script(facts.script),
     }
 
@@ -66,6 +72,7 @@ def _quiesce_failed(facts: QuiesceFailed, _guest: Guest) -> Dict[str, Any]:
         "window_ms": facts.window_ms,
         "script": _script(facts.script),
         "post_script": _script(facts.post_script),
+        "warnings": _warnings(facts.warnings),
     }
 
 
@@ -78,12 +85,18 @@ def _resumed(facts: Resumed, _guest: Guest) -> Dict[str, Any]:
             for e in facts.held
         ],
         "window_ms": facts.window_ms,
+        "clock_jump_ms": facts.clock_jump_ms,
+        "warnings": _warnings(facts.warnings),
         "script": _script(facts.script),
     }
 
 
 def _released(facts: Released, _guest: Guest) -> Dict[str, Any]:
     return {"was_held": facts.was_held}
+
+
+def _warnings(warnings: Tuple[Warning_, ...]) -> List[Dict[str, str]]:
+    return [dict(one._asdict()) for one in warnings[:_WARNINGS]]
 
 
 def _script(result: Optional[ScriptResult]) -> Optional[Dict[str, Any]]:

@@ -22,6 +22,9 @@ from agent.__main__ import main
 sys.exit(main(sys.argv[1:]))
 '''
 
+#: The agent's packages, by their folders.
+_PACKAGES = ("agent", "agent/anchors", "agent/handlers")
+
 _REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -41,13 +44,17 @@ def build(target: str) -> str:
 
 def _members() -> List[Tuple[str, bytes]]:
     """Give what the agent consists of: itself without its builder, and the protocol."""
-    folder = os.path.join(_REPOSITORY, "agent")
-    names = sorted(n for n in os.listdir(folder) if n.endswith(".py") and n != "build.py")
     members = [("__main__.py", _MAIN), ("shared/__init__.py", b"")]
-    for path in ["shared/protocol.py", *("agent/" + name for name in names)]:
+    for path in ["shared/protocol.py", *(p for name in _PACKAGES for p in _modules(name))]:
         with open(os.path.join(_REPOSITORY, path), "rb") as file:
             members.append((path, file.read()))
     return members
+
+
+def _modules(package: str) -> List[str]:
+    names = sorted(os.listdir(os.path.join(_REPOSITORY, package)))
+    paths = [package + "/" + name for name in names if name.endswith(".py")]
+    return [path for path in paths if path != "agent/build.py"]
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ Every record can be hashed and compared, so that the session can be checked exha
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
-SCRIPT, FILESYSTEM = "script", "filesystem"
+SCRIPT, HANDLER, FILESYSTEM, VSS = "script", "handler", "filesystem", "vss"
 PRE, POST = "pre", "post"
 BY_ORDER, BY_DEAD_MAN, BY_AGENT, BY_RESTART = "order", "dead-man", "agent", "restart"
 
@@ -26,10 +26,15 @@ class ScriptResult(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """Something that holds still: a script's application, or a filesystem by its mount point."""
+    """Something that holds still: a script's or a handler's application, a filesystem, an anchor's volume.
+
+    ``mode`` says what a handler's hold rests on (``frozen``, ``drained``, ``stopped``), and is ``anchor`` for
+    what an in-guest snapshot covers.
+    """
 
     kind: str
     name: str
+    mode: str = ""
 
 
 class NotHeld(NamedTuple):
@@ -54,6 +59,15 @@ class Evidence(NamedTuple):
     detail: str = ""
 
 
+class Warning_(NamedTuple):  # noqa: N801 - the built-in has the name
+    """What a person should see though nothing failed for it: a stable code, and a sentence."""
+
+    kind: str
+    name: str
+    code: str
+    detail: str
+
+
 class Failure(NamedTuple):
     """Why quiescing failed: a stable code, and a sentence for people."""
 
@@ -69,7 +83,7 @@ class Ready(NamedTuple):
 
 
 class Quiesced(NamedTuple):
-    """Facts of a `quiesced` ack."""
+    """Facts of a `quiesced` ack. ``anchored``: the instant lies in an anchor, and the applications go on."""
 
     locked: bool
     held: Tuple[Hold, ...]
@@ -77,6 +91,8 @@ class Quiesced(NamedTuple):
     quiesce_ms: int
     budget_left_ms: int
     script: Optional[ScriptResult]
+    anchored: bool = False
+    warnings: Tuple[Warning_, ...] = ()
 
 
 class QuiesceFailed(NamedTuple):
@@ -87,16 +103,22 @@ class QuiesceFailed(NamedTuple):
     window_ms: int = 0
     script: Optional[ScriptResult] = None
     post_script: Optional[ScriptResult] = None
+    warnings: Tuple[Warning_, ...] = ()
 
 
 class Resumed(NamedTuple):
-    """Facts of a `resumed` ack."""
+    """Facts of a `resumed` ack.
+
+    ``clock_jump_ms``: how far the wall clock moved against the monotonic one between quiesce and release.
+    """
 
     released_by: str
     held_until_order: bool = False
     held: Tuple[Evidence, ...] = ()
     window_ms: int = 0
     script: Optional[ScriptResult] = None
+    clock_jump_ms: int = 0
+    warnings: Tuple[Warning_, ...] = ()
 
 
 class Released(NamedTuple):

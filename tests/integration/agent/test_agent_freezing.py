@@ -28,9 +28,9 @@ def test_all_disks_are_held_until_the_order_and_the_kernel_bears_witness(
 
     assert ready.body["boot_id"] == quiesced.body["boot_id"] == resumed.body["boot_id"]
     assert quiesced.body["held"] == [
-        {"kind": "script", "name": str(box.folder / "pre")},
-        {"kind": "filesystem", "name": str(data)},
-        {"kind": "filesystem", "name": str(log)},
+        {"kind": "script", "name": str(box.folder / "pre"), "mode": ""},
+        {"kind": "filesystem", "name": str(data), "mode": ""},
+        {"kind": "filesystem", "name": str(log), "mode": ""},
     ]
     assert (resumed.body["released_by"], resumed.body["held_until_order"]) == ("order", True)
     assert [held["held_until_order"] for held in resumed.body["held"]] == [True, True, True]
