@@ -9,8 +9,7 @@ It reads the session's actions from its control, one JSON record a line, and ans
 
 import json
 import os
-import select
-import signal
+import queue
 import threading
 import time
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
@@ -19,6 +18,7 @@ from agent import moves, orders, records, scripts
 from agent.freezer import STACK_BYTES, Freezer
 from agent.hooks import Hooks
 from agent.journal import DEAD_MAN_LOCK, FreezeLog, Journal, Left
+from agent.mailbox import Mailbox
 from agent.moves import (
     DeadManArmed,
     DeadManFired,
@@ -43,8 +43,11 @@ PATIENCE_S = 1.5
 #: How long it waits for a dead-man before it to be gone (ms).
 _PREDECESSOR_MS = 5_000
 
-#: How long it waits for an agent that does not read (stopped, say) before it drops what it had to say (s).
+#: How long its end waits for an agent that does not read (stopped, say) to take what it had to say (s).
 _SAY_S = 0.5
+
+#: What comes into the mailbox beside orders: news of a mount, and the end.
+_NEWS, _STOP = "news", "stop"
 
 
 class Watch(NamedTuple):
@@ -87,10 +90,8 @@ class DeadMan:
         self._control = control
         self._events = events
         self._log = FreezeLog(journal)
-        self._unread = b""
-        self._wake, self._waker = os.pipe()
-        for handle in (self._wake, self._waker, events):
-            os.set_blocking(handle, False)
+        self._mailbox = Mailbox()
+        self._said = Voice(events)
         self._locked = False
         self._stopped = False
         self._watch: Optional[Watch] = None
@@ -102,33 +103,41 @@ class DeadMan:
     def run(self) -> None:
         """Watch until the agent has ended or this process is told to; then let everything go."""
         threading.stack_size(STACK_BYTES)
-        signal.set_wakeup_fd(self._waker)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._stop)
+        self._system.on_stop(lambda: self._mailbox.put(_STOP))
+        self._said.start()
+        threading.Thread(target=self._listen, name="control", daemon=True).start()
         self._locked = self._system.lock_memory()
         self._say(DeadManReady(self._locked))
         while not self._stopped:
             self._wait()
             self._look()
         self._fire()
+        self._said.finish(_SAY_S)
 
-    def _stop(self, _number: int, _frame: Any) -> None:
-        self._stopped = True
+    def _listen(self) -> None:
+        """Bring orders to the mailbox, and at last the end of the control: the agent is dead, or done."""
+        unread = b""
+        while True:
+            try:
+                chunk = os.read(self._control, 65536)
+            except OSError:  # on Windows the end of a pipe whose other side died
+                chunk = b""
+            if not chunk:
+                self._mailbox.put(_STOP)
+                return
+            *lines, unread = (unread + chunk).split(b"\n")
+            for text in lines:
+                self._mailbox.put(records.from_json(json.loads(text.decode("ascii")), CONTROL_TYPES))
 
     def _wait(self) -> None:
-        timeout = None
+        timeout_s = None
         if self._watch is not None and not self._released:
-            timeout = max(0, self._watch.deadline - self._clock.monotonic()) / 1000.0
-        ready, _, _ = select.select([self._control, self._wake], [], [], timeout)
-        if self._wake in ready:
-            os.read(self._wake, 4096)
-        if self._control in ready:
-            chunk = os.read(self._control, 65536)
-            if not chunk:
+            timeout_s = max(0, self._watch.deadline - self._clock.monotonic()) / 1000.0
+        for item in self._mailbox.take(timeout_s):
+            if item == _STOP:
                 self._stopped = True
-            *lines, self._unread = (self._unread + chunk).split(b"\n")
-            for text in lines:
-                self._obey(records.from_json(json.loads(text.decode("ascii")), CONTROL_TYPES))
+            elif item != _NEWS:
+                self._obey(item)
 
     def _look(self) -> None:
         """Tell how the freezing went, once; and act if the budget is spent."""
@@ -205,21 +214,43 @@ class DeadMan:
         self._end()
 
     def _notify(self) -> None:
-        try:
-            os.write(self._waker, b".")
-        except BlockingIOError:  # full: it will wake anyway
-            return
+        self._mailbox.put(_NEWS)
 
     def _say(self, event: Input) -> None:
-        rest = line(event)
-        while rest:
-            _, ready, _ = select.select([], [self._events], [], _SAY_S)
-            try:
-                rest = rest[os.write(self._events, rest) :] if ready else b""
-            except BlockingIOError:  # less room than one atomic write wants
-                continue
-            except BrokenPipeError:
-                return  # the agent is dead; what matters is in the journal
+        self._said.say(line(event))
+
+
+class Voice:
+    """Writes lines to a pipe in a thread of its own, so that a reader that does not read stops nobody."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._lines: "queue.Queue[bytes]" = queue.Queue()
+        self._thread = threading.Thread(target=self._write, name="voice", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def say(self, text: bytes) -> None:
+        """Have a line written."""
+        self._lines.put(text)
+
+    def finish(self, patience_s: float) -> None:
+        """Wait until all is written, or nobody reads, or for ``patience_s``."""
+        self._lines.put(b"")
+        self._thread.join(patience_s)
+
+    def _write(self) -> None:
+        while True:
+            rest = self._lines.get()
+            if not rest:
+                return
+            while rest:
+                try:
+                    rest = rest[os.write(self._pipe, rest) :]
+                except OSError:
+                    return  # the agent is dead; what matters is in the journal
 
 
 def main(state_dir: str, system: System, clock: Clock) -> int:

@@ -85,7 +85,7 @@ class Hands:
                 self._link = None
             self._hear(given)
 
-        fresh = DeadManLink(self._dead_man, self._environ, hear)
+        fresh = DeadManLink(self._system, self._dead_man, self._environ, hear)
         return fresh
 
     def _arm_dead_man(self, action: moves.ArmDeadMan) -> None:

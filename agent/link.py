@@ -2,13 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import threading
 from typing import Any, Callable, Mapping, Optional, Tuple
 
 from agent import deadman, records
 from agent.moves import DeadManLost, DeadManReady, Input
+from agent.system import System
 
 #: How long a dead-man may take from its start to its first word (s).
 _START_S = 10.0
@@ -18,7 +18,11 @@ class DeadManLink:
     """One dead-man's process. What it says, and at last a DeadManLost, goes to ``hear`` in another thread."""
 
     def __init__(
-        self, command: Tuple[str, ...], environ: Mapping[str, str], hear: Callable[[Input], None]
+        self,
+        system: System,
+        command: Tuple[str, ...],
+        environ: Mapping[str, str],
+        hear: Callable[[Input], None],
     ) -> None:
         self._hear = hear
         self._quiet = threading.Event()
@@ -30,7 +34,7 @@ class DeadManLink:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=dict(environ),
-            start_new_session=True,
+            **system.apart(),
         )
         threading.Thread(target=self._listen, name="dead-man", daemon=True).start()
         self._patience = threading.Timer(_START_S, self._overdue)
@@ -53,15 +57,15 @@ class DeadManLink:
         try:
             self._process.stdin.write(deadman.line(order))
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):  # dead, or closed by us
+        except (OSError, ValueError):  # dead, or closed by us
             return
 
     def kill(self) -> None:
         """End it for good, and hear nothing of it any more."""
         self._quiet.set()
         try:
-            os.kill(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
+            self._process.kill()
+        except OSError:  # it has ended
             return
 
     def close(self, patience_s: float) -> None:
@@ -71,7 +75,7 @@ class DeadManLink:
         try:
             self._process.stdin.close()
             self._process.wait(patience_s)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
+        except (OSError, subprocess.TimeoutExpired):
             self.kill()
 
     def _listen(self) -> None:
@@ -91,7 +95,7 @@ class DeadManLink:
 
     def _overdue(self) -> None:
         if not self._ready.is_set():
-            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.kill()
 
 
 def none_left(lock: Callable[[], Optional[int]]) -> bool:

@@ -4,11 +4,17 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import stat
-from typing import List, Mapping, Optional, Tuple
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from agent import mounts, processes
-from agent.system import FreezeRefused, MountChoice, ScriptUnusable, System, ThawFailed
+from agent.system import Command, FreezeRefused, MountChoice, ScriptUnusable, System, ThawFailed
+
+assert sys.platform != "win32"
 
 #: ioctl numbers of linux/fs.h: _IOWR('X', 119, int) and _IOWR('X', 120, int).
 FIFREEZE = 0xC0045877
@@ -32,6 +38,40 @@ class Linux(System):
     def __init__(self) -> None:
         # Loaded now: the dead-man reads no disk once something is frozen.
         self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def monotonic_ms(self) -> int:
+        """Read CLOCK_MONOTONIC, which is the same for all processes."""
+        return int(time.monotonic() * 1000)
+
+    def on_stop(self, call: Callable[[], None]) -> None:
+        """Handle SIGTERM, SIGINT and SIGHUP, unless that is ignored (nohup); call it in the main thread."""
+
+        def handle(_number: int, _frame: Any) -> None:
+            call()
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, handle)
+
+    def detach(self, command: Tuple[str, ...], environ: Mapping[str, str]) -> bool:  # noqa: ARG002 - it forks
+        """Fork twice: no terminal, no parent, no streams."""
+        if os.fork():
+            return False
+        os.setsid()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if os.fork():
+            os._exit(0)
+        os.chdir("/")
+        os.umask(0o077)
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        os.close(null)
+        return True
+
+    def apart(self) -> Dict[str, Any]:
+        """Give it a session of its own."""
+        return {"start_new_session": True}
 
     def boot_id(self) -> str:
         """Read the kernel's random id of this boot."""
@@ -95,6 +135,23 @@ class Linux(System):
         if path.endswith(".sh"):
             return ["/bin/sh", path, *arguments]
         raise ScriptUnusable("script_not_executable", "{} is not executable.".format(path))
+
+    def start_script(
+        self, command: Command, environ: Mapping[str, str], marks: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        """Start it in a session of its own, with its marks in the environment."""
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=os.sep,
+            env=dict(environ, **marks),
+            start_new_session=True,
+        )
+
+    def script_over(self, process: "subprocess.Popen[bytes]") -> None:
+        """Nothing is kept of it."""
 
     def kill_tree(self, leader: Optional[int], marks: Mapping[str, str]) -> bool:
         """Kill by ``processes.kill_tree``."""

@@ -9,7 +9,7 @@ half after the post-script.
 import os
 import subprocess
 import threading
-from typing import IO, Callable, Dict, List, Mapping, Optional
+from typing import IO, Callable, Dict, Mapping, Optional
 
 from agent.orders import ScriptSpec
 from agent.records import ScriptResult
@@ -103,7 +103,7 @@ class Execution:
         began = self._clock.monotonic()
         starting()
         try:
-            process = _start(command, dict(environ, **self._marks))
+            process = self._system.start_script(command, environ, self._marks)
         except OSError as error:
             detail = "{}: {}.".format(spec.path, error.strerror or error)
             return _not_started(spec, "script_not_executable", detail)
@@ -114,6 +114,7 @@ class Execution:
         if self._killed.is_set() or not in_time:
             self._system.kill_tree(process.pid, self._marks)
         exit_code = _exit_code(process)
+        self._system.script_over(process)
         return ScriptResult(
             path=spec.path,
             started=True,
@@ -128,18 +129,6 @@ class Execution:
         # A blocking wait in its own thread: Popen.wait(timeout) polls, with pauses of up to 50 ms.
         process.wait()
         self._over.set()
-
-
-def _start(command: List[str], environ: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=os.sep,
-        env=dict(environ),
-        start_new_session=True,
-    )
 
 
 def _exit_code(process: "subprocess.Popen[bytes]") -> Optional[int]:

@@ -3,15 +3,13 @@
 import logging
 import logging.handlers
 import os
-import signal
 import sys
 import time
-from typing import Any, Optional, Tuple
+from typing import Optional, Tuple
 
 from agent import config, deadman
 from agent.config import Bootstrap, Settings
 from agent.journal import AGENT_LOCK, Journal, UnsafeStateDir
-from agent.linux import Linux
 from agent.queues import InsecureUrl
 from agent.runner import Agent
 from agent.system import Clock, System
@@ -34,10 +32,13 @@ def run(detach: bool) -> int:  # noqa: FBT001 - a command line's switch
     except (config.BadSetting, UnsafeStateDir, OSError) as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
-    dead_man = (*_own_command(), "dead-man", settings.state_dir)
-    if detach and not _detach():
+    system = _this_system()
+    own = _own_command()
+    again = dict(os.environ, **{config.BOOTSTRAP: text})
+    if detach and not system.detach((*own, "run"), again):
         return 0
-    system, clock = Linux(), _clock()
+    clock = _clock(system)
+    dead_man = (*own, "dead-man", settings.state_dir)
     lock = _lock_or_hand_over(system, clock, journal, text)
     if lock is None:
         return 0
@@ -47,7 +48,18 @@ def run(detach: bool) -> int:  # noqa: FBT001 - a command line's switch
 
 def run_dead_man(state_dir: str) -> int:
     """Run a dead-man at the other end of stdin and stdout; returns the exit code."""
-    return deadman.main(state_dir, Linux(), _clock())
+    system = _this_system()
+    return deadman.main(state_dir, system, _clock(system))
+
+
+def _this_system() -> System:
+    if sys.platform == "win32":
+        from agent.windows import Windows  # noqa: PLC0415 - each exists on its own system only
+
+        return Windows()
+    from agent.linux import Linux  # noqa: PLC0415 - the same
+
+    return Linux()
 
 
 def _serve(
@@ -63,12 +75,7 @@ def _serve(
     except InsecureUrl as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
-
-    def stop(_number: int, _frame: Any) -> None:
-        agent.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    system.on_stop(agent.stop)
     agent.run()
     return 0
 
@@ -97,23 +104,6 @@ def _lock_or_hand_over(system: System, clock: Clock, journal: Journal, text: str
     return None
 
 
-def _detach() -> bool:
-    """Become a daemon: no terminal, no parent, no streams. False in the process that is to end."""
-    if os.fork():
-        return False
-    os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if os.fork():
-        os._exit(0)
-    os.chdir("/")
-    os.umask(0o077)
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    os.close(null)
-    return True
-
-
 def _own_command() -> Tuple[str, ...]:
     """Say how this very program was started: as a zipapp, or from its folder (with -m, there)."""
     program = os.path.abspath(sys.argv[0])
@@ -122,8 +112,8 @@ def _own_command() -> Tuple[str, ...]:
     return (sys.executable, program)
 
 
-def _clock() -> Clock:
-    return Clock(lambda: int(time.monotonic() * 1000), lambda: int(time.time() * 1000))
+def _clock(system: System) -> Clock:
+    return Clock(system.monotonic_ms, lambda: int(time.time() * 1000))
 
 
 def _log_to(journal: Journal) -> None:

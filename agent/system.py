@@ -1,7 +1,8 @@
-"""The agent's small interface to the operating system. ``linux.py`` is one; Windows gets its own."""
+"""The agent's small interface to the operating system: ``linux.py`` and ``windows.py`` are the two."""
 
 import abc
-from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
+import subprocess  # noqa: TC003 - nothing is won by hiding it from the run time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from agent.records import NotHeld
 
@@ -11,6 +12,10 @@ class Clock(NamedTuple):
 
     monotonic: Callable[[], int]
     wall: Callable[[], int]
+
+
+#: How a process is started: its arguments, or on Windows the line that they make.
+Command = Union[str, List[str]]
 
 
 class MountChoice(NamedTuple):
@@ -47,6 +52,22 @@ class System(abc.ABC):
 
     #: As told in the `ready` ack.
     name = ""
+
+    @abc.abstractmethod
+    def monotonic_ms(self) -> int:
+        """Give the time since some moment before, the same moment for all processes of this boot (ms)."""
+
+    @abc.abstractmethod
+    def on_stop(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called when this process is asked to end; in a signal handler or another thread."""
+
+    @abc.abstractmethod
+    def detach(self, command: Tuple[str, ...], environ: Mapping[str, str]) -> bool:
+        """Become a daemon, or start one with ``command``. False in the process that is to end."""
+
+    @abc.abstractmethod
+    def apart(self) -> Dict[str, Any]:
+        """Give the arguments of ``Popen`` by which a child outlives this process and its terminal."""
 
     @abc.abstractmethod
     def boot_id(self) -> str:
@@ -95,12 +116,26 @@ class System(abc.ABC):
         """Keep this process from being swapped out; False where the system refuses."""
 
     @abc.abstractmethod
-    def script_command(self, path: str, arguments: Tuple[str, ...]) -> List[str]:
+    def script_command(self, path: str, arguments: Tuple[str, ...]) -> Command:
         """Say how to run the script at ``path``.
 
         Raises:
             ScriptUnusable: it must not be run, or cannot be.
         """
+
+    @abc.abstractmethod
+    def start_script(
+        self, command: Command, environ: Mapping[str, str], marks: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
+        """Start a script so that ``kill_tree`` finds all of it: no input, its output in one pipe.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+
+    @abc.abstractmethod
+    def script_over(self, process: "subprocess.Popen[bytes]") -> None:
+        """Let go of a script that has ended, or was killed; what it left running on purpose goes on."""
 
     @abc.abstractmethod
     def kill_tree(self, leader: Optional[int], marks: Mapping[str, str]) -> bool:
