@@ -8,6 +8,8 @@ GRADE = "stillframe-grade"
 FREEZE_WINDOW_MS = "stillframe-freeze-window-ms"
 EVIDENCE = "stillframe-evidence"
 """SHA-256 of the evidence, hex."""
+WARNINGS = "stillframe-warnings"
+"""How many warnings the saga has."""
 
 
 def at_birth(*, policy: str, run: str, saga: str, generation: int) -> dict[str, str]:
@@ -15,7 +17,7 @@ def at_birth(*, policy: str, run: str, saga: str, generation: int) -> dict[str, 
     return {POLICY: policy, RUN: run, SAGA: saga, GENERATION: str(generation)}
 
 
-def when_graded(*, grade: str, freeze_window_ms: int | None, evidence: str) -> dict[str, str]:
+def when_graded(*, grade: str, freeze_window_ms: int | None, evidence: str, warnings: int) -> dict[str, str]:
     """Give the tags that a kept snapshot gets; the freeze window (ms) is empty where nothing was held."""
     window = "" if freeze_window_ms is None else str(freeze_window_ms)
-    return {GRADE: grade, FREEZE_WINDOW_MS: window, EVIDENCE: evidence}
+    return {GRADE: grade, FREEZE_WINDOW_MS: window, EVIDENCE: evidence, WARNINGS: str(warnings)}

@@ -16,6 +16,7 @@ from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.views import run_entry
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
+    Alert,
     Capture,
     CheckCopies,
     Clean,
@@ -36,7 +37,7 @@ from shared.saga.events import (
     FactsUnavailable,
 )
 from shared.saga.names import snapshot_id
-from shared.saga.state import SagaState
+from shared.saga.state import Outcome, SagaState
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.ports import MessageQueues
 from shared.storage.runs import RunTable
@@ -165,6 +166,7 @@ async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
         grade=state.grade.value if state.grade else "",
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         evidence=state.evidence.digest() if state.evidence else "",
+        warnings=len(state.warnings),
     )
     jobs = {f"{name(kept)} could not be tagged": compute.tag(kept, tags) for kept in effect.keep}
     jobs |= {
@@ -191,6 +193,22 @@ async def _problem(what: str, job: Awaitable[None]) -> str:
     return ""
 
 
+async def _alert(_hands: Hands, state: SagaState, effect: Alert) -> None:
+    """One line per warning, made to be searched for: docs/recovery-points.md has the query for an alert."""
+    for warning in effect.warnings:
+        _log.warning(
+            "stillframe warning: run=%s saga=%s vm=%s generation=%d kind=%s name=%s code=%s: %s",
+            state.spec.run_id,
+            state.spec.saga_id,
+            state.spec.vm_id,
+            warning.generation,
+            warning.kind,
+            json.dumps(warning.name),
+            warning.code,
+            warning.detail,
+        )
+
+
 async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
     spec = state.spec
     message = StepMessage(spec.run_id, spec.saga_id, spec.vm_id, effect.number)
@@ -200,7 +218,9 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> None:
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
     window = state.evidence.freeze_window_ms if state.evidence else None
-    _log.info(
+    ended_well = state.outcome in (Outcome.SUCCEEDED, Outcome.CANCELLED)
+    _log.log(
+        logging.INFO if ended_well else logging.WARNING,
         "run %s saga %s: %s, grade %s, %s: %s",
         state.spec.run_id,
         state.spec.saga_id,
@@ -223,6 +243,7 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
     Capture: _capture,
     CheckCopies: _check_copies,
     Clean: _clean,
+    Alert: _alert,
     Watch: _watch,
     RecordEnd: _record_end,
 }

@@ -13,7 +13,15 @@ from shared.protocol import (
     Malformed,
 )
 from shared.saga.events import AgentReady, Event, Quiesced, QuiesceFailed, Released, Resumed
-from shared.saga.evidence import Held, HeldUntil, NotHeld, QuiesceReport, ResumeReport, ScriptReport
+from shared.saga.evidence import (
+    GuestWarning,
+    Held,
+    HeldUntil,
+    NotHeld,
+    QuiesceReport,
+    ResumeReport,
+    ScriptReport,
+)
 
 #: Longer texts of a guest are cut: they end up in table rows and logs.
 LONGEST_TEXT = 8 * 1024
@@ -47,7 +55,10 @@ def _quiesced(ack: Ack, queued_at: int) -> Event:
     report = QuiesceReport(
         boot_id=_text(body, "boot_id"),
         dead_man_armed=_flag(_object(body, "dead_man"), "armed"),
-        held=tuple(Held(_text(item, "kind"), _text(item, "name")) for item in _objects(body, "held")),
+        held=tuple(
+            Held(_text(item, "kind"), _text(item, "name"), _optional_text(item, "mode"))
+            for item in _objects(body, "held")
+        ),
         not_held=tuple(
             NotHeld(_text(item, "kind"), _text(item, "name"), _text(item, "reason"))
             for item in _objects(body, "not_held")
@@ -55,6 +66,8 @@ def _quiesced(ack: Ack, queued_at: int) -> Event:
         quiesce_ms=_number(body, "quiesce_ms"),
         budget_left_ms=_number(body, "budget_left_ms"),
         script=_script(body, "script"),
+        anchored=_flag(body, "anchored") if "anchored" in body else False,
+        warnings=_warnings(body),
     )
     return Quiesced(ack.generation, ack.sequence, report, queued_at)
 
@@ -68,6 +81,7 @@ def _quiesce_failed(ack: Ack, _queued_at: int) -> Event:
         released=_flag(ack.body, "released"),
         script=_script(ack.body, "script"),
         post_script=_script(ack.body, "post_script"),
+        warnings=_warnings(ack.body),
     )
 
 
@@ -82,18 +96,32 @@ def _resumed(ack: Ack, _queued_at: int) -> Event:
                 _text(item, "kind"),
                 _text(item, "name"),
                 _flag(item, "held_until_order"),
-                _text(item, "detail") if "detail" in item else "",
+                _optional_text(item, "detail"),
             )
             for item in _objects(body, "held")
         ),
         window_ms=_number(body, "window_ms"),
         script=_script(body, "script"),
+        clock_jump_ms=_jump(body, "clock_jump_ms"),
+        warnings=_warnings(body),
     )
     return Resumed(ack.generation, ack.sequence, report)
 
 
 def _released(ack: Ack, _queued_at: int) -> Event:
     return Released(ack.generation, ack.sequence, _flag(ack.body, "was_held"))
+
+
+def _warnings(body: Mapping[str, Any]) -> tuple[GuestWarning, ...]:
+    """Read what a person should look at; an agent that knows of no warnings leaves the member out."""
+    if "warnings" not in body:
+        return ()
+    return tuple(
+        GuestWarning(
+            _text(item, "kind"), _text(item, "name"), _text(item, "code"), _optional_text(item, "detail")
+        )
+        for item in _objects(body, "warnings")
+    )
 
 
 def _script(body: Mapping[str, Any], name: str) -> ScriptReport | None:
@@ -120,6 +148,10 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     return value[:LONGEST_TEXT].encode("utf-8", "replace").decode()
 
 
+def _optional_text(body: Mapping[str, Any], name: str) -> str:
+    return _text(body, name) if name in body else ""
+
+
 def _flag(body: Mapping[str, Any], name: str) -> bool:
     value = body.get(name)
     if not isinstance(value, bool):
@@ -131,6 +163,14 @@ def _number(body: Mapping[str, Any], name: str) -> int:
     value = body.get(name)
     if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
         raise Malformed(name, f"a whole number from 0 to {LARGEST_NUMBER}")
+    return value
+
+
+def _jump(body: Mapping[str, Any], name: str) -> int:
+    """Read by how much a clock moved, which may be back; 0 where the guest does not say."""
+    value = body.get(name, 0)
+    if type(value) is not int or not -LARGEST_NUMBER <= value <= LARGEST_NUMBER:
+        raise Malformed(name, f"a whole number from {-LARGEST_NUMBER} to {LARGEST_NUMBER}")
     return value
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.saga.codec import encode
 from shared.saga.history import HistoryEntry
-from shared.saga.state import Phase, SagaState
+from shared.saga.state import Phase, SagaState, SagaWarning
 from shared.storage.runs import RunEntry, RunRecord
 
 
@@ -20,6 +20,7 @@ def run_entry(state: SagaState) -> RunEntry:
         grade=state.grade.value if state.grade else "",
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         reason="; ".join(state.reasons),
+        warnings=len(state.warnings),
         started_at=state.started_at,
         ended_at=state.ended_at,
     )
@@ -37,6 +38,7 @@ def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, s
         "cancel_requested": record.cancel_requested,
         "vm_count": record.vm_count,
         "vms_ended": ended,
+        "warnings": sum(entry.warnings for entry in entries),
         "vms": [_entry_view(record.run_id, entry, phases) for entry in entries],
     }
 
@@ -51,6 +53,7 @@ def _entry_view(run_id: str, entry: RunEntry, phases: dict[str, str]) -> dict[st
         "outcome": entry.outcome or None,
         "grade": entry.grade or None,
         "freeze_window_ms": entry.freeze_window_ms,
+        "warnings": entry.warnings,
         "why": entry.reason,
         "ended_at": moment(entry.ended_at),
     }
@@ -75,6 +78,7 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "grade": state.grade.value if state.grade else None,
         "reasons": list(state.reasons),
         "notes": list(state.notes),
+        "warnings": [_warning_view(warning) for warning in state.warnings],
         "freeze_window_ms": evidence.freeze_window_ms if evidence else None,
         "started_at": moment(state.started_at),
         "ended_at": moment(state.ended_at),
@@ -89,6 +93,10 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "evidence_sha256": evidence.digest() if evidence else None,
         "history": [_history_view(entry) for entry in history],
     }
+
+
+def _warning_view(warning: SagaWarning) -> dict[str, Any]:
+    return {name: value for name, value in encode(warning).items() if name != "type"}
 
 
 def _history_view(entry: HistoryEntry) -> dict[str, Any]:

@@ -27,7 +27,7 @@ LARGEST_SCRIPT = 16 * 1024
 #: No application should be held longer; and the capture must fit into host.json's functionTimeout.
 LONGEST_FREEZE_MS = 300_000
 
-#: Stillframe's own tags need 7 of the 50 that a resource may carry (Azure Resource Manager's limit).
+#: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).
 MOST_TAGS = 40
 
 

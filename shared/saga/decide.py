@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from shared.policy.guest_processing import Filesystems, OnGuestFailure
-from shared.saga.consistency import Grade, grade
+from shared.saga.consistency import APPLICATIONS, Grade, grade
 from shared.saga.evidence import DiskCapture, Evidence
 from shared.saga.phases import (
     Transition,
@@ -14,6 +14,7 @@ from shared.saga.phases import (
     snapshot_ids,
 )
 from shared.saga.state import Ending, Outcome, SagaState
+from shared.saga.warnings import blemishes
 
 #: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
 PASSING_REASONS = frozenset(
@@ -28,6 +29,10 @@ PASSING_REASONS = frozenset(
         "stopping",
     }
 )
+
+
+#: The agent's warning of a handler that failed and is not required.
+OPTIONAL_HANDLER_FAILED = "optional_handler_failed"
 
 
 def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> Transition:
@@ -86,7 +91,22 @@ def _asked(state: SagaState) -> Grade:
     """Say what the policy asks for: scripts alone cannot prove more than ``crash``, and need not."""
     if state.spec.guest.filesystems is Filesystems.NONE:
         return Grade.CRASH
-    return Grade.APPLICATION if state.spec.guest.quiesces_applications else Grade.FILESYSTEM
+    if not state.spec.guest.quiesces_applications or _lacks_only_optional(state):
+        return Grade.FILESYSTEM
+    return Grade.APPLICATION
+
+
+def _lacks_only_optional(state: SagaState) -> bool:
+    """Whether the applications that were not held are those that the policy can do without.
+
+    The guest warns of each of them; the grade says no more than what was held all the same.
+    """
+    quiesced = state.evidence.quiesced if state.evidence else None
+    if quiesced is None:
+        return False
+    optional = {warning.name for warning in quiesced.warnings if warning.code == OPTIONAL_HANDLER_FAILED}
+    missed = {item.name for item in quiesced.not_held if item.kind in APPLICATIONS}
+    return bool(missed) and missed <= optional
 
 
 def _instants(evidence: Evidence) -> tuple[str, ...]:
@@ -108,7 +128,8 @@ def _clean_outcome(state: SagaState) -> Outcome:
     """Say whether a recovery point as good as asked for has a blemish all the same."""
     resumed = state.evidence.resumed if state.evidence else None
     gave_up_guest = state.agent_generations > 0 and not _was_held(state)
-    if gave_up_guest or (resumed and resumed.script and resumed.script.exit_code != 0):
+    post_script_failed = resumed and resumed.script and resumed.script.exit_code != 0
+    if gave_up_guest or post_script_failed or blemishes(state):
         return Outcome.DEGRADED
     return Outcome.SUCCEEDED
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.saga.facts import DiskFacts
+from shared.saga.state import SagaWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,13 @@ class Clean:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Tell the operator, now, what the guest said that a person should look at."""
+
+    warnings: tuple[SagaWarning, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """Send this saga a delayed message that arrives at ``at`` (ms since the epoch)."""
 
@@ -85,7 +93,7 @@ class RecordEnd:
     """Write the saga's end into the run's index."""
 
 
-Effect = ReadFacts | StartAgent | SendCommand | Capture | CheckCopies | Clean | Watch | RecordEnd
+Effect = ReadFacts | StartAgent | SendCommand | Capture | CheckCopies | Clean | Alert | Watch | RecordEnd
 
 #: Effects that change nothing: a transition with only these needs no save of its own.
 READS = (ReadFacts, CheckCopies)

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 
-from shared.saga.evidence import DiskCapture, QuiesceReport, ResumeReport, ScriptReport
+from shared.saga.evidence import DiskCapture, GuestWarning, QuiesceReport, ResumeReport, ScriptReport
 from shared.saga.facts import VmFacts
 from shared.saga.state import SnapshotCopy
 
@@ -99,6 +99,7 @@ class QuiesceFailed:
     released: bool = True
     script: ScriptReport | None = None
     post_script: ScriptReport | None = None
+    warnings: tuple[GuestWarning, ...] = ()
 
     @property
     def key(self) -> str:

@@ -17,11 +17,28 @@ class ScriptReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """One thing that was held: ``kind`` is ``script``, ``handler``, ``filesystem`` or ``vss``."""
+class GuestWarning:
+    """Something in the guest that a person should look at; ``code`` is stable, ``detail`` for people."""
 
     kind: str
     name: str
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One thing that was held: ``kind`` is ``script``, ``handler``, ``filesystem`` or ``vss``.
+
+    ``mode`` says how: ``frozen`` (relies on the frozen filesystems), ``drained`` (holds every write by
+    itself), ``stopped`` (stopped, or SIGSTOPped), ``anchor`` (the instant lies in a snapshot inside the
+    guest); empty where there is only one way. A handler's name is its application, and what tells one from
+    another: ``postgresql:5432``.
+    """
+
+    kind: str
+    name: str
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +62,10 @@ class HeldUntil:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuiesceReport:
-    """The body of a ``quiesced`` ack. Times in ms on the guest's monotonic clock."""
+    """The body of a ``quiesced`` ack. Times in ms on the guest's monotonic clock.
+
+    ``anchored``: the applications were held until a snapshot inside the guest was made, and go on already.
+    """
 
     boot_id: str
     dead_man_armed: bool
@@ -54,13 +74,16 @@ class QuiesceReport:
     quiesce_ms: int
     budget_left_ms: int
     script: ScriptReport | None = None
+    anchored: bool = False
+    warnings: tuple[GuestWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeReport:
     """The body of a ``resumed`` ack. ``window_ms`` is the freeze window by the guest's monotonic clock.
 
-    ``released_by`` is ``order``, ``dead-man``, ``agent`` or ``restart``.
+    ``released_by`` is ``order``, ``dead-man``, ``agent`` or ``restart``. ``clock_jump_ms`` is how far the
+    guest's wall clock moved against its monotonic one between quiesce and release; negative is back.
     """
 
     boot_id: str
@@ -69,6 +92,8 @@ class ResumeReport:
     held: tuple[HeldUntil, ...]
     window_ms: int
     script: ScriptReport | None = None
+    clock_jump_ms: int = 0
+    warnings: tuple[GuestWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

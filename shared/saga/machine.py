@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
+from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
 from shared.saga.events import (
     AgentNotStarted,
@@ -43,6 +44,7 @@ from shared.saga.phases import (
 )
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
+from shared.saga.warnings import warned
 
 
 def advance(state: SagaState, event: Event, now: int) -> Transition:
@@ -58,7 +60,8 @@ def advance(state: SagaState, event: Event, now: int) -> Transition:
     transition = _HANDLERS[type(event)](state, event, now)
     if not is_legal(state.phase, transition.state.phase):
         raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)
-    return transition
+    new = transition.state.warnings[len(state.warnings) :]
+    return replace(transition, effects=(*transition.effects, Alert(new))) if new else transition
 
 
 def _ignore(state: SagaState, why: str) -> Transition:
@@ -125,7 +128,7 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
         return _too_late(state)  # resume was ordered before it came, and follows it
     assert state.evidence is not None
     evidence = replace(state.evidence, quiesced=event.report, quiesced_at=now)
-    held = replace(state, evidence=evidence)
+    held = warned(replace(state, evidence=evidence), event.report.warnings)
     if not event.report.dead_man_armed:
         unsafe = replace(held, guest_failure="the guest held without its dead-man")
         return enter_resuming(unsafe, now)
@@ -142,7 +145,7 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
         return _too_late(state)
     if not event.released:
         return _still_held(state, event, now)
-    released = replace(state, guest_released=True)
+    released = warned(replace(state, guest_released=True), event.warnings)
     if event.post_script is not None and event.post_script.exit_code != 0:
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
         released = replace(released, notes=(*released.notes, note))
@@ -158,7 +161,8 @@ def _still_held(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
     """Order a guest to resume that failed to quiesce and to let go; its dead-man goes on trying."""
     if state.phase is not Phase.QUIESCING:
         return _ignore(state, "resume was ordered already")
-    return enter_resuming(replace(state, guest_failure=f"{event.detail} ({event.reason})"), now)
+    failed = replace(state, guest_failure=f"{event.detail} ({event.reason})")
+    return enter_resuming(warned(failed, event.warnings), now)
 
 
 def _on_capture_ended(state: SagaState, event: CaptureEnded, now: int) -> Transition:
@@ -179,7 +183,7 @@ def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
     if state.guest_released or state.evidence is None:
         return _too_late(state)
     evidence = replace(state.evidence, resumed=event.report, resumed_at=now)
-    released = replace(state, guest_released=True, evidence=evidence)
+    released = warned(replace(state, guest_released=True, evidence=evidence), event.report.warnings)
     script = event.report.script
     if script is not None and script.exit_code != 0:
         code = "without an exit code" if script.exit_code is None else f"with {script.exit_code}"

@@ -31,7 +31,10 @@ class Outcome(StrEnum):
     """A recovery point as consistent as asked for."""
 
     DEGRADED = "degraded"
-    """A recovery point, but less consistent than asked for, or its guest did not go on as it should."""
+    """A recovery point, but less consistent than asked for, or its guest did not go on as it should.
+
+    Warnings of the guest make it so too, but for those that the operator's own rules for scripts ask for.
+    """
 
     FAILED = "failed"
     """No recovery point that may be relied on."""
@@ -60,6 +63,17 @@ class Ending:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaWarning:
+    """What the guest said in a generation that a person should look at."""
+
+    generation: int
+    kind: str
+    name: str
+    code: str
+    detail: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotCopy:
     """A snapshot of the recovery point and how much of its background copy is done."""
@@ -75,7 +89,8 @@ class SagaState:
     ``guest_released`` and ``capture_ended`` say what is still out there: while one of them is False the
     saga may not decide about its recovery point. ``guest_failure`` is why the current generation's hold is
     given up. ``agent_refused`` says that the last attempt to start the agent was turned down for now.
-    ``notes`` are sentences for people on what happened on the way. ``discard`` are snapshots to delete,
+    ``notes`` are sentences for people on what happened on the way, ``warnings`` what the guest said that a
+    person should look at, in all generations. ``discard`` are snapshots to delete,
     ``recovery_point`` those to keep. ``watch_number`` counts the delayed messages that carry the deadline;
     only the newest counts. ``watch_receipt`` lets the first of them be taken back before it is due.
     """
@@ -97,6 +112,7 @@ class SagaState:
     grade: Grade | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[SagaWarning, ...] = ()
     recovery_point: tuple[SnapshotCopy, ...] = ()
     discard: tuple[str, ...] = ()
     outcome: Outcome | None = None

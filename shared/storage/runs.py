@@ -49,6 +49,7 @@ class RunEntry:
     grade: str = ""
     freeze_window_ms: int | None = None
     reason: str = ""
+    warnings: int = 0
     started_at: int | None = None
     ended_at: int | None = None
 
@@ -188,6 +189,7 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
     """An index row in columns. ``brief`` leaves out what says nothing yet, lest a merge erase it."""
     numbers = {
         "freeze_window_ms": entry.freeze_window_ms,
+        "warnings": entry.warnings or None,
         "started_at": entry.started_at,
         "ended_at": entry.ended_at,
     }
@@ -209,5 +211,6 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         outcome=row.get("outcome", ""),
         grade=row.get("grade", ""),
         reason=row.get("reason", ""),
+        warnings=whole(row.get("warnings", 0)),
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

@@ -40,6 +40,7 @@ class FakeGuest:
         self.vm_id = vm_id
         self.deaf_to: set[str] = set()
         self.script_fails = False
+        self.warnings: list[dict[str, str]] = []
         self.commands: list[Command] = []
         self.rejected: list[Rejected] = []
         self.held_since: int | None = None
@@ -167,6 +168,7 @@ class FakeGuest:
             "held": [{**thing, "held_until_order": whole, "detail": ""} for thing in self._held_things],
             "window_ms": self._clock() - since if since else self._budget_ms,
             "script": _script("/opt/post.sh", 0),
+            "warnings": self.warnings,
         }
 
     def _let_go(self) -> None:

@@ -21,24 +21,35 @@ from shared.protocol import (
     session_key,
     vm_key,
 )
-from shared.saga.events import Quiesced, QuiesceFailed
+from shared.saga.events import Quiesced, QuiesceFailed, Resumed
+from shared.saga.evidence import GuestWarning
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import MASTER, VM, House
 
 SCRIPT = {"path": "/opt/pre.sh", "exit_code": 0, "timed_out": False, "duration_ms": 5, "output": "ok"}
 HELD = {"kind": "filesystem", "name": "/data"}
+WARNING = {"kind": "handler", "name": "postgresql:5432", "code": "probe_failed", "detail": "no answer"}
 BODIES: dict[str, dict[str, Any]] = {
     READY: {"boot_id": "b", "dead_man": {"armed": True}, "agent_version": "1"},
     QUIESCED: {
         "boot_id": "b",
         "dead_man": {"armed": True},
-        "held": [HELD],
+        "held": [{**HELD, "mode": "frozen"}],
         "not_held": [{**HELD, "reason": "read_only"}],
         "quiesce_ms": 5,
         "budget_left_ms": 29_000,
         "script": SCRIPT,
+        "anchored": False,
+        "warnings": [WARNING],
     },
-    QUIESCE_FAILED: {"reason": "r", "detail": "d", "released": True, "script": SCRIPT, "post_script": SCRIPT},
+    QUIESCE_FAILED: {
+        "reason": "r",
+        "detail": "d",
+        "released": True,
+        "script": SCRIPT,
+        "post_script": SCRIPT,
+        "warnings": [WARNING],
+    },
     RESUMED: {
         "boot_id": "b",
         "released_by": "order",
@@ -46,6 +57,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "held": [{**HELD, "held_until_order": True, "detail": ""}],
         "window_ms": 900,
         "script": SCRIPT,
+        "clock_jump_ms": -3,
+        "warnings": [WARNING],
     },
     RELEASED: {"was_held": False},
 }
@@ -83,6 +96,12 @@ def wrong_kind(place: Any, name: str) -> None:
     place[name] = [3.5] if not isinstance(place[name], list) else {"no": "list"}
 
 
+#: What an agent need not say, and what an older one does not know of.
+MAY_BE_MISSING = {
+    "script", "post_script", "exit_code", "mode", "detail", "anchored", "warnings", "clock_jump_ms",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_good_body_is_read(kind: str) -> None:
     assert event_of(ack(kind, BODIES[kind]), 7).generation == 1  # type: ignore[union-attr]
@@ -102,7 +121,7 @@ def test_a_body_that_lacks_a_member_is_turned_away_unless_it_may_be_missing(
     kind: str, path: tuple[Any, ...]
 ) -> None:
     body = changed(kind, path, lambda place, name: place.pop(name))
-    may_be_missing = path[-1] in ("script", "post_script", "exit_code") or path == ("held", 0, "detail")
+    may_be_missing = path[-1] in MAY_BE_MISSING and path != ("detail",)
     if may_be_missing:
         event_of(ack(kind, body), 7)
         return
@@ -115,6 +134,23 @@ def test_a_number_that_no_table_could_hold_is_turned_away(number: Any) -> None:
     with pytest.raises(Malformed) as caught:
         event_of(ack(RESUMED, BODIES[RESUMED] | {"window_ms": number}), 7)
     assert caught.value.field == "window_ms"
+
+
+@pytest.mark.parametrize("jump", [None, True, 1.0, "5", LARGEST_NUMBER + 1, -LARGEST_NUMBER - 1])
+def test_a_jump_of_the_clock_that_no_table_could_hold_is_turned_away(jump: Any) -> None:
+    with pytest.raises(Malformed) as caught:
+        event_of(ack(RESUMED, BODIES[RESUMED] | {"clock_jump_ms": jump}), 7)
+    assert caught.value.field == "clock_jump_ms"
+
+
+def test_what_the_guest_held_how_and_warns_of_is_read() -> None:
+    quiesced = event_of(ack(QUIESCED, BODIES[QUIESCED] | {"anchored": True}), 7)
+    resumed = event_of(ack(RESUMED, BODIES[RESUMED]), 7)
+    assert isinstance(quiesced, Quiesced)
+    assert isinstance(resumed, Resumed)
+    assert (quiesced.report.anchored, quiesced.report.held[0].mode) == (True, "frozen")
+    assert resumed.report.clock_jump_ms == -3
+    assert resumed.report.warnings == (GuestWarning(**WARNING),)
 
 
 def test_long_texts_are_cut() -> None:

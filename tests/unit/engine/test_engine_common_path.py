@@ -73,6 +73,7 @@ async def test_every_snapshot_says_whose_it_is_and_what_it_is_worth() -> None:
             "stillframe-grade": "application",
             "stillframe-freeze-window-ms": str(view["freeze_window_ms"]),
             "stillframe-evidence": view["evidence_sha256"],
+            "stillframe-warnings": "0",
         }
 
 
@@ -85,6 +86,36 @@ async def test_the_run_shows_how_each_vm_ended() -> None:
     [vm] = view["vms"]
     assert (vm["vm"], vm["name"], vm["phase"]) == (VM, "db-1", "done")
     assert (vm["outcome"], vm["grade"]) == ("succeeded", "application")
+
+
+async def test_what_the_guest_warns_of_is_logged_at_once_and_shown_everywhere(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    house = House()
+    run = await house.ask()
+    warning = {"kind": "handler", "name": "postgresql:5432", "code": "probe_failed", "detail": "no answer"}
+    house.guest().warnings = [warning]
+    await house.settle()
+
+    view, whole = await house.view(run), await house.app.reading.run(run)
+    assert view["warnings"] == [{"generation": 1, **warning}]
+    assert (whole["warnings"], whole["vms"][0]["warnings"]) == (1, 1)
+    assert (view["grade"], view["outcome"]) == ("application", "degraded")
+    assert {snapshot.tags["stillframe-warnings"] for snapshot in house.compute.snapshots.values()} == {"1"}
+    [alert] = [record for record in caplog.records if record.getMessage().startswith("stillframe warning:")]
+    assert alert.levelname == "WARNING"
+    assert f"run={run} saga={view['saga']} vm={VM} generation=1" in alert.getMessage()
+    assert 'name="postgresql:5432" code=probe_failed: no answer' in alert.getMessage()
+    assert any(entry["effects"][-1:] == ["Alert"] for entry in view["history"])
+
+
+async def test_a_run_without_warnings_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+    run = await house.ask()
+    await house.settle()
+
+    assert (await house.app.reading.run(run))["warnings"] == 0
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_the_times_that_people_read_are_rfc_3339() -> None:

@@ -17,6 +17,7 @@ from shared.saga.events import (
 from shared.saga.evidence import (
     DiskCapture,
     Evidence,
+    GuestWarning,
     Held,
     HeldUntil,
     NotHeld,
@@ -107,6 +108,7 @@ def quiesce_report(
     not_held: tuple[NotHeld, ...] = (),
     budget_left_ms: int = 28_000,
     dead_man_armed: bool = True,
+    warnings: tuple[GuestWarning, ...] = (),
 ) -> QuiesceReport:
     return QuiesceReport(
         boot_id="boot-1",
@@ -116,6 +118,7 @@ def quiesce_report(
         quiesce_ms=2_000,
         budget_left_ms=budget_left_ms,
         script=script_report(PRE) if scripts else None,
+        warnings=warnings,
     )
 
 
@@ -125,6 +128,7 @@ def resume_report(
     released_by: str = "order",
     post_script: ScriptReport | None = None,
     held: tuple[Held, ...] | None = None,
+    warnings: tuple[GuestWarning, ...] = (),
 ) -> ResumeReport:
     by_order = released_by == "order"
     things = held_things(scripts=scripts) if held is None else held
@@ -135,6 +139,7 @@ def resume_report(
         held=tuple(HeldUntil(thing.kind, thing.name, by_order) for thing in things),
         window_ms=3_400,
         script=post_script or (script_report(POST) if scripts else None),
+        warnings=warnings,
     )
 
 
@@ -189,9 +194,13 @@ def captured(generation: int = 1, *, at: int = T0, errors: tuple[str, ...] = (""
 
 
 def resumed(
-    generation: int = 1, *, released_by: str = "order", post_script: ScriptReport | None = None
+    generation: int = 1,
+    *,
+    released_by: str = "order",
+    post_script: ScriptReport | None = None,
+    warnings: tuple[GuestWarning, ...] = (),
 ) -> Resumed:
-    report = resume_report(released_by=released_by, post_script=post_script)
+    report = resume_report(released_by=released_by, post_script=post_script, warnings=warnings)
     return Resumed(generation, 3, report)
 
 

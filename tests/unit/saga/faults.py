@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.saga.events import CancelRequested, Poisoned
+from shared.saga.evidence import GuestWarning
 from tests.unit.saga.world import Job, World
+
+PAUSE_MS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,20 @@ def _holding(world: World) -> bool:
 def _thaw(world: World) -> None:
     assert world.guest.hold is not None
     world.guest.hold.whole = False
+
+
+def _pause(world: World) -> None:
+    """Pause the VM for less than the grace that the saga leaves its dead-man."""
+    world.guest.pause(PAUSE_MS)
+    world.pass_time_to(world.now + PAUSE_MS)
+
+
+def _not_paused_yet(world: World) -> bool:
+    return world.guest.hold is not None and not world.guest.hold.paused
+
+
+def _warn(world: World) -> None:
+    world.guest.warnings = (GuestWarning("handler", "postgresql:5432", "probe_failed", "no answer"),)
 
 
 def _restart(world: World) -> None:
@@ -120,6 +137,8 @@ FAULTS: dict[str, Fault] = {
     "the agent dies": Fault(_agent, lambda world: world.guest.kill_agent(world.now)),
     "the agent dies and restarts": Fault(_agent, _kill_and_restart),
     "the agent restarts": Fault(_no_agent, _restart),
+    "the host pauses the VM": Fault(_not_paused_yet, _pause),
+    "the guest warns": Fault(_agent, _warn),
     "the guest reboots": Fault(_agent, lambda world: world.guest.reboot()),
     "a snapshot fails": Fault(_jobs, _jobs_do(lambda job: job.failed.add(job.effect.disks[-1].disk_id))),
     "a snapshot comes late": Fault(_jobs, _jobs_do(lambda job: job.late.add(job.effect.disks[0].disk_id))),

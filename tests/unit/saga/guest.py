@@ -6,7 +6,14 @@ from shared.policy.guest_processing import GuestProcessing
 from shared.protocol import ARM, QUIESCE, RESUME
 from shared.saga.effects import Order
 from shared.saga.events import AgentReady, Quiesced, QuiesceFailed, Released, Resumed
-from shared.saga.evidence import Held, HeldUntil, QuiesceReport, ResumeReport, ScriptReport
+from shared.saga.evidence import (
+    GuestWarning,
+    Held,
+    HeldUntil,
+    QuiesceReport,
+    ResumeReport,
+    ScriptReport,
+)
 from tests.unit.saga.build import MOUNTS, POST, PRE, script_report
 
 Said = AgentReady | Quiesced | QuiesceFailed | Resumed | Released
@@ -14,13 +21,17 @@ Said = AgentReady | Quiesced | QuiesceFailed | Resumed | Released
 
 @dataclass(slots=True)
 class Hold:
-    """What is held for one generation since ``since`` (ms). ``whole`` until somebody lets a part of it go."""
+    """What is held for one generation since ``since`` (ms). ``whole`` until somebody lets a part of it go.
+
+    A guest that was ``paused`` finds its wall clock put forward by that much (ms).
+    """
 
     generation: int
     sequence: int
     since: int
     complete: bool = False
     whole: bool = True
+    paused: int = 0
 
 
 class Guest:
@@ -30,6 +41,7 @@ class Guest:
         self._processing = processing
         self.alive = False
         self.hold: Hold | None = None
+        self.warnings: tuple[GuestWarning, ...] = ()
         self._boot = 1
         self._forget()
 
@@ -87,6 +99,7 @@ class Guest:
             quiesce_ms=now - hold.since,
             budget_left_ms=budget_left,
             script=self._script(PRE),
+            warnings=self.warnings,
         )
         return self._say(Quiesced(hold.generation, self._number(), report, now))
 
@@ -95,7 +108,9 @@ class Guest:
         hold = self._incomplete()
         self.hold = None
         self._closed = max(self._closed, hold.generation)
-        failed = QuiesceFailed(hold.generation, self._number(), reason, f"It failed: {reason}.")
+        failed = QuiesceFailed(
+            hold.generation, self._number(), reason, f"It failed: {reason}.", warnings=self.warnings
+        )
         return self._say(failed)
 
     def dead_man_fires(self, now: int, released_by: str = "dead-man") -> list[Said]:
@@ -107,6 +122,12 @@ class Guest:
         """Kill the agent: its dead-man lets go, and nobody says so until it is started again."""
         self._unsaid = self._let_go(now, "dead-man")
         self.alive = False
+
+    def pause(self, for_ms: int) -> None:
+        """The host pauses the VM: the guest's monotonic clock stands still, and its budget lasts longer."""
+        assert self.hold is not None
+        self.hold.since += for_ms
+        self.hold.paused += for_ms
 
     def restart_agent(self) -> list[Said]:
         """Start the agent on the journal of the one before."""
@@ -151,7 +172,7 @@ class Guest:
             return self._results.get(order.generation) or self._report("order", now, now, until_order=False)
         self.hold = None
         whole = hold.complete and hold.whole and hold.generation == order.generation
-        report = self._report("order", hold.since, now, until_order=whole)
+        report = self._report("order", hold.since, now, until_order=whole, jump=hold.paused)
         self._results[hold.generation] = report
         return report
 
@@ -165,7 +186,9 @@ class Guest:
         self._results[hold.generation] = report
         return Resumed(hold.generation, self._number(), report)
 
-    def _report(self, released_by: str, since: int, now: int, *, until_order: bool) -> ResumeReport:
+    def _report(
+        self, released_by: str, since: int, now: int, *, until_order: bool, jump: int = 0
+    ) -> ResumeReport:
         return ResumeReport(
             boot_id=f"boot-{self._boot}",
             released_by=released_by,
@@ -173,6 +196,8 @@ class Guest:
             held=tuple(HeldUntil(thing.kind, thing.name, until_order) for thing in self.things),
             window_ms=now - since,
             script=self._script(POST),
+            clock_jump_ms=jump,
+            warnings=self.warnings,
         )
 
     def _script(self, path: str) -> ScriptReport | None:

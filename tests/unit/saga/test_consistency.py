@@ -1,4 +1,4 @@
-"""The grade follows from the evidence: every link counts, and no clock does."""
+"""The grade follows from the evidence: every link counts, and clocks only ever lower it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.saga.consistency import Grade, grade
 from shared.saga.evidence import Evidence, Held, HeldUntil, NotHeld, QuiesceReport, ResumeReport
-from tests.unit.saga.build import DISKS, MOUNTS, PRE, capture_of, whole_evidence
+from tests.unit.saga.build import DISKS, MOUNTS, PRE, T0, capture_of, whole_evidence
 
 Breakage = Callable[[Evidence], Evidence]
 
@@ -37,6 +37,12 @@ def unsaid(evidence: Evidence, index: int) -> Evidence:
     assert evidence.resumed is not None
     held = evidence.resumed.held
     return with_resumed(evidence, held=held[:index] + held[index + 1 :])
+
+
+def holding(*held: Held, anchored: bool = False) -> Evidence:
+    """Give the evidence of a guest that held these things, and says of each that it was held."""
+    told = tuple(HeldUntil(item.kind, item.name, held_until_order=True) for item in held)
+    return with_resumed(with_quiesced(whole_evidence(), held=held, anchored=anchored), held=told)
 
 
 def with_capture(evidence: Evidence, index: int, **changes: object) -> Evidence:
@@ -68,6 +74,9 @@ BREAKAGES: dict[str, tuple[Breakage, str]] = {
     "one mount let go": (lambda e: not_until_order(e, 1), "thawed by somebody"),
     "one mount not spoken of": (lambda e: unsaid(e, 2), "did not say whether the filesystem"),
     "the script not spoken of": (lambda e: unsaid(e, 0), f"did not say whether the script {PRE}"),
+    "its clock was put forward": (lambda e: with_resumed(e, clock_jump_ms=5_001), "+5001 ms"),
+    "its clock was put back": (lambda e: with_resumed(e, clock_jump_ms=-30_000), "-30000 ms"),
+    "its clocks stood still": (lambda e: replace(e, quiesced_at=T0 - 7_300), "was seen to hold for 8500 ms"),
 }
 
 
@@ -145,11 +154,10 @@ def test_an_application_that_was_not_held_leaves_filesystem_consistency(kind: st
 
 
 def test_a_script_alone_without_a_held_filesystem_proves_nothing() -> None:
-    evidence = with_quiesced(whole_evidence(), held=(Held("script", PRE),))
-    verdict = grade(with_resumed(evidence, held=(HeldUntil("script", PRE, held_until_order=True),)))
+    verdict = grade(holding(Held("script", PRE)))
 
     assert verdict.grade is Grade.CRASH
-    assert "cannot be proved" in verdict.reasons[0]
+    assert "cannot be proved" in verdict.reasons[1]
 
 
 def test_contradicting_words_about_one_mount_count_as_let_go() -> None:
@@ -162,7 +170,8 @@ def test_contradicting_words_about_one_mount_count_as_let_go() -> None:
 
 def test_clocks_do_not_count_only_what_came_before_what() -> None:
     skewed = tuple(capture_of(item, at=5) for item in DISKS)
-    assert grade(replace(whole_evidence(), captures=skewed, quiesced_at=9)).grade is Grade.APPLICATION
+    later = replace(whole_evidence(), captures=skewed, quiesced_at=T0 + 60_000)
+    assert grade(later).grade is Grade.APPLICATION
 
 
 def test_grades_are_ordered_best_first() -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 from shared.saga.consistency import Grade
 from shared.saga.effects import (
+    Alert,
     Capture,
     CheckCopies,
     Clean,
     Effect,
     Order,
     ReadFacts,
-    RecordEnd,
     SendCommand,
     StartAgent,
     Watch,
@@ -37,7 +37,7 @@ from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
 from shared.saga.phases import GRACE_MS, first_watch_ms, pending
-from shared.saga.state import Phase, SagaSpec, SnapshotCopy
+from shared.saga.state import Outcome, Phase, SagaSpec, SagaWarning, SnapshotCopy
 from tests.unit.saga.build import SAGA, T0
 from tests.unit.saga.guest import Guest, Hold
 
@@ -85,6 +85,7 @@ class World:
         self.resume_ordered: set[int] = set()
         self.guest_spoke: set[int] = set()
         self.agents_started: set[int] = set()
+        self.alerted: list[SagaWarning] = []
         self.robbed = False
         self.inbox.append(Started("1"))
 
@@ -126,6 +127,7 @@ class World:
         holds = [self.shots[name].hold if name in self.shots else None for name in kept]
         assert holds[0] is not None, "a consistent grade, but nothing was held at the snapshot"
         assert all(hold is holds[0] for hold in holds), "a consistent grade, but not of one hold"
+        assert not holds[0].paused, "a consistent grade, but the guest was paused"
 
     # --- effects -------------------------------------------------------------------------
 
@@ -150,8 +152,8 @@ class World:
             case Watch(number, at):
                 self.watches.append((at, number))
                 self.watches.sort()
-            case RecordEnd():
-                pass
+            case Alert(warnings):
+                self.alerted.extend(warnings)
 
     def lose_effect(self, index: int) -> None:
         """Lose an effect for good; a saga without its watch or its cleaning is left to the sweep."""
@@ -331,6 +333,9 @@ class World:
         assert state.reasons, "a saga that ended says why in words"
         assert self.guest.hold is None
         assert self.quiesce_ordered <= self.resume_ordered | self.guest_spoke, "stopped, but never started"
+        if any(warning.generation == state.generation for warning in state.warnings):
+            assert state.outcome is not Outcome.SUCCEEDED, "a person would not look at it"
+        assert set(self.alerted) <= set(state.warnings)
         kept = {copy.snapshot_id for copy in state.recovery_point}
         orphans = set(self.shots) - kept - self.condemned
         assert not orphans, f"neither kept nor discarded: {orphans}"
