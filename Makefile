@@ -58,11 +58,12 @@ node_modules/.installed: package-lock.json package.json .npmrc
 	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
+# RUNLEVEL=1 (invoke-rc.d(8)): packages start no service; the guests start their own servers.
 system-deps:
 	@[ "$$(id -u)" = 0 ] || { echo "make system-deps installs Debian packages: run it as root" >&2; exit 1; }
 	@apt-get update -qq
-	@DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    e2fsprogs mount procps util-linux xfsprogs >/dev/null
+	@RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    e2fsprogs mariadb-server mount postgresql procps util-linux xfsprogs >/dev/null
 
 lock: .venv/.installed
 	@set -e; compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \

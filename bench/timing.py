@@ -13,7 +13,7 @@ from bench.guest_times import AgentLog
 from bench.sagas import delete_recovery_points, run_to_end, views
 from bench.stages import AppTimes, stages
 from local.arm.settings import SimSettings
-from local.stack.stack import Stack, StackOptions, ledger_scripts, real_disks, running
+from local.stack.stack import Stack, StackOptions, application_scripts, real_disks, running
 from local.world.specs import three_disk_guest
 
 VM = "ledger-01"
@@ -44,7 +44,7 @@ def quiesce_settings(stack: Stack, vm: str) -> dict[str, Any]:
         "attempts": 1,
         "filesystems": "all" if real_disks() else "none",
         "on_guest_failure": "fail" if real_disks() else "continue",
-        **ledger_scripts(stack.guests, vm),
+        **application_scripts(stack.guests, vm),
     }
 
 

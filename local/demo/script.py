@@ -7,7 +7,7 @@ from rich.console import Console
 
 from local.demo.report import Row, table, write_report
 from local.demo.show import show_phases
-from local.stack.stack import Stack, ledger_scripts, real_disks, running
+from local.stack.stack import Stack, application_scripts, real_disks, running
 from local.world.specs import GuestSpec, three_disk_guest
 
 VM = "ledger-01"
@@ -71,7 +71,7 @@ async def _one_run(console: Console, stack: Stack, guest: GuestSpec, *, guest_pr
 def _settings(stack: Stack, *, guest_processing: bool) -> dict[str, Any]:
     if not guest_processing:
         return {"enabled": False}
-    scripts = ledger_scripts(stack.guests, VM)
+    scripts = application_scripts(stack.guests, VM)
     if real_disks():
         return scripts
     return {"filesystems": "none", **scripts}

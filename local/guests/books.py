@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from local.guests.receipts import ReceiptsUnreadableError, flush_folder, receipts_in
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -31,9 +33,6 @@ _ACCOUNTS_HEADER = struct.Struct("<4sIQ")  # magic, number of accounts, checkpoi
 _ACCOUNTS_MAGIC = b"SFA1"
 _ACCOUNT = struct.Struct("<qQ")  # balance, sequence of the last transfer applied
 _SLOT = 32  # bytes per account record and for the header; the CRC follows the fields
-
-_RECEIPT = struct.Struct("<Q")  # sequence of the last transfer acknowledged to this client
-_RECEIPT_SLOT = 16
 
 
 class BooksError(Exception):
@@ -133,7 +132,7 @@ class JournalFile:
         os.write(fd, _JOURNAL_HEADER.pack(_JOURNAL_MAGIC, self.last, self._chain))
         os.fsync(fd)
         new.rename(self._folder / self.NAME)
-        _flush_folder(self._folder)
+        flush_folder(self._folder)
         return fd
 
 
@@ -151,7 +150,7 @@ class AccountsFile:
             self._write(number)
         self.checkpoint(checkpoint)
         new.rename(folder / self.NAME)
-        _flush_folder(folder)
+        flush_folder(folder)
 
     def apply(self, transfer: Transfer) -> None:
         """Apply one transfer; both accounts are on the disk when this returns."""
@@ -175,31 +174,6 @@ class AccountsFile:
         os.pwrite(self._fd, _sealed(_ACCOUNT.pack(account.balance, account.applied)), _SLOT * (number + 1))
 
 
-class ReceiptsFile:
-    """What the clients know: for each the last transfer that was acknowledged to it.
-
-    Each client writes its own slot. A receipt may reach the disk late, never early.
-    """
-
-    NAME = "receipts.dat"
-
-    def __init__(self, folder: Path, clients: int) -> None:
-        """Open the receipts for `clients` clients; those of an earlier life are gone."""
-        self._fd = os.open(folder / self.NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.ftruncate(self._fd, clients * _RECEIPT_SLOT)
-        os.fsync(self._fd)
-        _flush_folder(folder)
-
-    def write(self, client: int, sequence: int) -> None:
-        """Note that transfer `sequence` was acknowledged to this client."""
-        packed = _RECEIPT.pack(sequence)
-        os.pwrite(self._fd, packed + _CHAIN.pack(crc32(packed)), client * _RECEIPT_SLOT)
-
-    def flush(self) -> None:
-        """Bring to the disk whatever is not there yet."""
-        os.fdatasync(self._fd)
-
-
 def recover(journal: Path, accounts: Path, receipts: Path | None) -> Recovered:
     """Replay the journal over the accounts, reading only, and check every invariant of the ledger.
 
@@ -220,7 +194,7 @@ def recover(journal: Path, accounts: Path, receipts: Path | None) -> Recovered:
     total, expected = sum(account.balance for account in replayed), OPENING_BALANCE * len(replayed)
     if total != expected:
         raise BooksError(f"the total is {total} instead of {expected}")
-    promised = _newest_receipt(receipts / ReceiptsFile.NAME) if receipts else 0
+    promised = _newest(receipts) if receipts else 0
     if promised > log.last:
         raise BooksError(f"transfer {promised} was acknowledged, the journal ends at {log.last}")
     return Recovered(replayed, log.last, log.chain)
@@ -270,15 +244,11 @@ def _read_accounts(path: Path) -> tuple[int, tuple[Account, ...]]:
     return checkpoint, tuple(Account(*_ACCOUNT.unpack(record)) for record in packed)
 
 
-def _newest_receipt(path: Path) -> int:
-    data = _read(path, "receipts file")
-    newest = 0
-    for at in range(0, len(data) - _RECEIPT_SLOT + 1, _RECEIPT_SLOT):
-        packed = data[at : at + _RECEIPT.size]
-        # A slot never used is all zeros, whose CRC does not match either.
-        if crc32(packed) == _CHAIN.unpack_from(data, at + _RECEIPT.size)[0]:
-            newest = max(newest, _RECEIPT.unpack(packed)[0])
-    return newest
+def _newest(receipts: Path) -> int:
+    try:
+        return max(receipts_in(receipts).values(), default=0)
+    except ReceiptsUnreadableError as error:
+        raise BooksError(str(error)) from error
 
 
 def _read(path: Path, what: str) -> bytes:
@@ -297,11 +267,3 @@ def _unsealed(data: bytes, at: int, size: int) -> bytes:
     if crc32(packed) != _CHAIN.unpack_from(data, at + size)[0]:
         raise BooksError(f"the accounts file is damaged at byte {at}")
     return packed
-
-
-def _flush_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,4 +1,4 @@
-"""The ledger's control socket: one JSON line asks, one JSON line answers.
+"""An application's control socket: one JSON line asks, one JSON line answers.
 
 This half is the administrator's. It runs inside the freeze window, so it imports next to nothing and can
 be started by its path: python control.py hold|release|status SOCKET
@@ -52,7 +52,7 @@ def control(command: str, path: str, timeout_s: float) -> int:
     try:
         answer = ask(path, command, timeout_s)
     except ControlError as error:
-        print(f"ledger {command}: {error.reason}", file=sys.stderr)
+        print(f"application {command}: {error.reason}", file=sys.stderr)
         return 1
     print(json.dumps(answer))
     return 0

@@ -8,35 +8,46 @@ import signal
 import socketserver
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
-from local.guests.service import (
-    Application,
-    Books,
-    Clients,
-    Gate,
-    HoldTimeoutError,
-    NothingWrittenError,
-    ReleasedMeanwhileError,
-    Status,
-)
+from local.guests.load import HoldTimeoutError, NothingWrittenError, ReleasedMeanwhileError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local.guests.load import Controlled, Status
 
-@dataclass(frozen=True)
-class ServeOptions:
-    """Where the books lie, where to listen, and how much load to make."""
 
-    journal: Path
-    accounts: Path
-    receipts: Path | None
-    socket: Path
-    clients: int
-    seed: str
-    with_parent: bool  # end when standard input closes, so that nothing outlives whoever started this
+class Life:
+    """When an application ends: by SIGTERM or SIGINT, with whoever started it, or because a disk failed."""
+
+    def __init__(self, *, with_parent: bool) -> None:
+        """Begin to listen; `with_parent`: end when standard input closes, so that nothing is left behind."""
+        self._ended = threading.Event()
+        self._failures: list[OSError] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: self._ended.set())
+        if with_parent:
+            threading.Thread(target=self._end_when_input_closes, daemon=True).start()
+
+    def fail(self, error: OSError) -> None:
+        """End, because of this."""
+        self._failures.append(error)
+        self._ended.set()
+
+    def wait(self) -> int:
+        """Wait for the end; say why if it is a failure. Returns the exit code: 0, or 1 for a failure."""
+        self._ended.wait()
+        for error in self._failures:
+            print(f"application: {error}", file=sys.stderr)
+        return 1 if self._failures else 0
+
+    def _end_when_input_closes(self) -> None:
+        # Not through sys.stdin: its lock would be held here when the interpreter ends.
+        while os.read(0, 1024):
+            pass
+        self._ended.set()
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
@@ -44,7 +55,7 @@ class ControlServer(socketserver.ThreadingUnixStreamServer):
 
     daemon_threads = True
 
-    def __init__(self, path: Path, application: Application) -> None:
+    def __init__(self, path: Path, application: Controlled) -> None:
         """Listen at `path`, which appears only once connections are taken."""
         self.application = application
         new = path.with_name(f"{path.name}.new")
@@ -70,7 +81,7 @@ class _Handler(socketserver.StreamRequestHandler):
                 application.let_go()
 
 
-def _answer(application: Application, command: str, timeout_s: float) -> dict[str, object]:
+def _answer(application: Controlled, command: str, timeout_s: float) -> dict[str, object]:
     try:
         status = _carry_out(application, command, timeout_s)
     except (HoldTimeoutError, ReleasedMeanwhileError, NothingWrittenError, KeyError, OSError) as error:
@@ -78,7 +89,7 @@ def _answer(application: Application, command: str, timeout_s: float) -> dict[st
     return {"ok": True, **asdict(status)}
 
 
-def _carry_out(application: Application, command: str, timeout_s: float) -> Status:
+def _carry_out(application: Controlled, command: str, timeout_s: float) -> Status:
     match command:
         case "hold":
             return application.hold(timeout_s)
@@ -90,38 +101,14 @@ def _carry_out(application: Application, command: str, timeout_s: float) -> Stat
             raise KeyError(command)
 
 
-def serve(options: ServeOptions) -> int:
-    """Run the ledger until SIGTERM or SIGINT (0), or until a disk fails (1).
+def serve(application: Controlled, socket: Path, life: Life) -> int:
+    """Answer at the control socket until the application's end. Returns the exit code.
 
-    The control socket appears only once the books are open and the clients work: whoever finds it can
-    hold the application, and before that nobody can believe to have done so.
+    Call it once the clients work: whoever finds the socket can hold the application, and before that nobody
+    can believe to have done so.
     """
-    ended = threading.Event()
-    failures: list[OSError] = []
-
-    def fail(error: OSError) -> None:
-        failures.append(error)
-        ended.set()
-
-    gate = Gate()
-    books = Books(options.journal, options.accounts, options.receipts, options.clients)
-    clients = Clients(books, gate, count=options.clients, seed=options.seed, on_failure=fail)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())
-    if options.with_parent:
-        threading.Thread(target=_set_when_input_closes, args=(ended,), daemon=True).start()
-    clients.start()
-    with ControlServer(options.socket, Application(books, gate, clients)) as server:
+    with ControlServer(socket, application) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        ended.wait()
-        options.socket.unlink(missing_ok=True)
-    for error in failures:
-        print(f"ledger: {error}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _set_when_input_closes(ended: threading.Event) -> None:
-    # Not through sys.stdin: its lock would be held here when the interpreter ends.
-    while os.read(0, 1024):
-        pass
-    ended.set()
+        exit_code = life.wait()
+        socket.unlink(missing_ok=True)
+    return exit_code

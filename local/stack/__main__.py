@@ -8,7 +8,7 @@ import sys
 
 from local.azurite import AzuriteUnavailableError
 from local.stack.app_host import HostDidNotStartError
-from local.stack.stack import Stack, ledger_scripts, running
+from local.stack.stack import Stack, application_scripts, running
 from local.world.capability import can_use_real_disks
 from local.world.sandbox import enclosed, is_inside
 from local.world.specs import three_disk_guest
@@ -41,7 +41,7 @@ async def _serve() -> None:
 
 
 def _tell(stack: Stack) -> None:
-    guest = {"on_guest_failure": "fail", **ledger_scripts(stack.guests, VM)}
+    guest = {"on_guest_failure": "fail", **application_scripts(stack.guests, VM)}
     body = json.dumps({"vms": [stack.vm_id(VM)], "guest_processing": guest})
     print(f"app       {stack.api.base}/api/runs")
     print(f"Azure     {stack.arm_url} (simulated; what was asked of it: GET /_sim/journal)")

@@ -142,10 +142,10 @@ def _disks(where: Places) -> Disks:
     return ReflinkDisks(where.store) if real_disks() else FolderDisks(where.store)
 
 
-def ledger_scripts(guests: Guests, vm_name: str) -> dict[str, object]:
+def application_scripts(guests: Guests, vm_name: str) -> dict[str, object]:
     """Give the pre- and post-script of a guest's ledger, as a run request names them."""
     socket = str(guests.get(vm_name).socket)
     return {
-        "pre_script": {"path": str(SCRIPTS / "pre-ledger.sh"), "arguments": [socket]},
-        "post_script": {"path": str(SCRIPTS / "post-ledger.sh"), "arguments": [socket]},
+        "pre_script": {"path": str(SCRIPTS / "pre-application.sh"), "arguments": [socket]},
+        "post_script": {"path": str(SCRIPTS / "post-application.sh"), "arguments": [socket]},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import configparser
 import contextlib
 import os
 import shutil
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.guests.applications import application_of
 from local.world.frozen import thaw_everything
-from local.world.specs import BadGuestError, GuestSpec, ledger_folders
+from local.world.specs import BadGuestError, GuestSpec, folder_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]  # the folder that `local` is imported from
 SCRIPTS = ROOT / "local" / "guests" / "scripts"
-LONGEST_SOCKET_PATH = 107 - len(".new")  # bytes, unix(7); the ledger first listens under that name
+LONGEST_SOCKET_PATH = 107 - len(".new")  # bytes, unix(7); it first listens under that name
 
-_START_DEADLINE_S = 30.0
-_STOP_DEADLINE_S = 10.0
+_START_DEADLINE_S = 120.0  # a database is made first
+_STOP_DEADLINE_S = 30.0
 _POLL_S = 0.01
 _LOG_TAIL_BYTES = 2_000
 
@@ -75,8 +77,8 @@ class Guest:
 
     @property
     def socket(self) -> Path:
-        """The ledger's control socket: the argument of its pre- and post-script."""
-        return self.runtime / "ledger.sock"
+        """The application's control socket: the argument of its pre- and post-script."""
+        return self.runtime / "control.sock"
 
     @property
     def agent_state(self) -> Path:
@@ -86,7 +88,12 @@ class Guest:
     @property
     def log(self) -> Path:
         """What the application says."""
-        return self.runtime / "ledger.log"
+        return self.runtime / "application.log"
+
+    @property
+    def agent_config(self) -> Path:
+        """What the guest's administrator settles: the agent's own file (agent.guest_config)."""
+        return self.runtime / "agent.conf"
 
 
 class Guests:
@@ -112,6 +119,7 @@ class Guests:
         guest = Guest(spec, self._runtime_root / spec.vm_name)
         self._check(guest)
         guest.agent_state.mkdir(parents=True, mode=0o700)
+        _configure_agent(guest)
         for disk in spec.disks:
             self._disks.create(disk.name, disk.size_mib, disk.mount_point)
         self._guests[spec.vm_name] = guest
@@ -139,8 +147,8 @@ class Guests:
         if vm_name in self._running:
             return
         self._running.add(vm_name)
-        if guest.spec.application == "ledger":
-            self._applications[vm_name] = self._start_ledger(guest)
+        if guest.spec.application:
+            self._applications[vm_name] = self._start_application(guest, guest.spec.application)
             try:
                 await self._until_it_listens(guest)
             except BaseException:  # a cancelled start, too, must leave nothing running
@@ -173,6 +181,7 @@ class Guests:
         return {
             "STILLFRAME_AGENT": str(self._agent),
             "STILLFRAME_STATE_DIR": str(guest.agent_state),
+            "STILLFRAME_CONFIG": str(guest.agent_config),
             "STILLFRAME_MOUNTS": os.pathsep.join(freezable),
             "STILLFRAME_PYTHON": sys.executable,
         }
@@ -203,13 +212,28 @@ class Guests:
             raise BadGuestError(spec.vm_name, f"{guest.socket} is too long for a socket")
         for disk in spec.disks:
             _check_mount_point(spec.vm_name, disk.mount_point)
-        if spec.application == "ledger":
-            ledger_folders(spec, {disk.name: disk.mount_point for disk in spec.disks})
+        if spec.application is None:
+            return
+        folder_arguments(spec, {disk.name: disk.mount_point for disk in spec.disks})
+        application = application_of(spec.application)
+        if application.needs_real_disks and not self._disks.are_real:
+            raise BadGuestError(
+                spec.vm_name, f"{application.name} needs real disks: root, loop devices, xfsprogs"
+            )
+        if obstacle := application.obstacle():
+            raise BadGuestError(spec.vm_name, obstacle)
 
-    def _start_ledger(self, guest: Guest) -> subprocess.Popen[bytes]:
-        folders = ledger_folders(guest.spec, {disk.name: disk.mount_point for disk in guest.spec.disks})
-        load = ["--clients", str(guest.spec.clients), "--seed", guest.spec.vm_name]
-        command = [sys.executable, "-m", "local.guests.ledger", "serve", *folders.arguments(), *load]
+    def _start_application(self, guest: Guest, name: str) -> subprocess.Popen[bytes]:
+        application = application_of(name)
+        folders = folder_arguments(guest.spec, {disk.name: disk.mount_point for disk in guest.spec.disks})
+        load = [
+            "--clients",
+            str(guest.spec.clients),
+            "--seed",
+            guest.spec.vm_name,
+            *application.serve_options,
+        ]
+        command = [sys.executable, "-m", application.module, "serve", *folders, *load]
         with guest.log.open("ab") as log:
             return subprocess.Popen(
                 [*command, "--socket", str(guest.socket), "--with-parent"],
@@ -244,15 +268,40 @@ class Guests:
 
 
 def processes_of(guest: Guest) -> tuple[int, ...]:
-    """Return the processes that run in a guest, by the state folder in their environment."""
+    """Return the processes that run in a guest, by the state folder in their environment or where they work.
+
+    A database server's processes write their names over their environment, but work in a folder of its disks.
+    Those of a restored copy are in a mount namespace of their own, and not the guest's.
+    """
     mark = f"STILLFRAME_STATE_DIR={guest.agent_state}".encode()
+    disks = [disk.mount_point for disk in guest.spec.disks]
+    here = Path("/proc/self/ns/mnt").readlink()
     found = []
     for entry in Path("/proc").iterdir():
         # Gone meanwhile, or another user's.
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+            if not entry.name.isdigit():
+                continue
+            marked = mark in (entry / "environ").read_bytes().split(b"\0")
+            if marked or (_works_on(entry, disks) and (entry / "ns" / "mnt").readlink() == here):
                 found.append(int(entry.name))
     return tuple(found)
+
+
+def _works_on(process: Path, disks: list[Path]) -> bool:
+    folder = (process / "cwd").readlink()
+    return any(folder.is_relative_to(disk) for disk in disks)
+
+
+def _configure_agent(guest: Guest) -> None:
+    sections = (
+        application_of(guest.spec.application).settings(guest.runtime) if guest.spec.application else {}
+    )
+    written = configparser.ConfigParser(interpolation=None)
+    written.read_dict(sections)
+    with guest.agent_config.open("x") as file:
+        guest.agent_config.chmod(0o600)
+        written.write(file)
 
 
 def _check_mount_point(vm_name: str, mount_point: Path) -> None:

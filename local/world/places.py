@@ -35,6 +35,7 @@ def places() -> Iterator[Places]:
     """Make the folders, and delete them at the end."""
     memory = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
     root = Path(tempfile.mkdtemp(prefix="stillframe-", dir=memory))
+    root.chmod(0o711)  # servers in the guests have users of their own, who must reach their data
     store_in = memory if _has_room(memory) else _DISK
     store = Path(tempfile.mkdtemp(prefix="stillframe-store-", dir=store_in))
     try:

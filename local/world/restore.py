@@ -12,8 +12,9 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.guests.applications import application_of
 from local.world.guests import ROOT
-from local.world.specs import ledger_folders
+from local.world.specs import folder_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from local.world.disks import Disks
     from local.world.specs import GuestSpec
 
-CHECK_DEADLINE_S = 60.0
+CHECK_DEADLINE_S = 180.0  # a database recovers first
 
-_DOES_NOT_MOUNT = 70  # the script's own exit code, which the ledger does not use
+_DOES_NOT_MOUNT = 70  # the script's own exit code, which no application uses
 _IN_PRIVATE_NAMESPACES = (
     *("unshare", "--mount", "--pid", "--ipc", "--net", "--uts", "--fork", "--kill-child"),
     *("--mount-proc", "--propagation", "private"),
 )
-# Pairs of image and mount point, then "--" and the command. Mounting replays ext4's own journal.
+# Pairs of image and mount point, then "--" and the command. Mounting replays ext4's own journal; /run is
+# empty, as after a boot.
 _MOUNT_AND_EXECUTE = f"""
+mount -t tmpfs -o mode=0755 run /run || exit {_DOES_NOT_MOUNT}
 while [ "$1" != -- ]; do
     mount -t ext4 -o loop,noatime "$1" "$2" || exit {_DOES_NOT_MOUNT}
     shift 2
@@ -111,8 +114,8 @@ def _cloned(disks: Disks, snapshot_name: str) -> Iterator[Path]:
 def _check_command(spec: GuestSpec, places: Mapping[str, Path]) -> list[str]:
     if spec.application is None:
         return ["true"]
-    folders = ledger_folders(spec, places)
-    return [sys.executable, "-m", "local.guests.ledger", "check", *folders.arguments()]
+    application = application_of(spec.application)
+    return [sys.executable, "-m", application.module, "check", *folder_arguments(spec, places)]
 
 
 def _verdict(spec: GuestSpec, finished: _Finished) -> Verdict:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from local.guests.applications import application_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,26 +33,12 @@ class GuestDisk:
 
 @dataclass(frozen=True)
 class GuestSpec:
-    """One VM: its disks, and what runs on them."""
+    """One VM: its disks, and the application on them (a name in local.guests.applications)."""
 
     vm_name: str
     disks: tuple[GuestDisk, ...]
-    application: Literal["ledger"] | None = "ledger"
+    application: str | None = "ledger"
     clients: int = 4  # threads that write as fast as they can
-
-
-@dataclass(frozen=True)
-class LedgerFolders:
-    """Where the ledger keeps its books: on the first and second data disk, its receipts on the system's."""
-
-    journal: Path
-    accounts: Path
-    receipts: Path | None
-
-    def arguments(self) -> list[str]:
-        """Return them as the ledger's command line has them."""
-        receipts = ["--receipts", str(self.receipts)] if self.receipts else []
-        return ["--journal", str(self.journal), "--accounts", str(self.accounts), *receipts]
 
 
 def three_disk_guest(
@@ -58,22 +46,44 @@ def three_disk_guest(
     mounts: Path,
     *,
     size_mib: int = 64,
-    application: Literal["ledger"] | None = "ledger",
+    application: str | None = "ledger",
     clients: int = 4,
 ) -> GuestSpec:
-    """Describe a VM with a system disk and two data disks, mounted below `mounts`."""
-    roles: tuple[tuple[str, int | None], ...] = (("os", None), ("journal", 0), ("accounts", 1))
-    disks = (GuestDisk(f"{vm_name}-{role}", lun, size_mib, mounts / vm_name / role) for role, lun in roles)
-    return GuestSpec(vm_name, tuple(disks), application, clients)
+    """Describe a VM with a system disk and the ledger's two data disks, mounted below `mounts`."""
+    disks = _disks(vm_name, mounts, ("journal", "accounts"), size_mib)
+    return GuestSpec(vm_name, disks, application, clients)
 
 
-def ledger_folders(spec: GuestSpec, places: Mapping[str, Path]) -> LedgerFolders:
-    """Say where the ledger of this VM keeps its books, with each disk's content at `places[name]`.
+def guest_with(application: str, vm_name: str, mounts: Path, *, clients: int = 4) -> GuestSpec:
+    """Describe a VM with the disks that an application wants, mounted below `mounts`.
 
-    Raises BadGuestError for a VM with fewer than two data disks.
+    Raises UnknownApplicationError.
     """
+    wants = application_of(application)
+    return GuestSpec(vm_name, _disks(vm_name, mounts, wants.roles, wants.disk_mib), application, clients)
+
+
+def folder_arguments(spec: GuestSpec, places: Mapping[str, Path]) -> list[str]:
+    """Say on its command line where the application of this VM has its data: a disk's at `places[name]`.
+
+    The data disks have its roles in the order of their LUNs; the receipts of its clients lie on the system's.
+    Raises UnknownApplicationError, and BadGuestError for a VM with too few data disks or no application.
+    """
+    if spec.application is None:
+        raise BadGuestError(spec.vm_name, "it has no application")
+    roles = application_of(spec.application).roles
     data = sorted((disk.lun, disk.name) for disk in spec.disks if disk.lun is not None)
-    if len(data) < 2:  # the journal's and the accounts'
-        raise BadGuestError(spec.vm_name, "the ledger needs two data disks")
-    system = [places[disk.name] for disk in spec.disks if disk.lun is None]
-    return LedgerFolders(places[data[0][1]], places[data[1][1]], system[0] if system else None)
+    if len(data) < len(roles):
+        raise BadGuestError(spec.vm_name, f"the {spec.application} needs {len(roles)} data disks")
+    arguments = []
+    for role, (_, name) in zip(roles, data, strict=False):
+        arguments += [f"--{role}", str(places[name])]
+    system = [str(places[disk.name]) for disk in spec.disks if disk.lun is None]
+    return [*arguments, "--receipts", system[0]] if system else arguments
+
+
+def _disks(vm_name: str, mounts: Path, roles: tuple[str, ...], size_mib: int) -> tuple[GuestDisk, ...]:
+    wanted: list[tuple[str, int | None]] = [("os", None), *((role, lun) for lun, role in enumerate(roles))]
+    return tuple(
+        GuestDisk(f"{vm_name}-{role}", lun, size_mib, mounts / vm_name / role) for role, lun in wanted
+    )

@@ -67,7 +67,7 @@ class Machine:
 
     def hook(self, phase: str, *more: str) -> str:
         """Write the pre- or post-script of what runs here, which notes that it ran, then does ``more``."""
-        ledger = [f"{SCRIPTS}/{phase}-ledger.sh {self.guest.socket}"] if self.spec.application else []
+        ledger = [f"{SCRIPTS}/{phase}-application.sh {self.guest.socket}"] if self.spec.application else []
         return self.script(f"{phase}{len(more)}.sh", *ledger, *more)
 
     def guest_processing(self, **settings: Any) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """What the tests let happen inside the sandbox: python scenarios.py NAME prints the outcome as JSON.
 
+TEST_APPLICATION names what runs in the guest (default: the ledger), TEST_TRIES how often it is imaged.
+
+
 A test that mounts anything runs as a process of its own in the sandbox, so that its failure cannot leave
 mounts or frozen filesystems on the machine.
 """
@@ -20,13 +23,14 @@ from pathlib import Path
 from local.world.disks import Disks, FolderDisks, ReflinkDisks
 from local.world.frozen import freezing, is_frozen, thaw_everything
 from local.world.guest_shell import GuestShell
-from local.world.guests import SCRIPTS, Guest, Guests
+from local.world.guests import SCRIPTS, Guest, Guests, processes_of
 from local.world.places import Places, places
 from local.world.restore import Verdict, restore_and_check
-from local.world.specs import GuestSpec, three_disk_guest
+from local.world.specs import GuestSpec, guest_with
 
 GAP_S = 0.3  # between two disks: nothing on Azure guarantees one instant across them
-TRIES = 5
+TRIES = int(os.environ.get("TEST_TRIES", "5"))
+APPLICATION = os.environ.get("TEST_APPLICATION", "ledger")
 VM = os.environ.get("TEST_VM", "vm1")
 
 type Outcome = dict[str, object]
@@ -77,7 +81,7 @@ async def world(*, real: bool = True) -> AsyncIterator[World]:
         disks = ReflinkDisks(where.store) if real else FolderDisks(where.store)
         guests = Guests(disks, where.runtime, agent=Path("agent.pyz"))
         try:
-            guest = guests.add(three_disk_guest(VM, where.mounts))
+            guest = guests.add(guest_with(APPLICATION, VM, where.mounts))
             await guests.start(VM)
             yield World(where, disks, guests, guest)
         finally:
@@ -94,9 +98,9 @@ async def held(*, real: bool = True) -> Outcome:
     async with world(real=real) as it:
         verdicts, codes = [], []
         for number in range(TRIES):
-            codes.append(await it.script("pre-ledger.sh"))
+            codes.append(await it.script("pre-application.sh"))
             taken = await it.capture_all(str(number))
-            codes.append(await it.script("post-ledger.sh"))
+            codes.append(await it.script("post-application.sh"))
             verdicts.append(asdict(await it.restore(taken)))
         return {"verdicts": verdicts, "script_exit_codes": codes}
 
@@ -140,7 +144,7 @@ async def live_guest_goes_on_during_a_restore() -> Outcome:
 
 async def a_garbled_disk() -> Outcome:
     async with world() as it:
-        await it.script("pre-ledger.sh")
+        await it.script("pre-application.sh")
         taken = await it.capture_all("1")
         victim = next(it.where.store.glob(f"store/snapshots/{VM}-accounts-1"))
         with victim.open("r+b") as image:
@@ -200,6 +204,25 @@ async def stopping_a_vm() -> Outcome:
         lived_on = Path(f"/proc/{pid}").exists()
         await it.guests.stop(VM)
         return {**asdict(result), "lived_on": lived_on, "alive_after_stop": Path(f"/proc/{pid}").exists()}
+
+
+async def stopping_a_killed_application() -> Outcome:
+    """Kill what started the server: the server goes on alone, and must end with its guest all the same."""
+    async with world() as it:
+        parents = [pid for pid in processes_of(it.guest) if "local.guests." in command_of(pid)]
+        for pid in parents:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: not any("local.guests." in command_of(pid) for pid in processes_of(it.guest)))
+        before = bool(processes_of(it.guest))
+        await it.guests.stop(VM)
+        return {"before": before, "after": processes_of(it.guest)}
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 async def many_disks() -> Outcome:
@@ -272,6 +295,7 @@ SCENARIOS: dict[str, Callable[[], Awaitable[Outcome]]] = {
         closing_while_frozen,
         agent_may_freeze,
         stopping_a_vm,
+        stopping_a_killed_application,
         many_disks,
         freeze_and_wait_to_be_killed,
         wait_for_the_end,

@@ -24,11 +24,12 @@ from local.guests.books import (
     AccountsFile,
     BooksError,
     JournalFile,
-    ReceiptsFile,
     Transfer,
     recover,
 )
-from local.guests.service import Application, Gate, HoldTimeoutError, ReleasedMeanwhileError, Status
+from local.guests.load import Gate, HoldTimeoutError, ReleasedMeanwhileError, Status
+from local.guests.receipts import ReceiptsFile
+from local.guests.service import Application
 from local.guests.serving import ControlServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -123,7 +124,7 @@ def test_holding_twice_and_releasing_twice_change_nothing(serve: Serve) -> None:
     assert [running.ask("release")["held"], running.ask("release")["held"]] == [False, False]
 
 
-@pytest.mark.parametrize("name", ["pre-ledger.sh", "post-ledger.sh"])
+@pytest.mark.parametrize("name", ["pre-application.sh", "post-application.sh"])
 def test_the_scripts_fail_when_the_application_is_not_running(tmp_path: Path, name: str) -> None:
     done = script(name, str(tmp_path / "socket"))
 
@@ -137,7 +138,7 @@ def test_hold_fails_when_the_application_died_and_left_its_socket(serve: Serve) 
     running.process.wait()
     assert Path(running.socket).exists()
 
-    assert script("pre-ledger.sh", running.socket).returncode == 1
+    assert script("pre-application.sh", running.socket).returncode == 1
 
 
 def test_hold_fails_when_the_application_does_not_answer(serve: Serve) -> None:
@@ -212,9 +213,9 @@ def test_a_hold_that_is_overtaken_by_a_release_does_not_claim_to_hold() -> None:
 def test_the_scripts_hold_and_release(serve: Serve) -> None:
     running = serve()
 
-    assert script("pre-ledger.sh", running.socket).returncode == 0
+    assert script("pre-application.sh", running.socket).returncode == 0
     assert running.ask("status")["held"]
-    assert script("post-ledger.sh", running.socket).returncode == 0
+    assert script("post-application.sh", running.socket).returncode == 0
     assert not running.ask("status")["held"]
 
 

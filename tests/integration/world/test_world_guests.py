@@ -77,7 +77,7 @@ def test_the_ledger_needs_two_data_disks(guests: Guests, tmp_path: Path) -> None
     with pytest.raises(BadGuestError) as refused:
         guests.add(spec)
 
-    assert refused.value.reason == "the ledger needs two data disks"
+    assert refused.value.reason == "the ledger needs 2 data disks"
 
 
 def test_a_guest_that_was_never_added_is_unknown(guests: Guests) -> None:

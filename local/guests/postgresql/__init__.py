@@ -1,0 +1,1 @@
+"""PostgreSQL in a guest: cluster, write-ahead log and a tablespace on three disks, under write load."""

@@ -1,6 +1,0 @@
-#!/bin/sh
-# Post-script: lets the ledger go on. Ends only when a write has gone through; fails when none does.
-# Argument: the ledger's control socket.
-set -eu
-here=$(cd "$(dirname "$0")/.." && pwd)
-exec "${STILLFRAME_PYTHON:-python3}" -S -E "$here/control.py" release "$1"

@@ -1,6 +1,0 @@
-#!/bin/sh
-# Pre-script: makes the ledger hold still. Ends only when no write is in flight and all are on the disks;
-# fails when the ledger is not running. Argument: the ledger's control socket.
-set -eu
-here=$(cd "$(dirname "$0")/.." && pwd)
-exec "${STILLFRAME_PYTHON:-python3}" -S -E "$here/control.py" hold "$1"
