@@ -86,14 +86,14 @@ class Guest:
         return self.runtime / "agent"
 
     @property
+    def settings(self) -> Path:
+        """What this guest's administrator settles for the agent."""
+        return self.runtime / "agent.conf"
+
+    @property
     def log(self) -> Path:
         """What the application says."""
         return self.runtime / "application.log"
-
-    @property
-    def agent_config(self) -> Path:
-        """What the guest's administrator settles: the agent's own file (agent.guest_config)."""
-        return self.runtime / "agent.conf"
 
 
 class Guests:
@@ -119,7 +119,7 @@ class Guests:
         guest = Guest(spec, self._runtime_root / spec.vm_name)
         self._check(guest)
         guest.agent_state.mkdir(parents=True, mode=0o700)
-        _configure_agent(guest)
+        _write_settings(guest)
         for disk in spec.disks:
             self._disks.create(disk.name, disk.size_mib, disk.mount_point)
         self._guests[spec.vm_name] = guest
@@ -181,7 +181,7 @@ class Guests:
         return {
             "STILLFRAME_AGENT": str(self._agent),
             "STILLFRAME_STATE_DIR": str(guest.agent_state),
-            "STILLFRAME_CONFIG": str(guest.agent_config),
+            "STILLFRAME_CONFIG": str(guest.settings),
             "STILLFRAME_MOUNTS": os.pathsep.join(freezable),
             "STILLFRAME_PYTHON": sys.executable,
         }
@@ -293,14 +293,16 @@ def _works_on(process: Path, disks: list[Path]) -> bool:
     return any(folder.is_relative_to(disk) for disk in disks)
 
 
-def _configure_agent(guest: Guest) -> None:
-    sections = (
-        application_of(guest.spec.application).settings(guest.runtime) if guest.spec.application else {}
-    )
+def _write_settings(guest: Guest) -> None:
+    """Say where the application is, and allow its scripts and those that are put into the runtime folder."""
+    application = guest.spec.application
+    sections = application_of(application).settings(guest.runtime) if application else {}
     written = configparser.ConfigParser(interpolation=None)
-    written.read_dict(sections)
-    with guest.agent_config.open("x") as file:
-        guest.agent_config.chmod(0o600)
+    written.read_dict(
+        {"scripts": {"folders": os.pathsep.join(map(str, (SCRIPTS, guest.runtime)))}, **sections}
+    )
+    with guest.settings.open("x") as file:
+        guest.settings.chmod(0o600)
         written.write(file)
 
 
