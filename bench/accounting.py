@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.requests import Request, names_of, read_all, undeleted
-from bench.sagas import delete_recovery_points, invocations, run_to_end, views
+from bench.sagas import invocations, run_to_end, views
 from bench.tap import Exchange, Tap, tapping
 from bench.timing import CLIENTS, UNLIMITED, VM, app_times, quiesce_settings
 from local import azurite
@@ -123,7 +123,7 @@ async def _count(stack: Stack, tap: Tap, vms: Sequence[str], guest: Mapping[str,
     passed = tap.exchanges[first:]
     after = await invocations(stack)
     found = await views(stack, run_id, vms)
-    await delete_recovery_points(stack, found)
+    await stack.delete_recovery_points(found)
     return RunCount(
         sagas=len(vms),
         requests=tuple(read_all(passed)),

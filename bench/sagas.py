@@ -6,7 +6,6 @@ from typing import Any
 
 from local.stack.stack import Stack
 from local.stack.waiting import TooSlowError, ticks
-from shared.compute import ClientPool, Compute, credential_for
 
 _WITHIN_S = 180.0
 _PAUSE_S = 0.2
@@ -69,22 +68,6 @@ async def views(stack: Stack, run_id: str, vms: Sequence[str]) -> list[dict[str,
         if view.get("outcome") != "succeeded":
             raise SagaFailedError(view)
     return list(found)
-
-
-async def delete_recovery_points(stack: Stack, found: Sequence[Mapping[str, Any]]) -> None:
-    """Delete what sagas made: the app itself refuses an eighth snapshot of a disk in five minutes."""
-    endpoint = stack.arm_url
-    compute = Compute(ClientPool(lambda: credential_for(endpoint), endpoint=endpoint), lambda: 0)
-    try:
-        await asyncio.gather(
-            *(
-                compute.delete(point["snapshot"], view["saga"])
-                for view in found
-                for point in view["recovery_point"]
-            )
-        )
-    finally:
-        await compute.close()
 
 
 async def _idle(stack: Stack) -> bool:

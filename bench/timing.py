@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.floor import LOOPBACK, STORAGE, Floor, floor
 from bench.guest_times import AgentLog
-from bench.sagas import delete_recovery_points, run_to_end, views
+from bench.sagas import run_to_end, views
 from bench.stages import AppTimes, stages
 from local.arm.settings import SimSettings
 from local.stack.stack import Stack, StackOptions, application_scripts, real_disks, running
@@ -90,7 +90,7 @@ class _Timer:
     async def _by_saga(self) -> tuple[int, AppTimes]:
         run_id = await run_to_end(self._stack, [VM], quiesce_settings(self._stack, VM))
         (view,) = await views(self._stack, run_id, [VM])
-        await delete_recovery_points(self._stack, [view])
+        await self._stack.delete_recovery_points([view])
         return view["freeze_window_ms"], app_times(view)
 
     async def _in_line(self, kind: str) -> tuple[int, AppTimes]:

@@ -82,6 +82,14 @@ class Api:
             if view["phase"] == "done":
                 return
 
+    async def vm_ended(self, run_id: str, vm: str, *, within_s: float) -> dict[str, Any]:
+        """Wait until a VM of a run is done; show it.
+
+        Raises:
+            TooSlowError: it was not within ``within_s`` seconds.
+        """
+        return [view async for view in self.watch(run_id, vm, within_s=within_s)][-1]
+
     async def ended(self, run_id: str, *, within_s: float) -> dict[str, Any]:
         """Wait until all VMs of a run have ended; show the run.
 

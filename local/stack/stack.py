@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from local import azurite
 from local.arm.app import running as arm_running
@@ -22,6 +23,7 @@ from local.world.places import Places, places
 from local.world.restore import Verdict, restore_and_check
 from local.world.sandbox import is_inside
 from local.world.specs import GuestSpec
+from shared.compute import ClientPool, Compute, credential_for
 
 AGENT = ROOT / "build" / "agent.pyz"
 GROUP = "stillframe-vms"
@@ -79,6 +81,15 @@ class Stack:
             snapshot = self.world.resources.snapshots[snapshot_id.lower()]
             by_disk[snapshot.disk.spec.name] = snapshot.id.name
         return await restore_and_check(self.disks, guest, by_disk)
+
+    async def delete_recovery_points(self, views: Sequence[Mapping[str, Any]]) -> None:
+        """Delete what sagas made: the app itself refuses an eighth snapshot of a disk in five minutes."""
+        compute = Compute(ClientPool(lambda: credential_for(self.arm_url), endpoint=self.arm_url), lambda: 0)
+        points = [(point["snapshot"], view["saga"]) for view in views for point in view["recovery_point"]]
+        try:
+            await asyncio.gather(*(compute.delete(snapshot, saga) for snapshot, saga in points))
+        finally:
+            await compute.close()
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,48 @@
+"""The ways in which an application is held, and the highest grade that each can prove."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from local.guests.applications import Application
+from local.stack.stack import Stack, application_scripts
+
+#: Grades from the lowest to the highest.
+GRADES = ("crash", "filesystem", "application")
+
+#: Generous, so that a busy machine does not end a try, and one generation, so that each try is one.
+_TIMES = {"freeze_budget_ms": 60_000, "quiesce_timeout_ms": 45_000, "attempts": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A guest processing: what a run request says of it, and the highest grade that it ``proves``."""
+
+    name: str
+    proves: str
+    settings: Callable[[Stack, str], Mapping[str, Any]]
+    guest_processing: bool = True
+
+    def asked(self, stack: Stack, vm: str) -> dict[str, Any]:
+        """Give the `guest_processing` of a run request for this VM."""
+        return {**self.settings(stack, vm), **(_TIMES if self.guest_processing else {})}
+
+
+OFF = Mode("off", "crash", lambda _stack, _vm: {"enabled": False}, guest_processing=False)
+FILESYSTEMS = Mode("filesystems", "filesystem", lambda _stack, _vm: {"filesystems": "all"})
+SCRIPTS = Mode(
+    "scripts",
+    "crash",  # whether a script holds on its own cannot be seen from outside it
+    lambda stack, vm: {"filesystems": "none", **application_scripts(stack.guests, vm)},
+)
+SCRIPTS_AND_FILESYSTEMS = Mode(
+    "scripts, filesystems",
+    "application",
+    lambda stack, vm: {"filesystems": "all", **application_scripts(stack.guests, vm)},
+)
+
+
+def modes_of(application: Application) -> tuple[Mode, ...]:
+    """Give all modes of an application."""
+    del application
+    return (OFF, FILESYSTEMS, SCRIPTS, SCRIPTS_AND_FILESYSTEMS)

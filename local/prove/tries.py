@@ -1,0 +1,80 @@
+"""One try: a run by the public API, its recovery point restored and checked, and deleted."""
+
+import asyncio
+from dataclasses import dataclass
+
+from local.guests.control import ask
+from local.prove.modes import Mode
+from local.stack.stack import Stack
+from local.stack.waiting import ticks
+from local.world.specs import GuestSpec
+
+_RUN_WITHIN_S = 300.0
+_WRITES_WITHIN_S = 60.0
+_ASK_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """What one try came to.
+
+    ``grade`` is None without a recovery point, ``freeze_window_ms`` where nothing was held. ``reason`` says
+    what the restored application is worth; without a recovery point why there is none.
+    """
+
+    application: str
+    mode: str
+    guest_processing: bool
+    grade: str | None
+    restored_ok: bool
+    reason: str
+    freeze_window_ms: int | None
+
+    @property
+    def has_recovery_point(self) -> bool:
+        """Whether there was something to restore."""
+        return self.grade is not None
+
+
+async def make_try(stack: Stack, guest: GuestSpec, mode: Mode) -> Try:
+    """Take a recovery point of a guest that writes, restore it beside the live one, and delete it.
+
+    Raises:
+        TooSlowError: the application does not write, or the run does not end.
+    """
+    assert guest.application is not None
+    await _until_it_writes(stack, guest)
+    run_id = await stack.api.start_run(
+        {"vms": [stack.vm_id(guest.vm_name)], "guest_processing": mode.asked(stack, guest.vm_name)}
+    )
+    view = await stack.api.vm_ended(run_id, guest.vm_name, within_s=_RUN_WITHIN_S)
+    points = [point["snapshot"] for point in view["recovery_point"]]
+    if not points:
+        said = "; ".join((*view["reasons"], *view["notes"]))
+        grade, whole, reason = None, False, f"no recovery point: {said}"
+    else:
+        verdict = await stack.restore(guest, points)
+        grade, whole, reason = view["grade"], verdict.whole, verdict.reason
+        await stack.delete_recovery_points([view])
+    return Try(
+        application=guest.application,
+        mode=mode.name,
+        guest_processing=mode.guest_processing,
+        grade=grade,
+        restored_ok=whole,
+        reason=reason,
+        freeze_window_ms=view["freeze_window_ms"],
+    )
+
+
+async def _until_it_writes(stack: Stack, guest: GuestSpec) -> None:
+    """Wait for a transfer after this moment: an application at rest would prove nothing."""
+    socket = str(stack.guests.get(guest.vm_name).socket)
+
+    async def transfers() -> int:
+        return int(str((await asyncio.to_thread(ask, socket, "status", _ASK_TIMEOUT_S))["transfers"]))
+
+    before = await transfers()
+    async for _ in ticks(_WRITES_WITHIN_S, f"a transfer of {guest.vm_name}", pause_s=0.02):
+        if await transfers() > before:
+            return
