@@ -4,10 +4,11 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo up test check bench clean lock system-deps build
+.PHONY: help demo prove up test check bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked"
+	@echo "make prove        many recovery points of every application in every mode, restored and checked (TRIES=20, APP=)"
 	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
@@ -18,6 +19,9 @@ help:
 
 demo: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.demo
+
+prove: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m local.prove $(if $(TRIES),--tries $(TRIES)) $(foreach app,$(APP),--application $(app)) $(ARGS)
 
 up: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.stack
@@ -72,5 +76,5 @@ lock: .venv/.installed
 	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	@rm -rf .venv node_modules build .bench .demo .local .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv node_modules build .bench .demo .local .prove .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

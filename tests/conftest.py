@@ -4,8 +4,13 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from local.azurite import AzuriteProcess, AzuriteUnavailableError, running
+
+# How long an example takes is the machine's affair, not a property.
+settings.register_profile("stillframe", deadline=None)
+settings.load_profile("stillframe")
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,14 @@ from local.azurite import AzuriteUnavailableError
 from local.guests.applications import APPLICATIONS, UnknownApplicationError, application_of
 from local.prove.judging import failures
 from local.prove.proving import Plan, plans, prove
-from local.prove.report import table, write_report
+from local.prove.report import table, why_broken, write_report
 from local.prove.tries import Try
 from local.stack.app_host import HostDidNotStartError
 from local.world.capability import can_use_real_disks
 from local.world.guests import ApplicationStartError
 from local.world.sandbox import enclosed, is_inside
 
+_WIDE = 150  # columns of a log, which has no terminal's width
 _NOT_PROVED = 1
 _UNAVAILABLE = 2
 _INTERRUPTED = 130
@@ -77,7 +78,7 @@ async def _until_stopped(wanted: Sequence[Plan], left_out: dict[str, str]) -> in
 
 
 async def _prove(wanted: Sequence[Plan], left_out: dict[str, str]) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     began = time.monotonic()
     total = sum(len(plan.modes) * plan.tries for plan in wanted)
     made: list[Try] = []
@@ -91,6 +92,8 @@ async def _prove(wanted: Sequence[Plan], left_out: dict[str, str]) -> int:
 
     await prove(wanted, tell)
     console.print(table(made))
+    for sentence in why_broken(made):
+        console.print(sentence, markup=False)
     wrong = list(failures(made, [mode for plan in wanted for mode in plan.modes]))
     for sentence in wrong:
         console.print(f"[red]{sentence}[/]")

@@ -21,7 +21,8 @@ def wilson(hits: int, tries: int) -> tuple[float, float]:
     share, square = hits / tries, _Z * _Z
     middle = (share + square / (2 * tries)) / (1 + square / tries)
     half = _Z * math.sqrt(share * (1 - share) / tries + square / (4 * tries * tries)) / (1 + square / tries)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends of the scale the rounding of floating-point numbers would leave the share outside.
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The report as JSON, and as a table on the terminal."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +12,6 @@ from local.prove.tries import Try
 from local.stack.app_host import ROOT
 
 PATH = ROOT / ".prove" / "report.json"
-
-_REASONS_SHOWN = 3
 
 
 def write_report(tries: Sequence[Try], left_out: Mapping[str, str]) -> Path:
@@ -29,30 +27,20 @@ def write_report(tries: Sequence[Try], left_out: Mapping[str, str]) -> Path:
 def table(tries: Sequence[Try]) -> Table:
     """Show what the tries came to, a line per application and mode."""
     result = Table(title="What restored copies were worth", title_justify="left")
-    for heading in (
-        "application",
-        "held by",
-        "tries",
-        "broken",
-        "share (95 %)",
-        "grade",
-        "window",
-        "why broken",
-    ):
+    for heading in ("application", "held by", "tries", "broken", "share (95 %)", "grade", "window (median)"):
         result.add_column(heading)
     for row in rows(tries):
-        window = "-" if row.median_window_ms is None else f"{row.median_window_ms} ms"
+        window = "nothing was held" if row.median_window_ms is None else f"{row.median_window_ms} ms"
         grades = [f"{grade} {count}" for grade, count in row.grades.items()]
         missing = [f"none {row.missing}"] if row.missing else []
-        reasons = sorted(row.reasons.items(), key=lambda item: -item[1])
-        result.add_row(
-            row.application,
-            row.mode,
-            str(row.tries),
-            f"[red]{row.broken}[/]" if row.broken else "0",
-            row.share,
-            "\n".join((*grades, *missing)),
-            window,
-            "\n".join(f"{count} x {reason}" for reason, count in reasons[:_REASONS_SHOWN]),
-        )
+        broken = f"[red]{row.broken}[/]" if row.broken else "0"
+        said = ", ".join((*grades, *missing))
+        result.add_row(row.application, row.mode, str(row.tries), broken, row.share, said, window)
     return result
+
+
+def why_broken(tries: Sequence[Try]) -> Iterator[str]:
+    """Say how copies were broken, the commonest way first."""
+    for row in rows(tries):
+        for reason, count in sorted(row.reasons.items(), key=lambda item: -item[1]):
+            yield f"{row.application}, {row.mode}: {count} x {reason}"
