@@ -59,7 +59,7 @@ def _quiesced(facts: Quiesced, _guest: Guest) -> Dict[str, Any]:
         "quiesce_ms": facts.quiesce_ms,
         "budget_left_ms": facts.budget_left_ms,
         "anchored": facts.anchored,
-        "warnings": _warnings(facts.warnings),
+        "warnings": _warnings(facts.warnings, facts.script),
         "script": _script(facts.script),
     }
 
@@ -72,7 +72,7 @@ def _quiesce_failed(facts: QuiesceFailed, _guest: Guest) -> Dict[str, Any]:
         "window_ms": facts.window_ms,
         "script": _script(facts.script),
         "post_script": _script(facts.post_script),
-        "warnings": _warnings(facts.warnings),
+        "warnings": _warnings(facts.warnings, facts.script, facts.post_script),
     }
 
 
@@ -86,7 +86,7 @@ def _resumed(facts: Resumed, _guest: Guest) -> Dict[str, Any]:
         ],
         "window_ms": facts.window_ms,
         "clock_jump_ms": facts.clock_jump_ms,
-        "warnings": _warnings(facts.warnings),
+        "warnings": _warnings(facts.warnings, facts.script),
         "script": _script(facts.script),
     }
 
@@ -95,8 +95,10 @@ def _released(facts: Released, _guest: Guest) -> Dict[str, Any]:
     return {"was_held": facts.was_held}
 
 
-def _warnings(warnings: Tuple[Warning_, ...]) -> List[Dict[str, str]]:
-    return [dict(one._asdict()) for one in warnings[:_WARNINGS]]
+def _warnings(others: Tuple[Warning_, ...], *scripts: Optional[ScriptResult]) -> List[Dict[str, str]]:
+    """Put what scripts gave cause for first: those are few."""
+    of_scripts = [one for script in scripts if script is not None for one in script.warnings]
+    return [dict(one._asdict()) for one in (*of_scripts, *others)[:_WARNINGS]]
 
 
 def _script(result: Optional[ScriptResult]) -> Optional[Dict[str, Any]]:
@@ -108,6 +110,8 @@ def _script(result: Optional[ScriptResult]) -> Optional[Dict[str, Any]]:
         "timed_out": result.timed_out,
         "duration_ms": result.duration_ms,
         "output": result.output,
+        "reason": result.reason,
+        "attempts": result.attempts,
     }
 
 

@@ -209,7 +209,7 @@ class DeadMan:
         hooks = Hooks(self._journal, self._system, self._clock, watch.saga, watch.generation)
         result = None
         if watch.post is not None and hooks.begun():
-            result = hooks.run_post(watch.post, self._environ, watch.post.timeout_ms)
+            result = hooks.run_post(watch.post, self._environ)
         self._say(ScriptEnded(watch.generation, POST, result))
         self._end()
 

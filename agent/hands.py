@@ -6,7 +6,7 @@ Nothing here waits: what takes time runs in a thread, and its outcome comes back
 import threading
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from agent import deadman, link, moves, rescue, scripts
+from agent import deadman, link, moves, rescue, scripts, staging
 from agent.hooks import Hooks
 from agent.journal import DEAD_MAN_LOCK, FreezeLog, Journal
 from agent.link import DeadManLink
@@ -18,9 +18,10 @@ from agent.moves import (
     Input,
     ScriptEnded,
 )
-from agent.orders import ALL
+from agent.orders import ALL, ScriptSpec
 from agent.records import POST, PRE, ScriptResult
-from agent.system import Clock, MountChoice, MountUnusable, System
+from agent.staging import Staging
+from agent.system import Clock, MountChoice, MountUnusable, ScriptUnusable, System
 
 #: How long the agent's own thaw waits for the last mount before it says what it has (s).
 _THAW_S = 2.0
@@ -48,6 +49,8 @@ class Hands:
         self._saga = ""
         self._opened: Dict[str, int] = {}
         self._execution: Optional[scripts.Execution] = None
+        self._arming: Optional[moves.ArmDeadMan] = None
+        self._lock = threading.RLock()  # scripts are fetched, and the dead-man is then armed, in a thread
         self._doings: Dict[type, Callable[[Any], None]] = {
             moves.StartDeadMan: self._start_dead_man,
             moves.ArmDeadMan: self._arm_dead_man,
@@ -63,15 +66,18 @@ class Hands:
         """Carry out an action; False if it is not of the hands."""
         doing = self._doings.get(type(action))
         if doing is not None:
-            doing(action)
+            with self._lock:
+                doing(action)
         return doing is not None
 
     def close(self, patience_s: float) -> None:
         """Let the dead-man end; nothing is held any more."""
-        if self._link is not None:
-            self._link.close(patience_s)
-            self._link = None
-        self._close_mounts()
+        with self._lock:
+            self._arming = None
+            if self._link is not None:
+                self._link.close(patience_s)
+                self._link = None
+            self._close_mounts()
 
     def _start_dead_man(self, _action: moves.StartDeadMan) -> None:
         if self._link is None:
@@ -89,8 +95,33 @@ class Hands:
         return fresh
 
     def _arm_dead_man(self, action: moves.ArmDeadMan) -> None:
-        self._saga = action.saga
+        self._saga, self._arming = action.saga, action
         self._close_mounts()
+        if staging.needs_network(action.plan):
+            threading.Thread(target=self._stage_and_arm, args=(action,), name="staging", daemon=True).start()
+        else:
+            self._stage_and_arm(action)
+
+    def _stage_and_arm(self, action: moves.ArmDeadMan) -> None:
+        """Get the scripts ready while nothing is held, then the dead-man, unless it was called off since."""
+
+        def called_off() -> bool:
+            return self._arming is not action
+
+        stage = Staging(self._journal, self._system, self._clock, self._environ, called_off)
+        try:
+            stage.stage(action.saga, action.generation, action.plan)
+        except (ScriptUnusable, OSError) as error:
+            reason = error.reason if isinstance(error, ScriptUnusable) else "script_not_kept"
+            self._hear(FreezeFailed(action.generation, reason, str(error)))
+            return
+        with self._lock:
+            if called_off():
+                staging.forget(self._journal, action.saga, action.generation)
+            else:
+                self._arm(action)
+
+    def _arm(self, action: moves.ArmDeadMan) -> None:
         try:
             choice = MountChoice((), ())
             if action.plan.filesystems == ALL:
@@ -109,7 +140,7 @@ class Hands:
                 action.deadline,
                 choice.chosen,
                 choice.not_held,
-                action.plan.post_script,
+                _without_content(action.plan.post_script),
             )
         )
 
@@ -118,7 +149,9 @@ class Hands:
         execution = None
         if action.phase == PRE:
             marked = scripts.marks(action.saga, action.generation, PRE)
-            execution = scripts.Execution(self._system, self._clock, action.spec, marked)
+            prepared = staging.load(self._journal, action.saga, action.generation, PRE)
+            assert prepared is not None, "the dead-man is armed after the scripts are staged"
+            execution = scripts.Execution(self._system, self._clock, prepared, marked)
         self._execution = execution
 
         def run() -> None:
@@ -126,7 +159,7 @@ class Hands:
                 if execution is not None:
                     result = execution.run(self._environ, action.timeout_ms, starting=hooks.begin)
                 else:
-                    result = hooks.run_post(action.spec, self._environ, action.timeout_ms)
+                    result = hooks.run_post(action.spec, self._environ)
             except Exception as error:  # the thread's edge: without an answer the session would wait for ever
                 result = _broken(action, error)
             self._hear(ScriptEnded(action.generation, action.phase, result))
@@ -164,6 +197,8 @@ class Hands:
     def _disarm(self, action: moves.Disarm) -> None:
         self._tell(action)
         self._close_mounts()
+        self._arming = None
+        staging.forget(self._journal, self._saga, action.generation)
 
     def _close_mounts(self) -> None:
         for handle in self._opened.values():
@@ -171,9 +206,14 @@ class Hands:
         self._opened = {}
 
 
+def _without_content(spec: Optional[ScriptSpec]) -> Optional[ScriptSpec]:
+    """Spare the dead-man what was kept for it: it runs what was staged."""
+    return None if spec is None else spec._replace(content="", url="")
+
+
 def _broken(action: moves.RunScript, error: Exception) -> ScriptResult:
     return ScriptResult(
-        path=action.spec.path,
+        path=action.spec.label,
         started=action.phase == POST,
         exit_code=None,
         timed_out=False,

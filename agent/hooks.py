@@ -6,15 +6,14 @@ Agent, dead-man and a restarted agent may all want to run it. They agree through
 after what is left of the first run was killed.
 """
 
-import hashlib
 import json
 import os
 import threading
 import time
 from typing import Mapping, Optional, Tuple
 
-from agent import records, scripts
-from agent.journal import Journal
+from agent import records, scripts, staging
+from agent.journal import Journal, generation_name, name_of
 from agent.orders import ScriptSpec
 from agent.records import POST, ScriptResult
 from agent.system import Clock, System
@@ -33,8 +32,7 @@ class Hooks:
         self._clock = clock
         self._saga = saga
         self._generation = generation
-        digest = hashlib.sha256(saga.encode("utf-8")).hexdigest()[:16]
-        self._name = "{}-{}".format(digest, generation)
+        self._name = generation_name(saga, generation)
 
     def begin(self) -> None:
         """Note that a write may be held from now on, so that the post-script is owed."""
@@ -54,9 +52,9 @@ class Hooks:
         assert isinstance(result, ScriptResult)
         return result
 
-    def run_post(self, spec: ScriptSpec, environ: Mapping[str, str], timeout_ms: int) -> ScriptResult:
+    def run_post(self, spec: ScriptSpec, environ: Mapping[str, str]) -> ScriptResult:
         """Run the post-script, or wait for the one who runs it; the result is the same for all."""
-        deadline = self._clock.monotonic() + timeout_ms + _STUCK_MS
+        deadline = self._clock.monotonic() + spec.total_ms + _STUCK_MS
         while True:
             done = self.result()
             if done is not None:
@@ -67,16 +65,18 @@ class Hooks:
                     self._system.kill_tree(int(owner.partition(":")[0]), {})
                 time.sleep(_PAUSE_S)
             elif self._claim(number + 1):
-                return self._run(spec, environ, timeout_ms, again=number > 0)
+                return self._run(spec, environ, again=number > 0)
 
-    def _run(
-        self, spec: ScriptSpec, environ: Mapping[str, str], timeout_ms: int, *, again: bool
-    ) -> ScriptResult:
+    def _run(self, spec: ScriptSpec, environ: Mapping[str, str], *, again: bool) -> ScriptResult:
         marked = scripts.marks(self._saga, self._generation, POST)
         if again:
             self._system.kill_tree(None, marked)
-        execution = scripts.Execution(self._system, self._clock, spec, marked)
-        result = execution.run(environ, timeout_ms, starting=lambda: None)
+        prepared = staging.load(self._journal, self._saga, self._generation, POST)
+        if prepared is None:
+            result = scripts.not_started(spec, "script_lost", "{} was not kept.".format(spec.label))
+        else:
+            execution = scripts.Execution(self._system, self._clock, prepared, marked)
+            result = execution.run(environ, spec.total_ms, starting=lambda: None)
         name = self._journal.file("post-{}.result".format(self._name))
         with open(name + ".new", "w") as file:
             json.dump(records.to_json(result), file)
@@ -113,8 +113,8 @@ class Hooks:
 
 
 def forget_others(journal: Journal, saga: str) -> None:
-    """Remove the hooks of every other saga; call it only while nothing is held."""
-    digest = hashlib.sha256(saga.encode("utf-8")).hexdigest()[:16]
+    """Remove the hooks and scripts of every other saga; call it only while nothing is held."""
+    mine = name_of(saga)
     for name in os.listdir(journal.path):
-        if name.startswith(("begun-", "post-")) and not name.partition("-")[2].startswith(digest):
+        if name.startswith(("begun-", "post-", "script-")) and not name.partition("-")[2].startswith(mine):
             journal.forget(name)

@@ -8,9 +8,11 @@ reboot has also released. Files are replaced as a whole, so that a reader never 
     freezes                     what happened to each mount of the generation under way, by the dead-man
     released.json               what the dead-man's release of that generation showed
     begun-<g>, post-<g>.*       the hooks of a generation (hooks.py)
+    script-<g>-*                its scripts, ready to be run (staging.py)
     inbox/                      bootstraps that other starts of the agent handed over
 """
 
+import hashlib
 import json
 import os
 import stat
@@ -141,6 +143,16 @@ class Journal:
         with os.fdopen(handle, "w") as file:
             file.write(text)
         os.replace(fresh, self.file(name))
+
+
+def name_of(saga: str) -> str:
+    """Give what the names of all files of a saga have in common."""
+    return hashlib.sha256(saga.encode("utf-8")).hexdigest()[:16]
+
+
+def generation_name(saga: str, generation: int) -> str:
+    """Give what the names of all files of a generation have in common."""
+    return "{}-{}".format(name_of(saga), generation)
 
 
 class FreezeLog:

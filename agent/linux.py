@@ -4,6 +4,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -12,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from agent import mounts, processes
+from agent.records import ScriptUser
 from agent.system import Command, FreezeRefused, MountChoice, ScriptUnusable, System, ThawFailed
 
 assert sys.platform != "win32"
@@ -121,37 +123,103 @@ class Linux(System):
 
         Nothing is run that others than root and the agent's own user could have written.
         """
-        if not os.path.isabs(path):
-            raise ScriptUnusable("script_path", "{} is not an absolute path.".format(path))
         try:
             found = os.stat(path)
         except OSError as error:
             raise ScriptUnusable("script_missing", "{}: {}.".format(path, error.strerror)) from None
         if not stat.S_ISREG(found.st_mode):
             raise ScriptUnusable("script_missing", "{} is not a file.".format(path))
-        _check_owner(path, found)
+        _check_safe(path, found)
         if os.access(path, os.X_OK):
             return [path, *arguments]
         if path.endswith(".sh"):
             return ["/bin/sh", path, *arguments]
         raise ScriptUnusable("script_not_executable", "{} is not executable.".format(path))
 
+    def delivered_command(self, path: str, arguments: Tuple[str, ...]) -> List[str]:
+        """Run it by the interpreter that its #! line names: /run is often mounted noexec.
+
+        A .sh file without such a line is run by /bin/sh.
+        """
+        with open(path, "rb") as file:
+            first = file.readline(1024)
+        if first.startswith(b"#!"):
+            # As the kernel does it (execve(2)): the interpreter, and the rest of the line as one argument.
+            words = first[2:].decode("utf-8", "surrogateescape").strip().split(None, 1)
+            if words and os.path.isabs(words[0]) and os.access(words[0], os.X_OK):
+                return [*words, path, *arguments]
+            detail = "The #! line of {} names no program of this guest.".format(os.path.basename(path))
+            raise ScriptUnusable("script_not_executable", detail)
+        if path.endswith(".sh"):
+            return ["/bin/sh", path, *arguments]
+        detail = "{} has no #! line to say how it is run.".format(os.path.basename(path))
+        raise ScriptUnusable("script_not_executable", detail)
+
     def start_script(
-        self, command: Command, environ: Mapping[str, str], marks: Mapping[str, str]
+        self,
+        command: Command,
+        environ: Mapping[str, str],
+        marks: Mapping[str, str],
+        *,
+        user: Optional[ScriptUser],
+        lent: str,
+        stderr_apart: bool,
     ) -> "subprocess.Popen[bytes]":
-        """Start it in a session of its own, with its marks in the environment."""
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=os.sep,
-            env=dict(environ, **marks),
-            start_new_session=True,
-        )
+        """Start it in a session of its own, with its marks in the environment.
+
+        A file that is lent lies where no other user can go: it is handed over as an open descriptor.
+        """
+        variables = dict(environ)
+        handles: Tuple[int, ...] = ()
+        if user is not None:
+            variables.update(HOME=user.home, USER=user.name, LOGNAME=user.name, SHELL=user.shell)
+            if lent:
+                handles = (os.open(lent, os.O_RDONLY | os.O_CLOEXEC),)
+                reached = "/proc/self/fd/{}".format(handles[0])
+                command = [reached if word == lent else word for word in command]
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if stderr_apart else subprocess.STDOUT,
+                cwd=os.sep,
+                env=dict(variables, **marks),
+                start_new_session=True,
+                pass_fds=handles,
+                preexec_fn=_becoming(user),
+            )
+        finally:
+            for handle in handles:
+                os.close(handle)
 
     def script_over(self, process: "subprocess.Popen[bytes]") -> None:
         """Nothing is kept of it."""
+
+    def own_user(self) -> str:
+        """Look up the effective user."""
+        try:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            return str(os.geteuid())
+
+    def as_user(self, name: str) -> ScriptUser:
+        """Look the user and all its groups up; only root may become somebody else."""
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            raise ScriptUnusable("run_as_unknown", "The guest has no user {}.".format(name)) from None
+        if os.geteuid() not in (0, found.pw_uid):
+            detail = "The agent runs as {} and cannot become {}.".format(self.own_user(), name)
+            raise ScriptUnusable("run_as_refused", detail)
+        groups = tuple(os.getgrouplist(name, found.pw_gid))
+        return ScriptUser(name, found.pw_uid, found.pw_gid, groups, found.pw_dir, found.pw_shell or "/bin/sh")
+
+    def lend(self, path: str, user: Optional[ScriptUser]) -> None:
+        """Let the user's group read it; the folder keeps everybody else of that group out."""
+        if user is not None and os.geteuid() == 0:
+            os.chown(path, 0, user.gid)
+            os.chmod(path, 0o440)
 
     def kill_tree(self, leader: Optional[int], marks: Mapping[str, str]) -> bool:
         """Kill by ``processes.kill_tree``."""
@@ -172,11 +240,41 @@ class Linux(System):
         return handle
 
 
-def _check_owner(path: str, found: os.stat_result) -> None:
-    parent = os.stat(os.path.dirname(os.path.realpath(path)))
-    if found.st_mode & stat.S_IWOTH:
-        raise ScriptUnusable("script_unsafe", "{} can be written by everybody.".format(path))
-    if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
-        raise ScriptUnusable("script_unsafe", "{}: everybody can replace it in its folder.".format(path))
+def _becoming(user: Optional[ScriptUser]) -> Optional[Callable[[], None]]:
+    """Give what the child does between fork and exec: system calls alone, everything was looked up before."""
+    if user is None or user.uid == os.geteuid():
+        return None
+    groups, gid, uid = list(user.groups), user.gid, user.uid
+
+    def become() -> None:
+        os.setgroups(groups)
+        os.setgid(gid)
+        os.setuid(uid)
+
+    return become
+
+
+def _check_safe(path: str, found: os.stat_result) -> None:
+    """Refuse a script that others than root and the agent's own user could have written or replaced."""
+    if _others_may_write(found):
+        raise ScriptUnusable("script_unsafe", "{} can be written by others than its owner.".format(path))
     if found.st_uid not in (0, os.geteuid()):
         raise ScriptUnusable("script_unsafe", "{} belongs to user {}.".format(path, found.st_uid))
+    folder = os.path.dirname(os.path.realpath(path))
+    while True:
+        above = os.stat(folder)
+        # In a folder with the sticky bit, as /tmp, nobody can replace what is another's.
+        if _others_may_write(above) and not above.st_mode & stat.S_ISVTX:
+            raise ScriptUnusable("script_unsafe", "{}: others can replace it in {}.".format(path, folder))
+        if above.st_uid not in (0, os.geteuid()):
+            detail = "{}: its folder {} belongs to user {}.".format(path, folder, above.st_uid)
+            raise ScriptUnusable("script_unsafe", detail)
+        if folder == os.path.dirname(folder):
+            return
+        folder = os.path.dirname(folder)
+
+
+def _others_may_write(found: os.stat_result) -> bool:
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and found.st_gid not in (0, os.getegid())

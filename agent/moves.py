@@ -123,7 +123,10 @@ class ArmDeadMan(NamedTuple):
 
 
 class RunScript(NamedTuple):
-    """Run a script -> ScriptEnded. A post-script is run once per generation, whoever else wants to."""
+    """Run a script, all its runs in ``timeout_ms`` -> ScriptEnded.
+
+    A post-script is run once per generation, whoever else wants to.
+    """
 
     saga: str
     generation: int

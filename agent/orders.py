@@ -1,14 +1,13 @@
 """What a command orders: its body, checked and typed."""
 
+import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
+from agent.fields import LONGEST_MS, Body, body_of
 from shared import protocol
 
 #: For how long an agent answers repeated commands once its session is over, where `arm` does not say (ms).
 DEFAULT_LINGER_MS = 15_000
-
-#: No time in a command may be longer than a day (ms).
-LONGEST_MS = 24 * 60 * 60 * 1000
 
 ALL, NONE = "all", "none"
 
@@ -20,13 +19,54 @@ ANCHORS = ("vss", "btrfs", "lvm")
 #: At most so many handlers make one quiesce: each is a process in the guest.
 MOST_HANDLERS = 16
 
+#: What becomes of a script that writes to stderr.
+IGNORE, WARN, FAIL = "ignore", "warn", "fail"
+
+#: A script is run again this often at most.
+MOST_RETRIES = 10
+
+_PIN = re.compile("[0-9a-f]{64}")
+#: The name of a delivered script: its extension says how it is run.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+
 
 class ScriptSpec(NamedTuple):
-    """A script in the guest: absolute path, arguments, time-out in ms."""
+    """A script: one at ``path`` in the guest, or one called ``name`` that is delivered.
+
+    A delivered one comes as ``content``, or from ``url``; nothing of it is run unless its SHA-256 is
+    ``sha256`` (hex). ``timeout_ms`` bounds each run, ``retries`` says how often it is run again after one
+    that failed, each time after ``retry_delay_ms``. ``accepted`` exit codes are a success, those of
+    ``warning`` one with a warning; with ``ignore_exit_codes`` every other one is too. ``run_as``: a user of
+    the guest; "" for the agent's own.
+    """
 
     path: str
     arguments: Tuple[str, ...]
     timeout_ms: int
+    content: str = ""
+    url: str = ""
+    sha256: str = ""
+    name: str = ""
+    environment: Tuple[Tuple[str, str], ...] = ()
+    retries: int = 0
+    retry_delay_ms: int = 0
+    accepted: Tuple[int, ...] = (0,)
+    warning: Tuple[int, ...] = ()
+    ignore_exit_codes: bool = False
+    ignore_missing: bool = False
+    stderr: str = IGNORE
+    run_as: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name it for people and acks: by its path, or by its name where it is delivered."""
+        return self.path or self.name
+
+    @property
+    def total_ms(self) -> int:
+        """Give how long all of its runs and the pauses between them may take."""
+        return self.timeout_ms + self.retries * (self.timeout_ms + self.retry_delay_ms)
 
 
 class Arm(NamedTuple):
@@ -108,23 +148,25 @@ def parse(command: protocol.Command) -> Order:
     return Order(command.kind, command.saga, command.generation, command.sequence, details)
 
 
-def _arm(body: Dict[str, Any]) -> Details:
-    linger = _duration(body, "linger_ms") if "linger_ms" in body else DEFAULT_LINGER_MS
-    return Arm(_duration(body, "budget_ms"), _duration(body, "session_ms"), linger)
+def _arm(members: Dict[str, Any]) -> Details:
+    body = body_of(members)
+    linger = body.duration("linger_ms") if "linger_ms" in members else DEFAULT_LINGER_MS
+    return Arm(body.duration("budget_ms"), body.duration("session_ms"), linger)
 
 
-def _quiesce(body: Dict[str, Any]) -> Details:
-    filesystems = body.get("filesystems", ALL)
+def _quiesce(members: Dict[str, Any]) -> Details:
+    body = body_of(members)
+    filesystems = members.get("filesystems", ALL)
     if filesystems not in (ALL, NONE):
         raise protocol.Malformed("body.filesystems", "all or none")
     return Quiesce(
-        _duration(body, "quiesce_timeout_ms"),
-        _duration(body, "freeze_budget_ms"),
+        body.duration("quiesce_timeout_ms"),
+        body.duration("freeze_budget_ms"),
         _script(body, "pre_script"),
         _script(body, "post_script"),
         filesystems,
-        *_handlers(body.get("handlers")),
-        _anchor(body.get("anchor")),
+        *_handlers(body),
+        _anchor(body),
     )
 
 
@@ -144,64 +186,71 @@ _PARSERS = {
 }
 
 
-def _script(body: Dict[str, Any], name: str) -> Optional[ScriptSpec]:
-    value = body.get(name)
-    if value is None:
+def _script(body: Body, name: str) -> Optional[ScriptSpec]:
+    if not body.has(name):
         return None
-    if not isinstance(value, dict):
-        raise protocol.Malformed("body." + name, "a script or null")
-    path, arguments = value.get("path"), value.get("arguments", [])
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise protocol.Malformed("body." + name + ".path", "a path")
-    if not isinstance(arguments, list) or any(not isinstance(a, str) or "\0" in a for a in arguments):
-        raise protocol.Malformed("body." + name + ".arguments", "a list of texts")
-    return ScriptSpec(path, tuple(arguments), _duration(value, "timeout_ms", "body." + name + "."))
+    script = Body(body.get(name), body.at(name))
+    spec = ScriptSpec(
+        path=script.text("path"),
+        arguments=script.texts("arguments"),
+        timeout_ms=script.duration("timeout_ms"),
+        content=script.text("content"),
+        url=script.text("url"),
+        sha256=script.text("sha256"),
+        name=script.text("name"),
+        environment=script.table("environment"),
+        retries=script.whole("retries", 0, MOST_RETRIES),
+        retry_delay_ms=script.whole("retry_delay_ms", 0, LONGEST_MS),
+        accepted=script.numbers("accepted_exit_codes", (0,)),
+        warning=script.numbers("warning_exit_codes", ()),
+        ignore_exit_codes=script.flag("ignore_exit_codes"),
+        ignore_missing=script.flag("ignore_missing"),
+        stderr=script.choice("stderr", (IGNORE, WARN, FAIL), IGNORE),
+        run_as=script.text("run_as"),
+    )
+    _check_source(script, spec)
+    for variable, _ in spec.environment:
+        if not _VARIABLE.fullmatch(variable):
+            raise protocol.Malformed(script.at("environment"), "names of letters, digits and _")
+    return spec
 
 
-def _handlers(value: Any) -> Tuple[Tuple[HandlerSpec, ...], bool]:
+def _check_source(script: Body, spec: ScriptSpec) -> None:
+    """Refuse a script that comes from nowhere or from several places, or without its pin."""
+    if sum(map(bool, (spec.path, spec.content, spec.url))) != 1:
+        raise protocol.Malformed(script.path, "one of path, content and url")
+    if spec.path:
+        return
+    if not _PIN.fullmatch(spec.sha256):
+        raise protocol.Malformed(script.at("sha256"), "64 hexadecimal digits")
+    if not _NAME.fullmatch(spec.name):
+        raise protocol.Malformed(script.at("name"), "a file's name of letters, digits, . _ -")
+
+
+def _handlers(body: Body) -> Tuple[Tuple[HandlerSpec, ...], bool]:
     """Read the handlers: a list, or "auto"."""
+    value = body.get("handlers")
     if value is None:
         return (), False
     if value == AUTO:
         return (), True
     if not isinstance(value, list) or len(value) > MOST_HANDLERS:
         raise protocol.Malformed("body.handlers", "auto, or a list of at most {}".format(MOST_HANDLERS))
-    return tuple(_handler(item, "body.handlers[{}]".format(i)) for i, item in enumerate(value)), False
+    return tuple(_handler(Body(item, "body.handlers[{}]".format(i))) for i, item in enumerate(value)), False
 
 
-def _handler(value: Any, where: str) -> HandlerSpec:
-    if not isinstance(value, dict):
-        raise protocol.Malformed(where, "a handler")
-    name, mode = value.get("name"), value.get("mode", "")
-    if name not in HANDLERS:
-        raise protocol.Malformed(where + ".name", "one of " + ", ".join(HANDLERS))
-    if not isinstance(mode, str):
-        raise protocol.Malformed(where + ".mode", "a text")
-    required = value.get("required", True)
-    if not isinstance(required, bool):
-        raise protocol.Malformed(where + ".required", "true or false")
-    return HandlerSpec(name, mode, required, _settings(value, where))
+def _handler(handler: Body) -> HandlerSpec:
+    return HandlerSpec(
+        name=handler.choice("name", HANDLERS, ""),
+        mode=handler.text("mode"),
+        required=handler.flag("required", default=True),
+        settings=handler.table("settings"),
+    )
 
 
-def _anchor(value: Any) -> Optional[AnchorSpec]:
-    if value is None:
+def _anchor(body: Body) -> Optional[AnchorSpec]:
+    if not body.has("anchor"):
         return None
-    if not isinstance(value, dict) or value.get("provider") not in ANCHORS:
-        raise protocol.Malformed("body.anchor.provider", "one of " + ", ".join(ANCHORS))
-    lifetime = _duration(value, "lifetime_ms", "body.anchor.")
-    return AnchorSpec(value["provider"], lifetime, _settings(value, "body.anchor"))
-
-
-def _settings(value: Dict[str, Any], where: str) -> Tuple[Tuple[str, str], ...]:
-    found = value.get("settings", {})
-    texts = isinstance(found, dict) and all(isinstance(v, str) and "\0" not in v for v in found.values())
-    if not texts:
-        raise protocol.Malformed(where + ".settings", "an object of texts")
-    return tuple(sorted(found.items()))
-
-
-def _duration(body: Dict[str, Any], name: str, prefix: str = "body.") -> int:
-    value = body.get(name)
-    if type(value) is not int or not 0 < value <= LONGEST_MS:
-        raise protocol.Malformed(prefix + name, "whole ms from 1 to {}".format(LONGEST_MS))
-    return value
+    anchor = Body(body.get("anchor"), body.at("anchor"))
+    provider = anchor.choice("provider", ANCHORS, "")
+    return AnchorSpec(provider, anchor.duration("lifetime_ms"), anchor.table("settings"))

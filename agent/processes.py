@@ -44,18 +44,22 @@ def identity(pid: int) -> str:
 
 
 def kill_tree(leader: Optional[int], marks: Mapping[str, str]) -> bool:
-    """Kill every process of the script, again until none is left; False if some outlive the patience."""
+    """Kill every process of the script, again until none is left; False if some outlive the patience.
+
+    All are stopped before the first is killed: a shell whose child was killed would go on to its next line.
+    """
     wanted = [(name + "=" + value).encode("utf-8", "surrogateescape") for name, value in marks.items()]
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         found = _members(leader, wanted)
         if not found:
             return True
-        for pid in found:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except OSError:  # it ended meanwhile
-                continue
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in found:
+                try:
+                    os.kill(pid, number)
+                except OSError:  # it ended meanwhile
+                    continue
         if time.monotonic() >= deadline:
             return False
         time.sleep(_PAUSE_S)

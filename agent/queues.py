@@ -60,12 +60,8 @@ class Queue:
     """
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        parts = urllib.parse.urlsplit(url)
-        host = parts.hostname or ""
-        if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
-            raise InsecureUrl(host)
-        self._secure = parts.scheme == "https"
-        self._host, self._port = host, parts.port
+        parts = checked(url)
+        self._url = parts
         self._path = parts.path.rstrip("/") + "/messages"
         self._sas = parts.query
         self._timeout_s = timeout_s
@@ -147,13 +143,30 @@ class Queue:
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
-            if self._secure:
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=self._timeout_s, context=ssl.create_default_context()
-                )
-            else:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            self._connection = connection_to(self._url, self._timeout_s)
         return self._connection
+
+
+def checked(url: str) -> urllib.parse.SplitResult:
+    """Take a URL apart.
+
+    Raises:
+        InsecureUrl: it is plain http to another machine.
+    """
+    parts = urllib.parse.urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise InsecureUrl(host)
+    return parts
+
+
+def connection_to(url: urllib.parse.SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    """Make a connection to the server of a checked URL; the first request opens it."""
+    host, port = url.hostname or "", url.port
+    if url.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    return http.client.HTTPConnection(host, port, timeout=timeout_s)
 
 
 def _message(element: ET.Element) -> Message:

@@ -10,10 +10,21 @@ PRE, POST = "pre", "post"
 BY_ORDER, BY_DEAD_MAN, BY_AGENT, BY_RESTART = "order", "dead-man", "agent", "restart"
 
 
-class ScriptResult(NamedTuple):
-    """How a script ended. ``reason`` is "" where it exited with 0, else a code; ``output`` is bounded.
+class Warning_(NamedTuple):  # noqa: N801 - the built-in has the name
+    """What a person should see though nothing failed for it: a stable code, and a sentence."""
 
-    ``started`` is False where it was refused before anything ran.
+    kind: str
+    name: str
+    code: str
+    detail: str
+
+
+class ScriptResult(NamedTuple):
+    """How a script ended. ``reason`` is "" where that is a success by its own rules, else a code.
+
+    ``path``: where it lies in the guest, or the name of a delivered one. ``started`` is False where it was
+    refused before anything ran. ``output`` is bounded, and the last run's; ``duration_ms`` is that of all
+    ``attempts`` and the pauses between them.
     """
 
     path: str
@@ -23,6 +34,19 @@ class ScriptResult(NamedTuple):
     duration_ms: int
     output: str
     reason: str
+    attempts: int = 1
+    warnings: Tuple[Warning_, ...] = ()
+
+
+class ScriptUser(NamedTuple):
+    """A user of the guest as whom a script runs, found while nothing was held."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: Tuple[int, ...]
+    home: str
+    shell: str
 
 
 class Hold(NamedTuple):
@@ -57,15 +81,6 @@ class Evidence(NamedTuple):
     whole: bool
     released: bool = True
     detail: str = ""
-
-
-class Warning_(NamedTuple):  # noqa: N801 - the built-in has the name
-    """What a person should see though nothing failed for it: a stable code, and a sentence."""
-
-    kind: str
-    name: str
-    code: str
-    detail: str
 
 
 class Failure(NamedTuple):

@@ -38,7 +38,7 @@ class Recovery:
         post = attempt.plan.post_script
         result = None
         if post is not None and hooks.begun():
-            result = hooks.run_post(post, self._environ, post.timeout_ms)
+            result = hooks.run_post(post, self._environ)
         return AgentRestarted(left.released_by, left.evidence, result)
 
     def _thawed(self, saga: str, generation: int) -> Left:

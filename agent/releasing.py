@@ -95,7 +95,7 @@ def thawed(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
     if not attempt.begun or spec is None:
         return finish(state, now)
     state = change(state._replace(phase=POST_SCRIPT), post_by=BY_AGENT)
-    return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.timeout_ms),)
+    return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.total_ms),)
 
 
 def fired(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
@@ -103,7 +103,7 @@ def fired(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
     attempt = state.attempt
     assert attempt is not None
     spec = attempt.plan.post_script
-    patience = SILENCE_MS + (spec.timeout_ms if spec else 0)
+    patience = SILENCE_MS + (spec.total_ms if spec else 0)
     failure = attempt.failure
     if not attempt.quiesced and failure is None:
         failure = Failure("budget_spent", "The freeze budget was spent before everything was held.")
@@ -142,7 +142,7 @@ def conclude(state: State, now: int) -> Step:
     spec = attempt.plan.post_script
     if attempt.begun and spec is not None and attempt.post is None and attempt.post_by == BY_DEAD_MAN:
         state = change(state, post_by=BY_AGENT, post_ended=False)
-        return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.timeout_ms),)
+        return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.total_ms),)
     return finish(state, now)
 
 

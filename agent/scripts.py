@@ -1,22 +1,22 @@
-"""Running one script: bounded in time and output, and killed with all its processes.
+"""Running one script: bounded in time and output, run again by its rules, killed with all its processes.
 
-The output (stdout and stderr together) is read always, so that no script blocks on a full pipe, and its head
-and tail are kept. A process that outlives its script and keeps the pipe (a daemon that it started) is waited
-for no longer than ``_DRAIN_S``. A time-out kills at once: a script that is half done must not do its other
-half after the post-script.
+The output is read always and kept in bounds (``output.py``). A process that outlives its script and keeps the
+pipe (a daemon that it started) is waited for no longer than ``_DRAIN_S``. A time-out kills at once: a script
+that is half done must not do its other half after the post-script. For the same reason a run that failed is
+followed by another only once nothing of it lives.
 """
 
-import os
 import subprocess
 import threading
-from typing import IO, Callable, Dict, Mapping, Optional
+from typing import Callable, Dict, Mapping, Optional
 
-from agent.orders import ScriptSpec
+from agent import verdicts
+from agent.orders import IGNORE, ScriptSpec
+from agent.output import Output
 from agent.records import ScriptResult
-from agent.system import Clock, ScriptUnusable, System
-
-#: Bytes of the output that are kept of its head, and as many of its tail.
-KEPT = 4096
+from agent.staging import Prepared
+from agent.system import Clock, Command, ScriptUnusable, System
+from agent.verdicts import Run
 
 #: How long the output is still read after the script itself has ended (s).
 _DRAIN_S = 0.2
@@ -33,102 +33,131 @@ def marks(saga: str, generation: int, phase: str) -> Dict[str, str]:
     }
 
 
-class Output:
-    """Keeps head and tail of what is read from a pipe, in a thread of its own."""
-
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._head = b""
-        self._tail = b""
-        self._dropped = 0
-        self._lock = threading.Lock()
-        self._pipe = pipe
-        self._thread = threading.Thread(target=self._drain, name="output", daemon=True)
-        self._thread.start()
-
-    def text(self, patience_s: float) -> str:
-        """Give what came so far, after waiting up to ``patience_s`` for the end."""
-        self._thread.join(patience_s)
-        with self._lock:
-            parts = [self._head]
-            if self._dropped:
-                parts.append("\n... {} bytes left out ...\n".format(self._dropped).encode("ascii"))
-            parts.append(self._tail)
-        return b"".join(parts).decode("utf-8", "replace")
-
-    def _drain(self) -> None:
-        while True:
-            try:
-                chunk = os.read(self._pipe.fileno(), 65536)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                self._pipe.close()
-                return
-            with self._lock:
-                self._keep(chunk)
-
-    def _keep(self, chunk: bytes) -> None:
-        room = KEPT - len(self._head)
-        self._head += chunk[:room]
-        tail = self._tail + chunk[room:]
-        self._dropped += max(0, len(tail) - KEPT)
-        self._tail = tail[-KEPT:]
-
-
 class Execution:
     """One script, from ``run`` to its result; ``kill`` may come from any thread at any time."""
 
-    def __init__(self, system: System, clock: Clock, spec: ScriptSpec, marked: Mapping[str, str]) -> None:
+    def __init__(self, system: System, clock: Clock, prepared: Prepared, marked: Mapping[str, str]) -> None:
         self._system = system
         self._clock = clock
-        self._spec = spec
+        self._prepared = prepared
+        self._spec = prepared.spec
         self._marks = dict(marked)
         self._killed = threading.Event()
         self._over = threading.Event()
 
     def kill(self) -> None:
-        """End the script, also one that has not been started yet."""
+        """End the script, also one that has not been started yet or waits to be run again."""
         self._killed.set()
         self._over.set()
 
-    def run(self, environ: Mapping[str, str], timeout_ms: int, starting: Callable[[], None]) -> ScriptResult:
-        """Run the script to its end, or for ``timeout_ms``; ``starting`` is called just before it starts."""
+    def run(self, environ: Mapping[str, str], total_ms: int, starting: Callable[[], None]) -> ScriptResult:
+        """Run the script to its end, as often as its rules say, in ``total_ms`` altogether.
+
+        ``starting`` is called just before each run.
+        """
+        spec = self._spec
+        if self._prepared.missing:
+            gone = not_started(spec, "", self._prepared.missing)
+            return gone._replace(warnings=verdicts.missing(spec, self._prepared.missing))
+        began = self._clock.monotonic()
+        ends = began + total_ms
+        attempt = 0
+        while True:
+            attempt += 1
+            left = ends - self._clock.monotonic()
+            last = attempt > spec.retries
+            result = self._once(environ, max(1, min(spec.timeout_ms, left)), starting, last=last)
+            spent = self._clock.monotonic() - began
+            result = result._replace(attempts=attempt, duration_ms=spent if result.started else 0)
+            if last or not result.started or not self._may_run_again(result, ends):
+                return result
+
+    def _may_run_again(self, result: ScriptResult, ends: int) -> bool:
+        """Wait until the next run is due; False if there is to be none."""
+        if result.reason not in verdicts.TRIED_AGAIN or result.exit_code is None:
+            return False
+        delay = self._spec.retry_delay_ms
+        if self._clock.monotonic() + delay >= ends:
+            return False
+        return not self._killed.wait(delay / 1000.0)
+
+    def _once(
+        self, environ: Mapping[str, str], timeout_ms: int, starting: Callable[[], None], *, last: bool
+    ) -> ScriptResult:
         spec = self._spec
         try:
-            command = self._system.script_command(spec.path, spec.arguments)
+            command = self._command()
         except ScriptUnusable as refusal:
-            return _not_started(spec, refusal.reason, refusal.detail)
+            return not_started(spec, refusal.reason, refusal.detail)
+        self._over = threading.Event()  # before the question: a kill sets the one it finds
         if self._killed.is_set():
-            return _not_started(spec, "script_killed", "It was called off before it started.")
-        began = self._clock.monotonic()
+            return not_started(spec, verdicts.KILLED, "It was called off before it started.")
         starting()
         try:
-            process = self._system.start_script(command, environ, self._marks)
+            process = self._system.start_script(
+                command,
+                dict(environ, **dict(spec.environment)),
+                self._marks,
+                user=self._prepared.user,
+                lent=self._prepared.path if spec.sha256 else "",
+                stderr_apart=spec.stderr != IGNORE,
+            )
         except OSError as error:
-            detail = "{}: {}.".format(spec.path, error.strerror or error)
-            return _not_started(spec, "script_not_executable", detail)
+            detail = "{}: {}.".format(spec.label, error.strerror or error)
+            return not_started(spec, "script_not_executable", detail)
+        return self._watch(process, timeout_ms, last=last)
+
+    def _command(self) -> Command:
+        path, arguments = self._prepared.path, self._spec.arguments
+        if self._spec.sha256:
+            return self._system.delivered_command(path, arguments)
+        return self._system.script_command(path, arguments)
+
+    def _watch(self, process: "subprocess.Popen[bytes]", timeout_ms: int, *, last: bool) -> ScriptResult:
         assert process.stdout is not None
-        output = Output(process.stdout)
-        threading.Thread(target=self._wait, args=(process,), name="script", daemon=True).start()
-        in_time = self._over.wait(timeout_ms / 1000.0)
+        output, over = Output(process.stdout, process.stderr), self._over
+        threading.Thread(target=_wait, args=(process, over), name="script", daemon=True).start()
+        in_time = over.wait(timeout_ms / 1000.0)
         if self._killed.is_set() or not in_time:
             self._system.kill_tree(process.pid, self._marks)
         exit_code = _exit_code(process)
+        output.wait(_DRAIN_S)
+        verdict = verdicts.judge(
+            self._spec, Run(exit_code, in_time, self._killed.is_set(), output.complaint())
+        )
+        if verdict.reason in verdicts.TRIED_AGAIN and not last:
+            # What cannot be killed would work along with the next run: then there is none.
+            exit_code = exit_code if self._system.kill_tree(process.pid, self._marks) else None
         self._system.script_over(process)
         return ScriptResult(
-            path=spec.path,
+            path=self._spec.label,
             started=True,
             exit_code=exit_code,
             timed_out=not in_time,
-            duration_ms=self._clock.monotonic() - began,
-            output=output.text(_DRAIN_S),
-            reason=_reason(exit_code, in_time=in_time, killed=self._killed.is_set()),
+            duration_ms=0,
+            output=output.text(),
+            reason=verdict.reason,
+            warnings=verdict.warnings,
         )
 
-    def _wait(self, process: "subprocess.Popen[bytes]") -> None:
-        # A blocking wait in its own thread: Popen.wait(timeout) polls, with pauses of up to 50 ms.
-        process.wait()
-        self._over.set()
+
+def not_started(spec: ScriptSpec, reason: str, detail: str) -> ScriptResult:
+    """Give the result of a script of which nothing ran."""
+    return ScriptResult(
+        path=spec.label,
+        started=False,
+        exit_code=None,
+        timed_out=False,
+        duration_ms=0,
+        output=detail,
+        reason=reason,
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", over: threading.Event) -> None:
+    # A blocking wait in its own thread: Popen.wait(timeout) polls, with pauses of up to 50 ms.
+    process.wait()
+    over.set()
 
 
 def _exit_code(process: "subprocess.Popen[bytes]") -> Optional[int]:
@@ -137,23 +166,3 @@ def _exit_code(process: "subprocess.Popen[bytes]") -> Optional[int]:
         return process.wait(_GONE_S)
     except subprocess.TimeoutExpired:
         return None
-
-
-def _reason(exit_code: Optional[int], *, in_time: bool, killed: bool) -> str:
-    if not in_time:
-        return "script_timed_out"
-    if killed:
-        return "script_killed"
-    return "" if exit_code == 0 else "script_failed"
-
-
-def _not_started(spec: ScriptSpec, reason: str, detail: str) -> ScriptResult:
-    return ScriptResult(
-        path=spec.path,
-        started=False,
-        exit_code=None,
-        timed_out=False,
-        duration_ms=0,
-        output=detail,
-        reason=reason,
-    )

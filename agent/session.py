@@ -13,7 +13,7 @@ state and input has an answer. The rules:
 
 from typing import Any, Callable, Dict, Optional
 
-from agent import commanding, moves, releasing
+from agent import commanding, moves, releasing, verdicts
 from agent.moves import (
     AgentRestarted,
     DeadManArmed,
@@ -112,7 +112,7 @@ def _dead_man_armed(state: State, given: DeadManArmed, now: int) -> Step:
     if spec is None:  # from here on the window counts, and a post-script alone is owed too
         return change(state._replace(phase=FREEZING), begun=True), (Freeze(attempt.generation),)
     left = min(attempt.quiesce_deadline, attempt.budget_deadline) - now
-    run = RunScript(state.saga, attempt.generation, PRE, spec, max(1, min(spec.timeout_ms, left)))
+    run = RunScript(state.saga, attempt.generation, PRE, spec, max(1, min(spec.total_ms, left)))
     return change(state._replace(phase=PRE_SCRIPT), pre_running=True), (run,)
 
 
@@ -166,16 +166,14 @@ def _pre_ended(state: State, result: Optional[ScriptResult], now: int) -> Step:
 def _script_failure(result: Optional[ScriptResult]) -> Failure:
     if result is None:
         return Failure("script_failed", "The pre-script gave no result.")
-    ended = "timed out" if result.timed_out else "ended with exit code {}".format(result.exit_code)
-    detail = "The pre-script {} {}.".format(result.path, ended) if result.started else result.output
-    return Failure(result.reason, detail)
+    return Failure(result.reason, verdicts.failure("The pre-script", result))
 
 
 def _held(state: State, given: FilesystemsHeld, now: int) -> Step:
     attempt = state.attempt
     if attempt is None or state.phase != FREEZING or attempt.generation != given.generation:
         return state, ()
-    script = (Hold(SCRIPT, attempt.pre.path),) if attempt.pre is not None else ()
+    script = (Hold(SCRIPT, attempt.pre.path),) if attempt.pre is not None and attempt.pre.started else ()
     held = script + given.held
     not_held = attempt.not_held + given.not_held
     state = change(state, held=held, not_held=not_held)

@@ -1,10 +1,11 @@
 """The agent's small interface to the operating system: ``linux.py`` and ``windows.py`` are the two."""
 
 import abc
+import getpass
 import subprocess  # noqa: TC003 - nothing is won by hiding it from the run time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from agent.records import NotHeld
+from agent.records import NotHeld, ScriptUser
 
 
 class Clock(NamedTuple):
@@ -123,15 +124,48 @@ class System(abc.ABC):
             ScriptUnusable: it must not be run, or cannot be.
         """
 
+    def delivered_command(self, path: str, arguments: Tuple[str, ...]) -> Command:
+        """Say how to run a script that was delivered and lies in the agent's own folder.
+
+        Raises:
+            ScriptUnusable: it cannot be run.
+        """
+        return self.script_command(path, arguments)
+
     @abc.abstractmethod
     def start_script(
-        self, command: Command, environ: Mapping[str, str], marks: Mapping[str, str]
+        self,
+        command: Command,
+        environ: Mapping[str, str],
+        marks: Mapping[str, str],
+        *,
+        user: Optional[ScriptUser],
+        lent: str,
+        stderr_apart: bool,
     ) -> "subprocess.Popen[bytes]":
-        """Start a script so that ``kill_tree`` finds all of it: no input, its output in one pipe.
+        """Start a script so that ``kill_tree`` finds all of it: no input, its output in a pipe.
+
+        ``user``: as whom, None for the agent's own. ``lent``: a file of the command that ``lend`` made
+        readable for that user, "" for none. ``stderr_apart``: stderr gets a pipe of its own.
 
         Raises:
             OSError: it cannot be started.
         """
+
+    def own_user(self) -> str:
+        """Give the name of the user as whom the agent runs, and a script that names none."""
+        return getpass.getuser()
+
+    def as_user(self, name: str) -> ScriptUser:
+        """Find the user as whom a script is to run.
+
+        Raises:
+            ScriptUnusable: run_as_unknown | run_as_refused.
+        """
+        raise ScriptUnusable("run_as_refused", "On this system no script can be run as {}.".format(name))
+
+    def lend(self, path: str, user: Optional[ScriptUser]) -> None:  # noqa: B027 - needed with users only
+        """Let ``user`` read a file of the agent's folder in ``start_script``, and nobody else."""
 
     @abc.abstractmethod
     def script_over(self, process: "subprocess.Popen[bytes]") -> None:
@@ -157,7 +191,9 @@ class System(abc.ABC):
 class ScriptUnusable(Exception):
     """A script is not run.
 
-    ``reason``: script_missing | script_not_executable | script_unsafe | script_path.
+    ``reason``: script_missing | script_not_executable | script_unsafe | script_path | script_outside |
+    script_not_allowed | script_hash_mismatch | script_unreachable | script_gone | script_too_large |
+    run_as_unknown | run_as_refused | run_as_not_allowed | bad_guest_config.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

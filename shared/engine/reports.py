@@ -137,6 +137,8 @@ def _script(body: Mapping[str, Any], name: str) -> ScriptReport | None:
         timed_out=_flag(script, "timed_out"),
         duration_ms=_number(script, "duration_ms"),
         output=_text(script, "output"),
+        attempts=_number(script, "attempts") if "attempts" in script else 1,
+        reason=_text(script, "reason") if "reason" in script else None,
     )
 
 

@@ -7,13 +7,24 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class ScriptReport:
-    """How a guest script ended. ``exit_code`` is None when it was killed; the agent bounds ``output``."""
+    """How a guest script ended, after ``attempts`` runs. The agent bounds ``output``.
+
+    ``exit_code`` is None when it was killed or not started. ``reason`` is why that is a failure by the
+    script's own rules, empty for a success; None where an agent does not say.
+    """
 
     path: str
     exit_code: int | None
     timed_out: bool
     duration_ms: int
     output: str
+    attempts: int = 1
+    reason: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than its rules accept."""
+        return self.exit_code != 0 if self.reason is None else bool(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,12 +146,12 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
     if not event.released:
         return _still_held(state, event, now)
     released = warned(replace(state, guest_released=True), event.warnings)
-    if event.post_script is not None and event.post_script.exit_code != 0:
+    if event.post_script is not None and event.post_script.failed:
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
         released = replace(released, notes=(*released.notes, note))
     if state.phase is Phase.QUIESCING or (state.guest_failure and state.ending is None):
         reason = f"{event.detail} ({event.reason})"
-        script_failed = event.script is not None and event.script.exit_code != 0
+        script_failed = event.script is not None and event.script.failed
         passing = event.reason in PASSING_REASONS and not script_failed
         return guest_gave_up(released, now, reason, passing=passing)
     return _settle_when_quiet(released, now)
@@ -185,7 +185,7 @@ def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
     evidence = replace(state.evidence, resumed=event.report, resumed_at=now)
     released = warned(replace(state, guest_released=True, evidence=evidence), event.report.warnings)
     script = event.report.script
-    if script is not None and script.exit_code != 0:
+    if script is not None and script.failed:
         code = "without an exit code" if script.exit_code is None else f"with {script.exit_code}"
         ended = "ran out of time" if script.timed_out else f"ended {code}"
         note = f"generation {state.generation}: the post-script {script.path} {ended}"

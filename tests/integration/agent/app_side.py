@@ -49,6 +49,15 @@ def runs(folder: Path, name: str) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+def guest_file(folder: Path, *more: str) -> str:
+    """Write the guest's own settings, unless they are there: scripts may lie in ``folder``."""
+    path = folder / "agent.conf"
+    if more or not path.exists():
+        path.write_text("\n".join(["[scripts]", f"folders = {folder}", *more, ""]))
+        path.chmod(0o600)
+    return str(path)
+
+
 def hooks(folder: Path) -> dict[str, Any]:
     return {"pre_script": script(hook(folder, "pre")), "post_script": script(hook(folder, "post"))}
 

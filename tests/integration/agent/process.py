@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.integration.agent.app_side import KEY, VM, App, until
+from tests.integration.agent.app_side import KEY, VM, App, guest_file, until
 
 
 class LocalAgent:
@@ -35,6 +35,7 @@ class LocalAgent:
             "STILLFRAME_STATE_DIR": str(self.state),
             "STILLFRAME_POLL_MS": "50",
             "STILLFRAME_MOUNTS": "",
+            "STILLFRAME_CONFIG": guest_file(self.state.parent),
             **more,
         }
         command = [self._python, self._pyz, "run", *switches]

@@ -227,7 +227,7 @@ def test_disks_found_by_rule_are_held_and_the_rest_is_named(box: Box, app: App) 
     quiesced = app.answer()
     app.resume()
 
-    assert {"kind": "filesystem", "name": str(data)} in quiesced.body["held"]
+    assert {"kind": "filesystem", "name": str(data), "mode": ""} in quiesced.body["held"]
     assert {"kind": "filesystem", "name": "/", "reason": "skipped_by_administrator"} in quiesced.body[
         "not_held"
     ]

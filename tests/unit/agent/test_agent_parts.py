@@ -79,7 +79,7 @@ def test_a_quiesce_is_typed() -> None:
         ({"freeze_budget_ms": True}, "body.freeze_budget_ms"),
         ({"filesystems": "some"}, "body.filesystems"),
         ({"pre_script": "x"}, "body.pre_script"),
-        ({"pre_script": {"path": "", "timeout_ms": 1}}, "body.pre_script.path"),
+        ({"pre_script": {"path": "", "timeout_ms": 1}}, "body.pre_script"),
         ({"pre_script": {"path": "/a", "arguments": [1], "timeout_ms": 1}}, "body.pre_script.arguments"),
         ({"post_script": {"path": "/a", "arguments": []}}, "body.post_script.timeout_ms"),
     ],

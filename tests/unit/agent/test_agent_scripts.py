@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from agent import processes, scripts
+from agent import output, processes, scripts
 from agent.hooks import Hooks
 from agent.journal import Journal
 from agent.linux import Linux
-from agent.orders import ScriptSpec
+from agent.orders import Quiesce, ScriptSpec
 from agent.records import ScriptResult
+from agent.staging import Prepared, Staging
 from agent.system import Clock
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the Linux side of the agent")
@@ -37,9 +38,15 @@ def write(folder: Path, text: str, name: str = "script", mode: int = 0o755) -> s
 
 
 def run(path: str, *arguments: str, timeout_ms: int = 20_000, saga: str = "saga") -> ScriptResult:
-    spec = ScriptSpec(path, arguments, timeout_ms)
-    execution = scripts.Execution(SYSTEM, CLOCK, spec, scripts.marks(saga, 1, "pre"))
-    return execution.run(dict(os.environ), timeout_ms, starting=lambda: None)
+    return run_spec(ScriptSpec(path, arguments, timeout_ms), saga=saga)
+
+
+def run_spec(spec: ScriptSpec, *, total_ms: int = 60_000, saga: str = "saga") -> ScriptResult:
+    return execution_of(spec, saga).run(dict(os.environ), total_ms, starting=lambda: None)
+
+
+def execution_of(spec: ScriptSpec, saga: str = "saga") -> scripts.Execution:
+    return scripts.Execution(SYSTEM, CLOCK, Prepared(spec, spec.path), scripts.marks(saga, 1, "pre"))
 
 
 def until(condition: Callable[[], bool], what: str, patience_s: float = 20.0) -> None:
@@ -90,7 +97,7 @@ def test_a_flood_of_output_is_read_to_its_end_and_kept_in_bounds(folder: Path) -
     assert result.output.startswith("head\nxxx")
     assert result.output.endswith("xxxtail\n")
     assert "bytes left out" in result.output
-    assert len(result.output) < 2 * scripts.KEPT + 100
+    assert len(result.output) < 2 * output.KEPT + 100
 
 
 def test_a_hanging_script_is_killed_at_its_time_out(folder: Path) -> None:
@@ -157,7 +164,7 @@ def test_a_daemon_that_keeps_the_pipe_does_not_hold_up_its_script(folder: Path) 
 
 def test_a_script_can_be_called_off_while_it_runs(folder: Path) -> None:
     path = write(folder, f"#!/bin/sh\ntouch {folder}/runs\nsleep 600\n")
-    execution = scripts.Execution(SYSTEM, CLOCK, ScriptSpec(path, (), 60_000), scripts.marks("off", 1, "pre"))
+    execution = execution_of(ScriptSpec(path, (), 60_000), "off")
     results: list[ScriptResult] = []
     thread = threading.Thread(
         target=lambda: results.append(execution.run(dict(os.environ), 60_000, starting=lambda: None))
@@ -173,7 +180,7 @@ def test_a_script_can_be_called_off_while_it_runs(folder: Path) -> None:
 
 def test_a_script_that_was_called_off_before_is_not_started(folder: Path) -> None:
     path = write(folder, f"#!/bin/sh\ntouch {folder}/ran\n")
-    execution = scripts.Execution(SYSTEM, CLOCK, ScriptSpec(path, (), 1_000), {})
+    execution = execution_of(ScriptSpec(path, (), 1_000))
     execution.kill()
 
     assert not execution.run({}, 1_000, starting=lambda: None).started
@@ -207,8 +214,12 @@ def test_a_script_in_a_folder_where_everybody_may_replace_it_is_refused(folder: 
     assert run(path).reason == "script_unsafe"
 
 
-def test_a_relative_path_is_refused() -> None:
-    assert run("script.sh").reason == "script_path"
+def test_a_script_below_a_folder_where_everybody_may_replace_that_is_refused(folder: Path) -> None:
+    (folder / "open" / "inner").mkdir(parents=True)
+    path = write(folder / "open" / "inner", "#!/bin/sh\n")
+    (folder / "open").chmod(0o777)
+
+    assert run(path).reason == "script_unsafe"
 
 
 def test_a_plain_sh_file_is_run_by_the_shell(folder: Path) -> None:
@@ -220,16 +231,31 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(str(tmp_path / "state"))
 
 
-def hooks(journal: Journal) -> Hooks:
+def hooks(journal: Journal, spec: ScriptSpec | None = None) -> Hooks:
+    """Give the hooks of a generation, with its post-script staged as before the first freeze."""
+    if spec is not None:
+        environ = allowing(Path(journal.path).parent)
+        stage = Staging(journal, SYSTEM, CLOCK, environ, lambda: False)
+        stage.stage("saga", 1, Quiesce(10_000, 20_000, None, spec, "none"))
     return Hooks(journal, SYSTEM, CLOCK, "saga", 1)
+
+
+def allowing(folder: Path) -> dict[str, str]:
+    """Give an environment whose guest allows the scripts of a folder."""
+    config = folder / "agent.conf"
+    config.write_text(f"[scripts]\nfolders = {folder}\n")
+    config.chmod(0o600)
+    return {"STILLFRAME_CONFIG": str(config)}
 
 
 def test_the_post_script_runs_once_however_many_want_to_run_it(folder: Path, journal: Journal) -> None:
     path = write(folder, f"#!/bin/sh\necho ran >> {folder}/runs\nsleep 0.2\n")
     results: list[ScriptResult] = []
+    spec = ScriptSpec(path, (), 5_000)
+    hooks(journal, spec)
 
     def one() -> None:
-        results.append(hooks(journal).run_post(ScriptSpec(path, (), 5_000), dict(os.environ), 5_000))
+        results.append(hooks(journal).run_post(spec, dict(os.environ)))
 
     threads = [threading.Thread(target=one) for _ in range(8)]
     for thread in threads:
@@ -247,10 +273,11 @@ def test_a_post_script_whose_owner_died_is_taken_over_after_its_remains_were_kil
 ) -> None:
     path = write(folder, f"#!/bin/sh\necho $$ >> {folder}/runs\n[ -f {folder}/quick ] || exec sleep 600\n")
     spec = ScriptSpec(path, (), 60_000)
+    hooks(journal, spec)
     owner = os.fork()
     if owner == 0:
         os.setsid()
-        hooks(journal).run_post(spec, dict(os.environ), 60_000)
+        hooks(journal).run_post(spec, dict(os.environ))
         os._exit(0)
     until(lambda: (folder / "runs").exists() and (folder / "runs").read_text().count("\n") == 1, "no run")
     first = int((folder / "runs").read_text())
@@ -258,7 +285,7 @@ def test_a_post_script_whose_owner_died_is_taken_over_after_its_remains_were_kil
     os.waitpid(owner, 0)
     (folder / "quick").touch()
 
-    result = hooks(journal).run_post(spec, dict(os.environ), 60_000)
+    result = hooks(journal).run_post(spec, dict(os.environ))
 
     assert result.exit_code == 0
     assert (folder / "runs").read_text().count("\n") == 2
@@ -269,6 +296,16 @@ def test_a_claim_is_not_mistaken_for_a_later_process_of_the_same_pid(folder: Pat
     digest = hooks(journal)._name
     Path(journal.file(f"post-{digest}.1")).write_text(f"{os.getpid()}:1")
 
-    result = hooks(journal).run_post(ScriptSpec(write(folder, "#!/bin/sh\n"), (), 5_000), {}, 5_000)
+    spec = ScriptSpec(write(folder, "#!/bin/sh\n"), (), 5_000)
+    result = hooks(journal, spec).run_post(spec, {})
 
     assert result.exit_code == 0
+
+
+def test_a_killed_shell_does_not_go_on_to_its_next_command(folder: Path) -> None:
+    lines = "\n".join(f"sleep 600\ntouch {folder}/went-on" for _ in range(20))
+
+    result = run(write(folder, f"#!/bin/sh\n{lines}\n"), timeout_ms=200)
+
+    assert result.timed_out
+    assert not (folder / "went-on").exists()

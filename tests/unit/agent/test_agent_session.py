@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent import moves, orders
+from agent import moves, orders, releasing
 from agent.moves import CommandReceived
 from agent.records import (
     Answer,
@@ -513,3 +513,27 @@ def test_an_order_survives_the_agents_death_if_the_dead_man_carried_it_out() -> 
     table.give(moves.AgentRestarted("order", (DISK,), result("/post")))
 
     assert (table.last.released_by, table.last.held_until_order) == ("order", True)
+
+
+def test_a_pre_script_that_may_be_missing_and_is_holds_nothing_and_stops_nothing() -> None:
+    table = Table().pre_running()
+    table.give(moves.ScriptEnded(1, "pre", result(started=False)))
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+    assert table.last.held == (Hold("filesystem", "/data"),)
+
+
+def test_a_pre_script_may_use_its_retries_within_the_time_that_is_left() -> None:
+    again = PRE._replace(timeout_ms=2_000, retries=2, retry_delay_ms=500)
+    for retries, total in ((2, 7_000), (9, 8_000)):
+        table = Table().pre_running(PLAN._replace(pre_script=again._replace(retries=retries)))
+        run = next(a for a in table.actions if isinstance(a, moves.RunScript))
+        assert run.timeout_ms == total
+
+
+def test_the_dead_mans_silence_is_not_taken_for_its_loss_while_the_post_script_is_retried() -> None:
+    again = POST._replace(timeout_ms=2_000, retries=3, retry_delay_ms=1_000)
+    table = Table().held(PLAN._replace(post_script=again))
+    table.give(moves.DeadManFired(1, (DISK,)))
+
+    assert next_deadline(table.state) == table.now + again.total_ms + releasing.SILENCE_MS
