@@ -54,9 +54,9 @@ def table(rows: Sequence[Row]) -> Table:
     return result
 
 
-def write_report(rows: Sequence[Row]) -> Path:
-    """Write ``.demo/report.json``; give its path."""
-    path = ROOT / ".demo" / "report.json"
+def write_report(rows: Sequence[Row], name: str = "report.json") -> Path:
+    """Write the report below ``.demo``; give its path."""
+    path = ROOT / ".demo" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"runs": [row.report() for row in rows]}, indent=2) + "\n")
     return path.relative_to(ROOT)

@@ -1,17 +1,18 @@
 """What the demonstration does, step by step."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
-from local.demo.report import Row, table, write_report
-from local.demo.show import show_phases
+from local.demo.one_run import one_run
+from local.demo.report import table, write_report
 from local.stack.stack import Stack, application_scripts, real_disks, running
-from local.world.specs import GuestSpec, three_disk_guest
+from local.world.restore import Verdict
+from local.world.specs import three_disk_guest
 
 VM = "ledger-01"
-_RUN_DEADLINE_S = 90.0
 
 
 async def demonstrate(why_no_disks: str) -> int:
@@ -24,10 +25,11 @@ async def demonstrate(why_no_disks: str) -> int:
         guest = three_disk_guest(VM, stack.places.mounts)
         await stack.add_vm(guest)
         _say_what_runs(console, stack, why_no_disks)
-        rows = [
-            await _one_run(console, stack, guest, guest_processing=False),
-            await _one_run(console, stack, guest, guest_processing=True),
-        ]
+
+        async def restore(snapshots: Sequence[str]) -> Verdict:
+            return await stack.restore(guest, snapshots)
+
+        rows = [await one_run(console, stack, VM, settings, restore) for settings in (None, _settings(stack))]
     console.print()
     console.print(table(rows))
     path = write_report(rows)
@@ -45,32 +47,7 @@ def _say_what_runs(console: Console, stack: Stack, why_no_disks: str) -> None:
         console.print("           [yellow]no filesystem can be frozen here, so no grade above crash[/]")
 
 
-async def _one_run(console: Console, stack: Stack, guest: GuestSpec, *, guest_processing: bool) -> Row:
-    title = "with guest processing" if guest_processing else "without guest processing"
-    console.print(f"\n[bold]{title}[/]")
-    run_id = await stack.api.start_run(
-        {"vms": [stack.vm_id(VM)], "guest_processing": _settings(stack, guest_processing=guest_processing)}
-    )
-    view = await show_phases(console, stack.api.watch(run_id, VM, within_s=_RUN_DEADLINE_S))
-    snapshots = [point["snapshot"] for point in view["recovery_point"]]
-    verdict = await stack.restore(guest, snapshots) if snapshots else None
-    whole = verdict is not None and verdict.whole
-    reason = verdict.reason if verdict else "there is no recovery point"
-    console.print(f"  restored: {'[green]whole[/]' if whole else '[red]broken[/]'}, {reason}")
-    return Row(
-        vm=VM,
-        guest_processing=guest_processing,
-        grade=view["grade"],
-        reasons=tuple(view["reasons"]),
-        freeze_window_ms=view["freeze_window_ms"],
-        restored_ok=whole,
-        restored=reason,
-    )
-
-
-def _settings(stack: Stack, *, guest_processing: bool) -> dict[str, Any]:
-    if not guest_processing:
-        return {"enabled": False}
+def _settings(stack: Stack) -> dict[str, Any]:
     scripts = application_scripts(stack.guests, VM)
     if real_disks():
         return scripts

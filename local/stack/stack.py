@@ -9,6 +9,7 @@ from typing import Any
 
 from local import azurite
 from local.arm.app import running as arm_running
+from local.arm.guests import GuestBackend
 from local.arm.settings import SimSettings
 from local.arm.specs import DiskSpec, VmSpec
 from local.arm.state import SimWorld
@@ -35,13 +36,15 @@ class StackOptions:
     """How a stack is to be.
 
     ``settings`` are application settings on top of the stack's own. ``proxied`` names the storage connections
-    (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy.
+    (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy. ``backend`` runs the
+    scripts of run commands, where the VMs are others than the stack's own guests.
     """
 
     sim: SimSettings = field(default_factory=SimSettings)
     poll: str = "00:00:00.100"
     settings: Mapping[str, str] = field(default_factory=dict)
     proxied: tuple[str, ...] = ()
+    backend: GuestBackend | None = None
 
 
 @dataclass(slots=True)
@@ -76,11 +79,15 @@ class Stack:
 
     async def restore(self, guest: GuestSpec, recovery_point: Sequence[str]) -> Verdict:
         """Restore a VM from the snapshots of a recovery point, and let its application check itself."""
+        return await restore_and_check(self.disks, guest, self.snapshots_by_disk(recovery_point))
+
+    def snapshots_by_disk(self, recovery_point: Sequence[str]) -> dict[str, str]:
+        """Give the name of each disk's snapshot, by the disk's name, from the snapshots' ARM ids."""
         by_disk = {}
         for snapshot_id in recovery_point:
             snapshot = self.world.resources.snapshots[snapshot_id.lower()]
             by_disk[snapshot.disk.spec.name] = snapshot.id.name
-        return await restore_and_check(self.disks, guest, by_disk)
+        return by_disk
 
     async def delete_recovery_points(self, views: Sequence[Mapping[str, Any]]) -> None:
         """Delete what sagas made: the app itself refuses an eighth snapshot of a disk in five minutes."""
@@ -108,7 +115,7 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
         opened.callback(disks.close)
         guests = Guests(disks, where.runtime, agent=AGENT)
         opened.push_async_callback(guests.close)
-        world = SimWorld(disks=disks, guests=GuestShell(guests), settings=options.sim)
+        world = SimWorld(disks=disks, guests=options.backend or GuestShell(guests), settings=options.sim)
         arm_url = await opened.enter_async_context(arm_running(world))
         # Named by a port: stacks that run at the same time in sandboxes have the same process ids.
         log = ROOT / ".local" / f"host-{storage.queue_port}.log"

@@ -99,6 +99,20 @@ class ReflinkDisks:
             mount_image(path, mount_point, "ext4")
             self._mounted[disk_name] = mount_point
 
+    def create_from(self, image: Path, disk_name: str) -> None:
+        """Make a disk with the content of an image from elsewhere; holes in it stay holes.
+
+        Raises NameTakenError, BadNameError, SystemCommandError.
+        """
+        system("cp", "--sparse=always", "--", str(image), str(self._shelves.new_disk(disk_name)))
+
+    def image(self, disk_name: str) -> Path:
+        """Return the file that a disk is, for who attaches it to a virtual machine.
+
+        Raises NoSuchDiskError.
+        """
+        return self._shelves.disk(disk_name)
+
     def remove(self, disk_name: str) -> None:
         """Unmount a disk and delete it; its snapshots stay.
 

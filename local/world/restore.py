@@ -89,7 +89,7 @@ async def restore_and_check(disks: Disks, spec: GuestSpec, snapshots: Mapping[st
             raise MissingSnapshotError(spec.vm_name, disk.name)
     with contextlib.ExitStack() as stack:
         clones = {
-            disk.name: await asyncio.to_thread(stack.enter_context, _cloned(disks, snapshots[disk.name]))
+            disk.name: await asyncio.to_thread(stack.enter_context, cloned(disks, snapshots[disk.name]))
             for disk in spec.disks
         }
         if disks.are_real:
@@ -103,7 +103,11 @@ async def restore_and_check(disks: Disks, spec: GuestSpec, snapshots: Mapping[st
 
 
 @contextlib.contextmanager
-def _cloned(disks: Disks, snapshot_name: str) -> Iterator[Path]:
+def cloned(disks: Disks, snapshot_name: str) -> Iterator[Path]:
+    """Have a writable copy of a snapshot for the length of the block.
+
+    Raises NoSuchSnapshotError.
+    """
     clone = disks.clone(snapshot_name, f"{snapshot_name}-{uuid.uuid4().hex}")
     try:
         yield clone
