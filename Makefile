@@ -4,10 +4,11 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo prove up test check bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked"
+	@echo "make demo-vm      the same with a real virtual machine, restored by booting a second one (root, QEMU)"
 	@echo "make prove        many recovery points of every application in every mode, restored and checked (TRIES=20, APP=)"
 	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
 	@echo "make test         the static checks and all tests that this machine allows"
@@ -19,6 +20,9 @@ help:
 
 demo: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.demo
+
+demo-vm: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m local.vm
 
 prove: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.prove $(if $(TRIES),--tries $(TRIES)) $(foreach app,$(APP),--application $(app)) $(ARGS)
@@ -67,7 +71,8 @@ system-deps:
 	@[ "$$(id -u)" = 0 ] || { echo "make system-deps installs Debian packages: run it as root" >&2; exit 1; }
 	@apt-get update -qq
 	@RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    e2fsprogs mariadb-server mount postgresql procps util-linux xfsprogs >/dev/null
+	    busybox-static cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
+	    seabios util-linux xfsprogs >/dev/null
 
 lock: .venv/.installed
 	@set -e; compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \

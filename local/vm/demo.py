@@ -34,8 +34,8 @@ _APPLICATION_STARTS = f"until [ -S {_SOCKET} ]; do sleep 0.1; done"
 #: Ledger and filesystems held; an emulated machine on a busy host is given its time.
 GUEST_PROCESSING: dict[str, Any] = {
     "on_guest_failure": "fail",
-    "pre_script": {"path": f"{_SCRIPTS}/pre-ledger.sh", "arguments": [_SOCKET]},
-    "post_script": {"path": f"{_SCRIPTS}/post-ledger.sh", "arguments": [_SOCKET]},
+    "pre_script": {"path": f"{_SCRIPTS}/pre-application.sh", "arguments": [_SOCKET]},
+    "post_script": {"path": f"{_SCRIPTS}/post-application.sh", "arguments": [_SOCKET]},
     "freeze_budget_ms": 60_000,
     "quiesce_timeout_ms": 45_000,
 }

@@ -38,15 +38,19 @@ async def boot_and_check(disks: Disks, image: Image, folder: Path, snapshots: Se
                 await asyncio.wait_for(restored.process.wait(), _CHECK_DEADLINE_S)
             except TimeoutError as late:
                 raise CheckFailedError(name, f"no verdict within {_CHECK_DEADLINE_S:g} s") from late
-            return _verdict(name, restored.console())
+            return verdict_in(name, restored.console())
 
 
-def _verdict(name: str, console: str) -> Verdict:
-    """Read the verdict from the console's text; without one nothing is known of the copy."""
+def verdict_in(name: str, console: str) -> Verdict:
+    """Read the verdict out of a console's text.
+
+    Raises CheckFailedError where there is none: then nothing is known of the copy.
+    """
     for line in console.splitlines():
         _, mark, text = line.partition(_MARK)
-        if mark:
-            with contextlib.suppress(ValueError):
-                said = json.loads(text)
-                return Verdict(whole=said["whole"], reason=said["reason"], transfers=said["transfers"])
+        if not mark:
+            continue
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            said = json.loads(text)
+            return Verdict(whole=said["whole"], reason=said["reason"], transfers=said["transfers"])
     raise CheckFailedError(name, console.strip()[-1000:] or "it said nothing")

@@ -43,6 +43,7 @@ class VmAgent:
         self._writer = writer
         self._one_at_a_time = asyncio.Lock()
         self._syncs = 0
+        self._in_step = False
 
     async def until_it_answers(self, machine: Machine, *, within_s: float) -> None:
         """Wait until the guest has booted so far that its agent answers.
@@ -69,12 +70,13 @@ class VmAgent:
             "env": [f"{name}={value}" for name, value in {"PATH": _PATH, **environment}.items()],
             "capture-output": True,
         }
-        pid = (await self._ask("guest-exec", asked))["pid"]
+        starting = asyncio.ensure_future(self._ask("guest-exec", asked))
         try:
-            return await self._result(pid)
+            return await self._result((await asyncio.shield(starting))["pid"])
         except asyncio.CancelledError:
-            kill = {"path": "/bin/kill", "arg": ["-KILL", "--", f"-{pid}"]}
-            await asyncio.shield(self._ask("guest-exec", kill))
+            group = (await starting)["pid"]
+            kill = {"path": "/bin/sh", "arg": ["-c", f"kill -s KILL -- -{group}"]}
+            await self._ask("guest-exec", kill)
             raise
 
     async def _result(self, pid: int) -> GuestResult:
@@ -86,18 +88,23 @@ class VmAgent:
             await asyncio.sleep(_POLL_S)
 
     async def _sync(self) -> None:
-        """Ask for an answer that is this question's alone; older ones are thrown away (guest-sync)."""
-        async with self._one_at_a_time:
-            self._syncs += 1
-            self._send("guest-sync", {"id": self._syncs})
-            while (await self._receive()).get("return") != self._syncs:
-                pass
+        """Throw away what is still to be answered, by a question whose answer is its alone (guest-sync)."""
+        self._syncs += 1
+        self._send("guest-sync", {"id": self._syncs})
+        while (await self._receive()).get("return") != self._syncs:
+            pass
+        self._in_step = True
 
     async def _ask(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         async with self._one_at_a_time:
-            self._send(command, arguments)
             try:
-                answer = await asyncio.wait_for(self._receive(), _ANSWER_DEADLINE_S)
+                async with asyncio.timeout(_ANSWER_DEADLINE_S):
+                    if not self._in_step:
+                        await self._sync()
+                    self._in_step = False  # until the answer is there: who asked may be called off
+                    self._send(command, arguments)
+                    answer = await self._receive()
+                    self._in_step = True
             except TimeoutError as error:
                 raise VmAgentError(command, f"no answer within {_ANSWER_DEADLINE_S:g} s") from error
         if "error" in answer:
