@@ -46,7 +46,8 @@ def image(agent: Path, say: Callable[[str], None]) -> Image:
     """
     found = base(say)
     payload = dict(_payload(agent))
-    digest = hashlib.sha256(found.key.encode())
+    digest = hashlib.sha256(repr((found.key, _MODULES, _FOLDERS, _SYSTEM_DISK_MIB)).encode())
+    digest.update((GUEST / "init").read_bytes())
     for path, source in sorted(payload.items()):
         digest.update(path.encode() + b"\0" + source.read_bytes())
     folder = CACHE / f"image-{digest.hexdigest()[:16]}"
@@ -91,7 +92,7 @@ def _make(folder: Path, found: Base, payload: dict[str, Path]) -> None:
 def _make_initramfs(modules: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         top = Path(temporary)
-        for name in ("bin", "dev", "modules", "root"):
+        for name in ("bin", "dev", "modules", "system"):
             (top / name).mkdir()
         shutil.copy(BUSYBOX, top / "bin" / "busybox")
         shutil.copy(GUEST / "init", top / "init")
