@@ -91,7 +91,7 @@ async def test_the_held_virtual_machine_goes_on_and_its_root_can_be_written(read
 
 async def test_without_guest_processing_the_virtual_machine_comes_back_broken(ready: Scene) -> None:
     broken = False
-    for _ in range(3):  # the disks are copied 300 ms apart: seldom does the ledger survive that
+    for _ in range(5):  # a machine that is starved may write nothing for 300 ms
         view = await run_to_end(ready, {"enabled": False})
         assert (view["outcome"], view["grade"]) == ("succeeded", "crash")
         broken = not (await ready.restore(snapshots_of(view))).whole
