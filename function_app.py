@@ -21,6 +21,7 @@ from shared.settings import read_settings
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
 from shared.storage.guest_queues import GuestQueues
+from shared.storage.guest_scripts import GuestScripts
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunTable
@@ -47,10 +48,12 @@ def _build() -> Application:
     tables, own_queues = Tables(storage), Queues(storage)
     sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
     keys = Keys(settings.master_key)
+    scripts = GuestScripts(guest_storage, _now)
     hands = Hands(
         compute=Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now),
         queues=own_queues,
         guests=GuestQueues(Queues(guest_storage), QueueSigner(guest_storage, _now), _now),
+        scripts=scripts,
         runs=runs,
         keys=keys,
         clock=_now,
@@ -62,6 +65,7 @@ def _build() -> Application:
         sagas=sagas,
         queues=own_queues,
         steps=steps,
+        scripts=scripts,
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
     )

@@ -50,6 +50,7 @@ async def read_facts(
         vm_agent_ready=_agent_ready(view),
         disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
         obstacles=(*attached.hindrances, *found),
+        tags=tuple(sorted((vm.tags or {}).items())),
     )
 
 

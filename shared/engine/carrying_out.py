@@ -13,6 +13,7 @@ from shared.compute.tags import at_birth, when_graded
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
+from shared.engine.script_storing import urls_of
 from shared.engine.views import run_entry
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
@@ -39,6 +40,7 @@ from shared.saga.events import (
 from shared.saga.names import snapshot_id
 from shared.saga.state import Outcome, SagaState
 from shared.storage.guest_queues import GuestQueues
+from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues
 from shared.storage.runs import RunTable
 
@@ -52,6 +54,7 @@ class Hands:
     compute: Compute
     queues: MessageQueues
     guests: GuestQueues
+    scripts: ScriptStore
     runs: RunTable
     keys: Keys
     clock: Clock
@@ -101,7 +104,10 @@ async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Ev
 
 
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
-    text = signed_command(state, effect.order, hands.keys)
+    urls = {}
+    if effect.order.kind == QUIESCE:
+        urls = await urls_of(state.spec.guest, hands.scripts, session_ms(state))
+    text = signed_command(state, effect.order, hands.keys, urls)
     await hands.guests.send_command(state.spec.vm_id, text, effect.order.expires_at)
     if effect.order.kind == QUIESCE:
         await _warm(hands, state)

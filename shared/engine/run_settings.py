@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.policy.guest_processing import GuestProcessing
+from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
 from shared.storage.runs import RunRecord
@@ -15,11 +16,16 @@ class RunSettings:
 
     policy_name: str
     guest: GuestProcessing
+    layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
-        return {"guest": encode(self.guest), "snapshots": encode(self.snapshots)}
+        return {
+            "guest": encode(self.guest),
+            "layers": encode(self.layers),
+            "snapshots": encode(self.snapshots),
+        }
 
 
 def read_settings(record: RunRecord) -> RunSettings:
@@ -31,5 +37,6 @@ def read_settings(record: RunRecord) -> RunSettings:
     return RunSettings(
         policy_name=record.policy_name,
         guest=decode(GuestProcessing, record.settings["guest"]),
+        layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
     )

@@ -5,11 +5,12 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
+from shared.engine.script_storing import with_stored_scripts
 from shared.engine.stepping import Steps
 from shared.engine.views import run_entry
 from shared.policy.documents import RunDocument
@@ -18,6 +19,7 @@ from shared.saga.events import CancelRequested, Poisoned
 from shared.saga.names import saga_id
 from shared.saga.state import Phase
 from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
+from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
 
@@ -69,6 +71,7 @@ class RunService:
         sagas: ReloadableSagas,
         queues: MessageQueues,
         steps: Steps,
+        scripts: ScriptStore,
         clock: Clock,
         new_run_id: Callable[[], str],
     ) -> None:
@@ -76,6 +79,7 @@ class RunService:
         self._sagas = sagas
         self._queues = queues
         self._steps = steps
+        self._scripts = scripts
         self._clock = clock
         self._new_run_id = new_run_id
         self._tasks = {
@@ -101,8 +105,9 @@ class RunService:
             else:
                 return run_id
         entries = _entries(run_id, request.vm_ids, self._clock())
+        settings = await with_stored_scripts(request.settings, self._scripts)
         try:
-            await self._runs.create(self._record(run_id, request), entries)
+            await self._runs.create(self._record(run_id, replace(request, settings=settings)), entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
         if len(entries) <= STARTED_AT_ONCE:

@@ -62,7 +62,10 @@ class PolicyService:
         """
         if not document.policy:
             settings = RunSettings(
-                "", document.guest or GuestProcessing(), document.snapshots or SnapshotSettings()
+                policy_name="",
+                guest=document.guest or GuestProcessing(),
+                layers=document.layers,
+                snapshots=document.snapshots or SnapshotSettings(),
             )
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
@@ -126,4 +129,4 @@ def next_time(schedule: Schedule, now: int) -> int:
 
 
 def _settings(name: str, policy: Policy) -> RunSettings:
-    return RunSettings(name, policy.guest, policy.snapshots)
+    return RunSettings(policy_name=name, guest=policy.guest, layers=policy.layers, snapshots=policy.snapshots)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.run_settings import RunSettings, read_settings
+from shared.policy.layers import for_vm
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
 from shared.saga.phases import first_watch_ms
 from shared.saga.state import SagaSpec, SagaState
@@ -86,5 +87,6 @@ class Steps:
             vm_id=message.vm_id,
             policy_name=settings.policy_name,
             guest=settings.guest,
+            layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,
         )

@@ -1,12 +1,13 @@
 """Policies and run requests as JSON documents: strict, with defaults where a user need not care."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from shared.policy.fields import DocumentError, Fields
-from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
+from shared.policy.guest_fields import read_guest
+from shared.policy.guest_processing import GuestProcessing
+from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
@@ -20,12 +21,6 @@ _VM_ID = re.compile(
 )
 _GROUP = re.compile(r"[\w.()-]{1,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-#: Two scripts and their command fit a queue message (``shared/protocol.py``). Bytes of ASCII JSON.
-LARGEST_SCRIPT = 16 * 1024
-
-#: No application should be held longer; and the capture must fit into host.json's functionTimeout.
-LONGEST_FREEZE_MS = 300_000
 
 #: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).
 MOST_TAGS = 40
@@ -41,10 +36,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which VMs, when, and how."""
+    """Which VMs, when, and how: ``layers`` lie over ``guest`` for the VMs that they fit."""
 
     vms: tuple[str, ...]
     guest: GuestProcessing
+    layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
     schedule: Schedule | None = None
 
@@ -56,6 +52,7 @@ class RunDocument:
     policy: str = ""
     vms: tuple[str, ...] = ()
     guest: GuestProcessing | None = None
+    layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
 
 
@@ -74,7 +71,8 @@ def read_run(data: Any) -> RunDocument:
     vms = _vms(fields)
     if not vms:
         raise DocumentError("vms", "expected at least one VM, or name a policy")
-    return RunDocument(vms=vms, guest=_guest(fields), snapshots=_snapshots(fields))
+    guest, layers = read_guest(fields, vms)
+    return RunDocument(vms=vms, guest=guest, layers=layers, snapshots=_snapshots(fields))
 
 
 def read_policy(data: Any) -> Policy:
@@ -87,7 +85,9 @@ def read_policy(data: Any) -> Policy:
     vms = _vms(fields)
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
-    return Policy(vms=vms, guest=_guest(fields), snapshots=_snapshots(fields), schedule=_schedule(fields))
+    guest, layers = read_guest(fields, vms)
+    snapshots, schedule = _snapshots(fields), _schedule(fields)
+    return Policy(vms=vms, guest=guest, layers=layers, snapshots=snapshots, schedule=schedule)
 
 
 def read_policy_name(name: Any) -> str:
@@ -113,70 +113,6 @@ def _vms(fields: Fields) -> tuple[str, ...]:
             raise DocumentError(at, "this VM is named twice")
         seen.add(vm.lower())
     return vms
-
-
-def _guest(fields: Fields) -> GuestProcessing:
-    if not fields.has("guest_processing"):
-        return GuestProcessing()
-    known = (
-        "enabled", "on_guest_failure", "filesystems", "pre_script", "post_script", "freeze_budget_ms",
-        "quiesce_timeout_ms", "arming_timeout_ms", "resume_timeout_ms", "attempts",
-    )  # fmt: skip
-    guest = Fields(fields.raw("guest_processing"), fields.at("guest_processing"), known)
-    defaults = GuestProcessing()
-    settings = GuestProcessing(
-        enabled=guest.flag("enabled", default=True),
-        on_guest_failure=guest.choice("on_guest_failure", OnGuestFailure, defaults.on_guest_failure),
-        filesystems=guest.choice("filesystems", Filesystems, defaults.filesystems),
-        pre_script=_script(guest, "pre_script"),
-        post_script=_script(guest, "post_script"),
-        freeze_budget_ms=guest.whole(
-            "freeze_budget_ms", defaults.freeze_budget_ms, least=2_000, most=LONGEST_FREEZE_MS
-        ),
-        quiesce_timeout_ms=guest.whole(
-            "quiesce_timeout_ms", defaults.quiesce_timeout_ms, least=500, most=LONGEST_FREEZE_MS
-        ),
-        arming_timeout_ms=guest.whole(
-            "arming_timeout_ms", defaults.arming_timeout_ms, least=5_000, most=1_800_000
-        ),
-        resume_timeout_ms=guest.whole(
-            "resume_timeout_ms", defaults.resume_timeout_ms, least=5_000, most=1_800_000
-        ),
-        attempts=guest.whole("attempts", defaults.attempts, least=1, most=5),
-    )
-    _check_together(guest, settings)
-    return settings
-
-
-def _check_together(guest: Fields, settings: GuestProcessing) -> None:
-    """Refuse settings that are right each by itself but not together."""
-    if settings.quiesce_timeout_ms >= settings.freeze_budget_ms:
-        default = "" if guest.has("quiesce_timeout_ms") else f" (by default {settings.quiesce_timeout_ms})"
-        problem = f"must be less than freeze_budget_ms ({settings.freeze_budget_ms}){default}"
-        raise DocumentError(guest.at("quiesce_timeout_ms"), problem)
-    if settings.pre_script and not settings.post_script:
-        raise DocumentError(guest.at("post_script"), "missing: what the pre-script stops must be started")
-    if settings.enabled and settings.filesystems is Filesystems.NONE and not settings.pre_script:
-        problem = "nothing would be held: no filesystem and no script; set enabled to false instead"
-        raise DocumentError(guest.at("filesystems"), problem)
-
-
-def _script(guest: Fields, name: str) -> Script | None:
-    if not guest.has(name):
-        return None
-    script = Fields(guest.raw(name), guest.at(name), ("path", "arguments", "timeout_ms"))
-    path = script.text("path")
-    if not path.startswith("/") and not re.match(r"[A-Za-z]:\\", path):
-        raise DocumentError(script.at("path"), "expected an absolute path in the guest")
-    arguments = script.texts("arguments", most=64)
-    if len(json.dumps([path, *arguments])) > LARGEST_SCRIPT:
-        problem = f"expected at most {LARGEST_SCRIPT} bytes together with path, as ASCII JSON"
-        raise DocumentError(script.at("arguments"), problem)
-    return Script(
-        path=path,
-        arguments=arguments,
-        timeout_ms=script.whole("timeout_ms", Script("").timeout_ms, least=100, most=600_000),
-    )
 
 
 def _snapshots(fields: Fields) -> SnapshotSettings:

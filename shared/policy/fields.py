@@ -36,6 +36,10 @@ class Fields:
         """Whether a member is there and not null."""
         return self._data.get(name) is not None
 
+    def names(self, name: str) -> bool:
+        """Whether a member is there, be it null."""
+        return name in self._data
+
     def raw(self, name: str) -> Any:
         """Give a member as it is; None when it is missing."""
         return self._data.get(name)
@@ -55,6 +59,21 @@ class Fields:
         if type(value) is not int or not least <= value <= most:
             raise DocumentError(self.at(name), f"expected a whole number from {least} to {most}")
         return value
+
+    def wholes(
+        self, name: str, default: tuple[int, ...], *, most: int, least: int, largest: int
+    ) -> tuple[int, ...]:
+        """Read a list of whole numbers, each within bounds."""
+        value = self._data.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, list) or len(value) > most:
+            raise DocumentError(self.at(name), f"expected a list of at most {most} whole numbers")
+        for index, item in enumerate(value):
+            if type(item) is not int or not least <= item <= largest:
+                problem = f"expected a whole number from {least} to {largest}"
+                raise DocumentError(f"{self.at(name)}[{index}]", problem)
+        return tuple(value)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Read true or false."""

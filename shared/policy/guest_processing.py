@@ -21,13 +21,84 @@ class Filesystems(StrEnum):
     NONE = "none"
 
 
+class StderrRule(StrEnum):
+    """What becomes of a script that writes to stderr."""
+
+    IGNORE = "ignore"
+    WARN = "warn"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script in the guest: path, arguments and the time (ms) after which its process tree is killed."""
+    """A script: one at ``path`` in the guest, or one called ``name`` that is delivered. All times in ms.
 
-    path: str
+    What is delivered is ``content``, pinned by its SHA-256 (hex); ``stored`` says that it lies in the guests'
+    storage under its pin instead. ``timeout_ms`` is when its process tree is killed, in each of its runs: it
+    is run again ``retries`` times while it fails, each time after ``retry_delay_ms``. ``run_as`` is a user of
+    the guest, empty for the agent's own.
+    """
+
+    path: str = ""
     arguments: tuple[str, ...] = ()
     timeout_ms: int = 10_000
+    content: str = ""
+    sha256: str = ""
+    name: str = ""
+    stored: bool = False
+    environment: tuple[tuple[str, str], ...] = ()
+    retries: int = 0
+    retry_delay_ms: int = 1_000
+    accepted_exit_codes: tuple[int, ...] = (0,)
+    warning_exit_codes: tuple[int, ...] = ()
+    ignore_exit_codes: bool = False
+    ignore_missing: bool = False
+    stderr: StderrRule = StderrRule.IGNORE
+    run_as: str = ""
+
+
+class HandlerName(StrEnum):
+    """The applications that the agent can hold by itself."""
+
+    POSTGRESQL = "postgresql"
+    MARIADB = "mariadb"
+    MYSQL = "mysql"
+    MONGODB = "mongodb"
+    SQLSERVER = "sqlserver"
+    SERVICES = "services"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """An application to hold; an empty ``mode`` is the handler's own choice.
+
+    Without one that is ``required`` the guest is not held; the others are warned of and left.
+    """
+
+    name: HandlerName
+    mode: str = ""
+    required: bool = True
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+class AnchorProvider(StrEnum):
+    """What makes a snapshot inside the guest."""
+
+    VSS = "vss"
+    BTRFS = "btrfs"
+    LVM = "lvm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """A snapshot inside the guest as the instant: applications go on as soon as it is made.
+
+    It is deleted after ``lifetime_ms`` at the latest, so the disks' snapshots have to be taken until then.
+    """
+
+    provider: AnchorProvider
+    lifetime_ms: int = 120_000
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +108,8 @@ class GuestProcessing:
     ``freeze_budget_ms`` bounds the freeze window whatever dies: the guest's dead-man holds it.
     ``quiesce_timeout_ms`` bounds making the applications hold still, and lies inside the budget.
     ``attempts`` is how many generations a saga may try before ``on_guest_failure`` decides; only what may
-    pass by itself is tried again, never a script that failed.
+    pass by itself is tried again, never a script that failed. ``detect_handlers``: every application that is
+    found is held, as far as that can be done.
     """
 
     enabled: bool = True
@@ -45,6 +117,9 @@ class GuestProcessing:
     filesystems: Filesystems = Filesystems.ALL
     pre_script: Script | None = None
     post_script: Script | None = None
+    handlers: tuple[Handler, ...] = ()
+    detect_handlers: bool = False
+    anchor: Anchor | None = None
     freeze_budget_ms: int = 30_000
     quiesce_timeout_ms: int = 20_000
     arming_timeout_ms: int = 120_000
@@ -52,6 +127,13 @@ class GuestProcessing:
     attempts: int = 2
 
     @property
+    def longest_hold_ms(self) -> int:
+        """How long something may lie in the guest that has to be let go: held writes, or an anchor."""
+        return self.freeze_budget_ms if self.anchor is None else self.anchor.lifetime_ms
+
+    @property
     def quiesces_applications(self) -> bool:
         """Whether applications are asked to hold still, not only filesystems."""
-        return self.pre_script is not None
+        required = any(handler.required for handler in self.handlers)
+        by_vss = self.anchor is not None and self.anchor.provider is AnchorProvider.VSS
+        return self.pre_script is not None or required or by_vss

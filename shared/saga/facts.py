@@ -25,6 +25,7 @@ class VmFacts:
     """The VM as Azure describes it.
 
     ``power_state`` is what follows ``PowerState/`` in the instance view (``running``, ``deallocated``, ...).
+    ``tags`` are the VM's own, in the order of their names.
     ``obstacles`` are limits that would make the snapshots fail later, each a sentence.
     """
 
@@ -36,6 +37,7 @@ class VmFacts:
     vm_agent_ready: bool
     disks: tuple[DiskFacts, ...]
     obstacles: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def running(self) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from shared.policy.layers import resolve
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
@@ -42,6 +43,7 @@ from shared.saga.phases import (
     pause_ms,
     watch_again,
 )
+from shared.saga.script_values import too_large
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
 from shared.saga.warnings import warned
@@ -82,8 +84,9 @@ def _on_started(state: SagaState, event: Started, now: int) -> Transition:
 def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     if state.phase is not Phase.PREFLIGHT:
         return _too_late(state)
-    facts = event.facts
-    known = replace(state, facts=facts)
+    facts, spec = event.facts, state.spec
+    guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
+    known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
     if not facts.disks:
         return enter_cleaning(known, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
     if facts.obstacles:
@@ -91,8 +94,11 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
-    if not state.spec.guest.enabled:
+    if not guest.enabled:
         return enter_unheld_capturing(known, now, "guest processing is off")
+    problem = too_large(known)
+    if problem:
+        return enter_cleaning(known, now, Ending(Outcome.FAILED, problem))
     return enter_arming(known, now)
 
 
@@ -132,7 +138,7 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
     if not event.report.dead_man_armed:
         unsafe = replace(held, guest_failure="the guest held without its dead-man")
         return enter_resuming(unsafe, now)
-    budget_left = min(event.report.budget_left_ms, state.spec.guest.freeze_budget_ms)
+    budget_left = min(event.report.budget_left_ms, state.spec.guest.longest_hold_ms)
     deadline = min(event.queued_at, now) + budget_left - RESUME_RESERVE_MS
     if deadline - now < SHORTEST_CAPTURE_MS:
         late = replace(held, guest_failure="too little of the freeze budget was left to snapshot in")

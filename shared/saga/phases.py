@@ -119,7 +119,7 @@ def enter_resuming(state: SagaState, now: int) -> Transition:
     guest = state.spec.guest
     # A quiesce order may be obeyed until it expires; the dead-man acts a freeze budget later.
     last_start = quiesce_order(state).expires_at if state.phase is Phase.QUIESCING else now
-    dead_man_acted = max(now, last_start) + guest.freeze_budget_ms + GRACE_MS
+    dead_man_acted = max(now, last_start) + guest.longest_hold_ms + GRACE_MS
     after = replace(
         state,
         phase=Phase.RESUMING,
@@ -232,4 +232,4 @@ def _new_evidence(state: SagaState) -> Evidence:
 
 
 def _session_end(state: SagaState, at: int) -> int:
-    return at + state.spec.guest.resume_timeout_ms + state.spec.guest.freeze_budget_ms
+    return at + state.spec.guest.resume_timeout_ms + state.spec.guest.longest_hold_ms

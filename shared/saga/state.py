@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.policy.guest_processing import GuestProcessing
+from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.consistency import Grade
 from shared.saga.evidence import Evidence
@@ -45,13 +46,18 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaSpec:
-    """What a saga was asked to do; never changes."""
+    """What a saga was asked to do.
+
+    It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it are put on
+    ``guest``, which holds from then on.
+    """
 
     saga_id: str
     run_id: str
     vm_id: str
     policy_name: str = ""
     guest: GuestProcessing = field(default_factory=GuestProcessing)
+    layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
 
 

@@ -15,6 +15,7 @@ from shared.storage.errors import MissingSetting
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import AsyncHttpTransport
     from azure.data.tables.aio import TableServiceClient
+    from azure.storage.blob.aio import BlobServiceClient
     from azure.storage.queue.aio import QueueServiceClient
 
 TransportFactory = Callable[[], "AsyncHttpTransport[Any, Any]"]
@@ -22,7 +23,8 @@ TransportFactory = Callable[[], "AsyncHttpTransport[Any, Any]"]
 #: Pauses of 0, 0.2 and 0.4 s. The SDK's own default needs 4.8 s to report a refused connection.
 TABLE_RETRIES: dict[str, Any] = {"retry_total": 3, "retry_backoff_factor": 0.1, "retry_backoff_max": 2}
 
-#: The SDK pauses for initial_backoff + increment_base ** n seconds: 1.2 s each. Its default starts at 15 s.
+#: For queues and blobs. The SDKs pause for initial_backoff + increment_base ** n seconds: 1.2 s
+#: each. Their default starts at 15 s.
 QUEUE_RETRIES: dict[str, Any] = {
     "retry_total": 3,
     "initial_backoff": 0.2,
@@ -93,14 +95,37 @@ def queue_service(connection: Connection, transport: TransportFactory | None = N
 
     if not connection.queue_endpoint:
         raise MissingSetting(f"{connection.name}__queueServiceUri")
-    credential = (
-        connection.credential()
-        if connection.credential
-        else {"account_name": connection.account_name, "account_key": connection.account_key}
-    )
     return QueueServiceClient(
-        connection.queue_endpoint, credential=credential, **QUEUE_RETRIES, **_transport(transport)
+        connection.queue_endpoint,
+        credential=_storage_credential(connection),
+        **QUEUE_RETRIES,
+        **_transport(transport),
     )
+
+
+def blob_service(connection: Connection, transport: TransportFactory | None = None) -> "BlobServiceClient":
+    """Make a Blob service client of the connection.
+
+    Raises:
+        MissingSetting: the connection names no blob service.
+    """
+    from azure.storage.blob.aio import BlobServiceClient  # noqa: PLC0415 - see the module's docstring
+
+    if not connection.blob_endpoint:
+        raise MissingSetting(f"{connection.name}__blobServiceUri")
+    return BlobServiceClient(
+        connection.blob_endpoint,
+        credential=_storage_credential(connection),
+        **QUEUE_RETRIES,
+        **_transport(transport),
+    )
+
+
+def _storage_credential(connection: Connection) -> Any:
+    """Give what opens queues and blobs of the connection: a token credential, or the account's key."""
+    if connection.credential:
+        return connection.credential()
+    return {"account_name": connection.account_name, "account_key": connection.account_key}
 
 
 def _transport(transport: TransportFactory | None) -> dict[str, Any]:

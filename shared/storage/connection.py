@@ -1,7 +1,8 @@
 """A storage connection, from app settings as the Functions host reads them.
 
-Either ``<NAME>`` is a connection string, or ``<NAME>__queueServiceUri``, ``<NAME>__tableServiceUri`` (each
-optional when ``<NAME>__accountName`` is there) name the service and a token credential opens it. As in the
+Either ``<NAME>`` is a connection string, or ``<NAME>__queueServiceUri``, ``<NAME>__tableServiceUri`` and
+``<NAME>__blobServiceUri`` (each optional when ``<NAME>__accountName`` is there) name the service and a token
+credential opens it. As in the
 host, a connection may also stand under ``AzureWebJobs<NAME>``.
 """
 
@@ -22,6 +23,7 @@ _DEVELOPMENT_STORAGE = (
     "AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
     "QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1;"
     "TableEndpoint=http://127.0.0.1:10002/devstoreaccount1;"
+    "BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;"
 )
 
 
@@ -35,6 +37,7 @@ class Connection:
     name: str
     queue_endpoint: str
     table_endpoint: str
+    blob_endpoint: str = ""
     account_name: str
     account_key: str = field(default="", repr=False)
     credential: CredentialFactory | None = field(default=None, repr=False)
@@ -82,6 +85,7 @@ def _from_string(setting: str, text: str) -> Connection:
         name=setting,
         queue_endpoint=parts.get("queueendpoint", base.format("queue")).rstrip("/"),
         table_endpoint=parts.get("tableendpoint", base.format("table")).rstrip("/"),
+        blob_endpoint=parts.get("blobendpoint", base.format("blob")).rstrip("/"),
         account_name=account,
         account_key=key,
     )
@@ -97,10 +101,12 @@ def _from_identity(
     account = settings.get(f"{prefix}__accountName", "")
     queue = settings.get(f"{prefix}__queueServiceUri", "")
     table = settings.get(f"{prefix}__tableServiceUri", "")
+    blob = settings.get(f"{prefix}__blobServiceUri", "")
     return Connection(
         name=prefix,
         queue_endpoint=(queue or (account and f"https://{account}.queue.core.windows.net")).rstrip("/"),
         table_endpoint=(table or (account and f"https://{account}.table.core.windows.net")).rstrip("/"),
+        blob_endpoint=(blob or (account and f"https://{account}.blob.core.windows.net")).rstrip("/"),
         account_name=account or _host_label(queue or table),
         credential=credential,
     )

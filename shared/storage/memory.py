@@ -180,6 +180,22 @@ class MemoryStorage:
     guest_queues: GuestQueues
 
 
+class MemoryScripts:
+    """Scripts by their pins."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, str] = {}
+
+    async def put(self, pin: str, content: str) -> None:
+        """See ``GuestScripts.put``."""
+        await asyncio.sleep(0)
+        self.content[pin] = content
+
+    async def url(self, pin: str, valid_ms: int) -> str:
+        """See ``GuestScripts.url``."""
+        return f"https://memory.invalid/{pin}?valid={valid_ms}"
+
+
 def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
     """An empty storage. ``clock`` gives ms since the epoch. The agents' URLs lead nowhere."""
     tables, queues = MemoryTables(), MemoryQueues(clock)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.policy.documents import LONGEST_FREEZE_MS
+from shared.policy.guest_fields import LONGEST_FREEZE_MS
 from shared.saga.phases import UNHELD_CAPTURE_TIMEOUT_MS
 from shared.settings import read_settings
 from shared.storage.connection import read_connection
@@ -145,7 +145,7 @@ def test_the_example_settings_have_all_that_the_app_asks_for() -> None:
     assert usable.names - {"AZURE_CLIENT_ID"} <= set(values)
     sources = [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
     for source in sources:
-        for name in re.findall(r"%(\w+)%", source.read_text()):
+        for name in re.findall(r"%([A-Z][A-Z0-9_]*)%", source.read_text()):
             assert name in values, (source, name)
 
 

@@ -29,6 +29,10 @@ BOOT = "5f0c8c7e-boot"
 MOUNTS = ("/", "/data", "/log")
 
 
+def _label(script: Mapping[str, Any]) -> str:
+    return str(script.get("path") or script["name"])
+
+
 def queue_of(url: str) -> str:
     return urlsplit(url).path.strip("/")
 
@@ -134,7 +138,7 @@ class FakeGuest:
                 "script": None,
             }
         body = command.body
-        script = body["pre_script"] and _script(body["pre_script"]["path"], 3 if self.script_fails else 0)
+        script = body["pre_script"] and _script(_label(body["pre_script"]), 3 if self.script_fails else 0)
         if self.script_fails:
             return QUIESCE_FAILED, {
                 "reason": "script_failed",

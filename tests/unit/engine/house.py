@@ -28,7 +28,7 @@ from shared.policy.documents import read_run
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
 from shared.storage.guest_queues import GuestQueues
-from shared.storage.memory import MemoryMessage, MemoryQueues
+from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
@@ -75,6 +75,7 @@ class House:
         self.lost_for_ms = lost_for_ms
         self.tables = InterruptedTables(self.interruptions)
         self.queues = InterruptedQueues(self.clock, self.interruptions)
+        self.scripts = MemoryScripts()
         self.guests: dict[str, FakeGuest] = {}
         self.compute = FakeCompute(self.clock, self.interruptions, self._start_guest, self._guest_is_held)
         self.sagas, self.runs, self.policies = (
@@ -107,6 +108,7 @@ class House:
             compute=self.compute,
             queues=self.queues,
             guests=GuestQueues(self.queues, signer, self.clock),
+            scripts=self.scripts,
             runs=self.runs,
             keys=keys,
             clock=self.clock,
@@ -118,6 +120,7 @@ class House:
             sagas=sagas,
             queues=self.queues,
             steps=steps,
+            scripts=self.scripts,
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
         )

@@ -3,7 +3,16 @@
 import pytest
 
 from shared.engine.orders import LINGER_MS, Keys, session_ms, signed_command
-from shared.policy.guest_processing import Filesystems, GuestProcessing, Script
+from shared.policy.guest_processing import (
+    Anchor,
+    AnchorProvider,
+    Filesystems,
+    GuestProcessing,
+    Handler,
+    HandlerName,
+    Script,
+    StderrRule,
+)
 from shared.protocol import (
     ARM,
     QUIESCE,
@@ -33,8 +42,8 @@ GUEST = GuestProcessing(
 
 
 def command_of(kind: str, guest: GuestProcessing = GUEST) -> Command:
-    state = SagaState(spec=build.spec(guest), started_at=0)
-    text = signed_command(state, Order(kind, 2, 5, 9_000), Keys(MASTER))
+    state = SagaState(spec=build.spec(guest), started_at=0, generation=2, facts=build.facts())
+    text = signed_command(state, Order(kind, 2, 5, 9_000), Keys(MASTER), {"p" * 64: "https://scripts/p"})
     key = vm_key(MASTER, build.VM)
     return decode_command(text, build.VM, lambda saga: session_key(key, saga), 8_999)
 
@@ -53,14 +62,101 @@ def test_arm_says_the_budget_and_how_long_the_session_may_last() -> None:
     }
 
 
+VARIABLES = {
+    "STILLFRAME_VM_NAME": "db-1",
+    "STILLFRAME_VM_ID": build.VM,
+    "STILLFRAME_POLICY_NAME": "nightly",
+    "STILLFRAME_RUN_ID": "run-1",
+    "STILLFRAME_SAGA_ID": build.SAGA,
+    "STILLFRAME_GENERATION": "2",
+    "STILLFRAME_DISK_LUNS": "os,0,1",
+    "STILLFRAME_DISK_NAMES": "db-1-os,db-1-data-0,db-1-data-1",
+    "STILLFRAME_RESOURCE_GROUP": "app",
+    "STILLFRAME_SUBSCRIPTION_ID": "s1",
+    "STILLFRAME_LOCATION": "westeurope",
+}
+
+
 def test_quiesce_says_what_to_run_and_what_to_freeze() -> None:
+    pre = {"path": "/opt/pre", "arguments": ["a", "ä b"], "timeout_ms": 4_000, "environment": VARIABLES}
+    post = {"path": "/opt/post", "arguments": [], "timeout_ms": 10_000, "environment": VARIABLES}
     assert command_of(QUIESCE).body == {
         "quiesce_timeout_ms": 15_000,
         "freeze_budget_ms": 25_000,
-        "pre_script": {"path": "/opt/pre", "arguments": ["a", "ä b"], "timeout_ms": 4_000},
-        "post_script": {"path": "/opt/post", "arguments": [], "timeout_ms": 10_000},
+        "pre_script": pre,
+        "post_script": post,
         "filesystems": "none",
     }
+
+
+def test_variables_are_put_into_arguments_and_environment() -> None:
+    script = Script("/pre", ("%vmName%", "%diskLuns% 5%%"), environment=(("WHO", "%runId%/%generation%"),))
+    body = command_of(QUIESCE, GuestProcessing(pre_script=script, post_script=script)).body["pre_script"]
+
+    assert body["arguments"] == ["db-1", "os,0,1 5%"]
+    assert body["environment"] == VARIABLES | {"WHO": "run-1/2"}
+
+
+def test_a_script_brings_its_rules_and_leaves_out_what_goes_without_saying() -> None:
+    script = Script(
+        "/pre",
+        retries=2,
+        retry_delay_ms=7,
+        accepted_exit_codes=(0, 3),
+        warning_exit_codes=(4,),
+        ignore_exit_codes=True,
+        ignore_missing=True,
+        stderr=StderrRule.FAIL,
+        run_as="db",
+    )
+    body = command_of(QUIESCE, GuestProcessing(pre_script=script, post_script=script)).body["post_script"]
+
+    del body["environment"]
+    assert body == {
+        "path": "/pre",
+        "arguments": [],
+        "timeout_ms": 10_000,
+        "retries": 2,
+        "retry_delay_ms": 7,
+        "accepted_exit_codes": [0, 3],
+        "warning_exit_codes": [4],
+        "ignore_exit_codes": True,
+        "ignore_missing": True,
+        "stderr": "fail",
+        "run_as": "db",
+    }
+
+
+def test_a_delivered_script_comes_with_its_pin_and_a_stored_one_with_its_url() -> None:
+    short = Script(content="echo", sha256="c" * 64, name="pre.sh")
+    long = Script(stored=True, sha256="p" * 64, name="post.sh")
+    body = command_of(QUIESCE, GuestProcessing(pre_script=short, post_script=long)).body
+
+    source = {"content", "url", "path", "sha256", "name"}
+    assert {name: body["pre_script"][name] for name in source & set(body["pre_script"])} == {
+        "content": "echo",
+        "sha256": "c" * 64,
+        "name": "pre.sh",
+    }
+    assert {name: body["post_script"][name] for name in source & set(body["post_script"])} == {
+        "url": "https://scripts/p",
+        "sha256": "p" * 64,
+        "name": "post.sh",
+    }
+
+
+def test_handlers_and_anchor_are_named_only_where_there_are_any() -> None:
+    assert {"handlers", "anchor"} & set(command_of(QUIESCE).body) == set()
+    handler = Handler(name=HandlerName.MARIADB, mode="drained", required=False, settings=(("a", "b"),))
+    anchor = Anchor(provider=AnchorProvider.LVM, lifetime_ms=60_000)
+    body = command_of(QUIESCE, GuestProcessing(handlers=(handler,), anchor=anchor)).body
+
+    settings = {"a": "b"}
+    assert body["handlers"] == [
+        {"name": "mariadb", "mode": "drained", "required": False, "settings": settings}
+    ]
+    assert body["anchor"] == {"provider": "lvm", "lifetime_ms": 60_000, "settings": {}}
+    assert command_of(QUIESCE, GuestProcessing(detect_handlers=True)).body["handlers"] == "auto"
 
 
 def test_quiesce_without_scripts_says_so() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.documents import (
-    LARGEST_SCRIPT,
     MOST_TAGS,
     MOST_VMS,
     Policy,
@@ -22,6 +21,7 @@ from shared.policy.documents import (
 )
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
+from shared.policy.script_fields import LARGEST_SCRIPT
 from shared.policy.snapshots import SnapshotSettings
 from shared.protocol import MAX_BYTES
 from shared.saga.codec import decode, encode

@@ -1,0 +1,121 @@
+"""Settings that are right each by itself but not together, in every combination that can arise.
+
+Which layers apply to a VM is known only when it is read: its tags decide. A rule looks at a few settings, and
+what each of them comes to is said by the last layer that says it. So, whatever tags a VM has, one that has
+only the tags of those few layers comes to the same. That leaves few enough sets of tags to try them all.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from shared.policy.fields import DocumentError
+from shared.policy.guest_processing import Filesystems, GuestProcessing
+from shared.policy.layers import Layer
+
+SYSTEMS = ("linux", "windows")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A layer, and where its settings stand in the document."""
+
+    at: str
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What must hold of ``settings`` together; ``broken`` says how it does not, or nothing.
+
+    ``blamed`` is the setting that the error names.
+    """
+
+    settings: frozenset[str]
+    blamed: str
+    broken: Callable[[GuestProcessing], str]
+
+
+def _times(settings: GuestProcessing) -> str:
+    if settings.quiesce_timeout_ms < settings.freeze_budget_ms:
+        return ""
+    default = GuestProcessing().quiesce_timeout_ms
+    hint = f" (by default {default})" if settings.quiesce_timeout_ms == default else ""
+    return f"must be less than freeze_budget_ms ({settings.freeze_budget_ms}){hint}"
+
+
+def _scripts(settings: GuestProcessing) -> str:
+    if settings.pre_script and not settings.post_script:
+        return "missing: what the pre-script stops must be started"
+    return ""
+
+
+def _something(settings: GuestProcessing) -> str:
+    holds = settings.pre_script or settings.handlers or settings.detect_handlers or settings.anchor
+    if settings.enabled and settings.filesystems is Filesystems.NONE and not holds:
+        return "nothing would be held: no filesystem, script, handler or anchor; set enabled to false instead"
+    return ""
+
+
+_HOLDING = frozenset({"enabled", "filesystems", "pre_script", "handlers", "detect_handlers", "anchor"})
+
+RULES = (
+    Rule(frozenset({"quiesce_timeout_ms", "freeze_budget_ms"}), "quiesce_timeout_ms", _times),
+    Rule(frozenset({"pre_script", "post_script"}), "post_script", _scripts),
+    Rule(_HOLDING, "filesystems", _something),
+)
+
+
+def check(at: str, base: GuestProcessing, layers: Sequence[Placed], vms: Sequence[str]) -> None:
+    """Check the settings at ``at`` in a document, with all their layers, for every one of ``vms``.
+
+    Raises:
+        DocumentError: names the setting, where the last layer stands that made it so.
+    """
+    for rule in RULES:
+        for os, applied in _combinations(rule, layers, vms):
+            settings = base
+            for placed in applied:
+                settings = placed.layer.changes.on(settings)
+            problem = rule.broken(settings)
+            if problem:
+                raise DocumentError(*_told(at, rule, os, applied, problem))
+
+
+def _combinations(
+    rule: Rule, layers: Sequence[Placed], vms: Sequence[str]
+) -> Iterator[tuple[str, tuple[Placed, ...]]]:
+    """Give each system with the layers that matter to the rule, in every way that they can come together."""
+    touching = [placed for placed in layers if placed.layer.changes.settings & rule.settings]
+    seen: set[tuple[str, tuple[int, ...]]] = set()
+    for vm in vms or ("",):
+        mine = [number for number, placed in enumerate(touching) if placed.layer.fits_vm(vm)]
+        for os in SYSTEMS:
+            here = tuple(number for number in mine if touching[number].layer.os in ("", os))
+            if (os, here) not in seen:
+                seen.add((os, here))
+                for chosen in _sets([touching[number] for number in here], len(rule.settings)):
+                    yield os, chosen
+
+
+def _sets(placed: Sequence[Placed], most: int) -> Iterator[tuple[Placed, ...]]:
+    """Give the layers that apply together to some VM, for the tags of up to ``most`` of them."""
+    wants = [{(name.lower(), value) for name, value in each.layer.tags} for each in placed]
+    given: set[tuple[Placed, ...]] = set()
+    for size in range(min(most, len(placed)) + 1):
+        for some in combinations([want for want in wants if want], size):
+            tags = set[tuple[str, str]]().union(*some)
+            if len({name for name, _ in tags}) < len(tags):
+                continue  # no VM has two values of one tag
+            applied = tuple(each for each, want in zip(placed, wants, strict=True) if want <= tags)
+            if applied not in given:
+                given.add(applied)
+                yield applied
+
+
+def _told(at: str, rule: Rule, os: str, applied: Sequence[Placed], problem: str) -> tuple[str, str]:
+    if not applied:
+        return f"{at}.{rule.blamed}", problem
+    *others, last = [each.at for each in applied]
+    together = f", together with {', '.join(others)}" if others else ""
+    return f"{last}.{rule.blamed}", f"{problem} (for a VM with {os}{together})"
