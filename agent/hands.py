@@ -198,7 +198,7 @@ class Hands:
         self._tell(action)
         self._close_mounts()
         self._arming = None
-        staging.forget(self._journal, self._saga, action.generation)
+        staging.forget_all(self._journal)
 
     def _close_mounts(self) -> None:
         for handle in self._opened.values():

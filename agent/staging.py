@@ -132,8 +132,16 @@ def load(journal: Journal, saga: str, generation: int, phase: str) -> Optional[P
 
 
 def forget(journal: Journal, saga: str, generation: int) -> None:
-    """Remove the scripts of a generation that is over."""
-    prefix = "script-{}-".format(generation_name(saga, generation))
+    """Remove the scripts of a generation that was called off while they were made ready."""
+    _remove(journal, "script-{}-".format(generation_name(saga, generation)))
+
+
+def forget_all(journal: Journal) -> None:
+    """Remove all scripts: the last generation is over, an earlier agent's too."""
+    _remove(journal, "script-")
+
+
+def _remove(journal: Journal, prefix: str) -> None:
     for name in os.listdir(journal.path):
         if name.startswith(prefix):
             journal.forget(name)

@@ -53,6 +53,11 @@ async def test_an_agent_that_does_not_report_is_not_ready() -> None:
         assert not (await azure.facts()).vm_agent_ready
 
 
+async def test_the_vms_own_tags_are_read() -> None:
+    async with serving(replace(DB1, tags={"role": "db", "Env": "prod"})) as azure:
+        assert (await azure.facts()).tags == (("Env", "prod"), ("role", "db"))
+
+
 async def test_windows_is_told_from_linux() -> None:
     async with serving(replace(DB1, os_type="Windows")) as azure:
         assert (await azure.facts()).os_type == "Windows"
