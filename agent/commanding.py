@@ -88,6 +88,7 @@ def _quiesce(state: State, order: Order, now: int) -> Step:
         started=now,
         quiesce_deadline=now + plan.quiesce_timeout_ms,
         budget_deadline=now + plan.freeze_budget_ms,
+        clock_offset=state.clock_offset,
     )
     arm = ArmDeadMan(state.saga, attempt.generation, attempt.budget_deadline, plan)
     return state._replace(phase=PREPARING, attempt=attempt, result=None), (arm,)

@@ -5,16 +5,21 @@ Tell them apart by type: named tuples with equal members are equal whatever thei
 
 from typing import NamedTuple, Optional, Tuple, Union
 
-from agent.orders import Order, Quiesce, ScriptSpec
-from agent.records import Answer, Evidence, Hold, NotHeld, ScriptResult
+from agent.anchors import Anchored
+from agent.orders import AnchorSpec, Order, Quiesce, ScriptSpec
+from agent.records import Answer, Evidence, Hold, NotHeld, ScriptResult, Warning_
 
 # --- inputs -----------------------------------------------------------------------------
 
 
 class CommandReceived(NamedTuple):
-    """A command came whose signature, time and body were found right."""
+    """A command came whose signature, time and body were found right.
+
+    ``clock_offset``: by how much the wall clock was ahead of the monotonic one then (ms).
+    """
 
     order: Order
+    clock_offset: int = 0
 
 
 class DeadManReady(NamedTuple):
@@ -37,6 +42,61 @@ class ScriptEnded(NamedTuple):
     generation: int
     phase: str
     result: Optional[ScriptResult]
+
+
+class HandlersHeld(NamedTuple):
+    """Every application that has a handler holds still, but those that may be left."""
+
+    generation: int
+    held: Tuple[Hold, ...]
+    not_held: Tuple[NotHeld, ...] = ()
+    warnings: Tuple[Warning_, ...] = ()
+
+
+class HandlersFailed(NamedTuple):
+    """An application that must be held is not; others may be."""
+
+    generation: int
+    reason: str
+    detail: str
+
+
+class HandlerLost(NamedTuple):
+    """A handler's process ended while it held its application; what it held has been undone."""
+
+    generation: int
+    name: str
+    detail: str
+
+
+class HandlersReleased(NamedTuple):
+    """The applications go on; the evidence says of each whether it had been held until then."""
+
+    generation: int
+    evidence: Tuple[Evidence, ...]
+    warnings: Tuple[Warning_, ...] = ()
+
+
+class AnchorCreated(NamedTuple):
+    """The instant lies in an in-guest snapshot."""
+
+    generation: int
+    anchored: Anchored
+
+
+class AnchorFailed(NamedTuple):
+    """There is no anchor, and nothing is left of one."""
+
+    generation: int
+    reason: str
+    detail: str
+
+
+class AnchorDropped(NamedTuple):
+    """The anchor was looked at and deleted; the evidence says whether it was whole until then."""
+
+    generation: int
+    evidence: Tuple[Evidence, ...]
 
 
 class FilesystemsHeld(NamedTuple):
@@ -96,6 +156,13 @@ Input = Union[
     DeadManReady,
     DeadManArmed,
     ScriptEnded,
+    HandlersHeld,
+    HandlersFailed,
+    HandlerLost,
+    HandlersReleased,
+    AnchorCreated,
+    AnchorFailed,
+    AnchorDropped,
     FilesystemsHeld,
     FreezeFailed,
     FilesystemsReleased,
@@ -114,7 +181,10 @@ class StartDeadMan(NamedTuple):
 
 
 class ArmDeadMan(NamedTuple):
-    """Choose the mounts and give them, with the deadline, to the dead-man -> DeadManArmed or FreezeFailed."""
+    """Choose the mounts and give them, with the deadline, to the dead-man -> DeadManArmed or FreezeFailed.
+
+    The plan's handlers are connected before that, and hold nothing yet.
+    """
 
     saga: str
     generation: int
@@ -140,6 +210,41 @@ class KillScript(NamedTuple):
 
     generation: int
     phase: str
+
+
+class HoldHandlers(NamedTuple):
+    """Make the applications hold still, one after the other -> HandlersHeld or HandlersFailed."""
+
+    generation: int
+    timeout_ms: int
+
+
+class ReleaseHandlers(NamedTuple):
+    """Let the applications go on, the last one first, also those not held yet -> HandlersReleased."""
+
+    generation: int
+
+
+class CreateAnchor(NamedTuple):
+    """Make the in-guest snapshot -> AnchorCreated or AnchorFailed."""
+
+    generation: int
+    spec: AnchorSpec
+    timeout_ms: int
+
+
+class DropAnchor(NamedTuple):
+    """Say whether the anchor is whole, and delete it -> AnchorDropped."""
+
+    generation: int
+    anchored: Anchored
+
+
+class ExtendWatch(NamedTuple):
+    """Nothing is held any more but the anchor: the dead-man deletes it at ``deadline`` (ms, monotonic)."""
+
+    generation: int
+    deadline: int
 
 
 class Freeze(NamedTuple):
@@ -192,6 +297,11 @@ Action = Union[
     ArmDeadMan,
     RunScript,
     KillScript,
+    HoldHandlers,
+    ReleaseHandlers,
+    CreateAnchor,
+    DropAnchor,
+    ExtendWatch,
     Freeze,
     Release,
     ThawOurselves,

@@ -1,16 +1,20 @@
 """The second half of a generation: letting go, whatever began it, and saying how it went. Pure, like session.
 
-The order is always the same: the pre-script is dead -> filesystems thawed -> post-script -> acks.
+The order is always the same: the pre-script is dead -> filesystems thawed -> handlers -> post-script -> the
+anchor deleted -> acks. With an anchor the applications are let go as soon as it is there, before the ack.
 """
 
 from typing import Optional, Tuple
 
+from agent import telling
 from agent.moves import (
     Action,
     Disarm,
+    DropAnchor,
     End,
     KillScript,
     Release,
+    ReleaseHandlers,
     RunScript,
     ThawOurselves,
 )
@@ -18,24 +22,23 @@ from agent.orders import Order
 from agent.records import (
     BY_AGENT,
     BY_DEAD_MAN,
-    BY_ORDER,
     POST,
     PRE,
-    SCRIPT,
     Evidence,
     Failure,
     QuiesceFailed,
     Ready,
     Released,
-    Resumed,
 )
 from agent.state import (
+    ANCHORING,
+    DROPPING,
     POST_SCRIPT,
     PRE_SCRIPT,
     PREPARING,
     RELEASED,
     RELEASING,
-    Attempt,
+    RESUMING,
     State,
     Step,
     Waiting,
@@ -54,6 +57,9 @@ SILENCE_MS = 2_000
 #: A Waiting of this kind ends the session and is answered to nobody: the system stops the agent.
 STOP = "stop"
 
+#: Phases that come to their end by themselves, and then see that the release has begun.
+_ON_THEIR_WAY = (ANCHORING, RESUMING, POST_SCRIPT)
+
 _STILL_HELD = Failure("still_held", "An earlier generation was still held; it has been let go.")
 
 
@@ -68,11 +74,14 @@ def let_go(state: State, by: str, failure: Optional[Failure], now: int) -> Step:
     assert attempt is not None
     if attempt.released_by:
         return state, ()
-    state = change(state, released_by=by, failure=None if attempt.quiesced else failure)
+    failure = None if attempt.quiesced else failure
+    state = change(state, released_by=by, released_at=now, failure=failure)
     if state.phase == PREPARING:
         return finish(state, now)
     if state.phase == PRE_SCRIPT:
         return state, (KillScript(attempt.generation, PRE),)
+    if state.phase in _ON_THEIR_WAY:
+        return state, ()
     return thaw(state, now)
 
 
@@ -87,19 +96,49 @@ def thaw(state: State, now: int) -> Step:
 
 
 def thawed(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
-    """Go on after the filesystems: with the post-script if it is owed."""
+    """Go on after the filesystems: with the applications."""
+    return handlers(change(state, evidence=evidence, overdue=0), now)
+
+
+def handlers(state: State, now: int) -> Step:
+    """Let the applications go on, if their handlers were asked to hold them; then the post-script."""
     attempt = state.attempt
     assert attempt is not None
-    state = change(state, evidence=evidence, overdue=0)
+    if attempt.handlers_asked and not attempt.handlers_released:
+        return state._replace(phase=RESUMING), (ReleaseHandlers(attempt.generation),)
+    return post_script(state, now)
+
+
+def post_script(state: State, now: int) -> Step:
+    """Run the post-script if it is owed and was not run; then see to the anchor."""
+    attempt = state.attempt
+    assert attempt is not None
     spec = attempt.plan.post_script
-    if not attempt.begun or spec is None:
-        return finish(state, now)
+    if not attempt.begun or spec is None or attempt.post_ended or attempt.post is not None:
+        return anchor(state, now)
     state = change(state._replace(phase=POST_SCRIPT), post_by=BY_AGENT)
     return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.total_ms),)
 
 
+def anchor(state: State, now: int) -> Step:
+    """Say that the anchor alone holds the instant now, or have it deleted too; without one, finish."""
+    attempt = state.attempt
+    assert attempt is not None
+    if attempt.anchored is None or attempt.dropped:
+        return finish(state, now)
+    if attempt.released_by:
+        return state._replace(phase=DROPPING), (DropAnchor(attempt.generation, attempt.anchored),)
+    if not all(e.whole for e in attempt.handler_evidence):
+        state, _ = let_go(state, BY_AGENT, telling.broken_handler(attempt), now)
+        return anchor(state, now)
+    return telling.anchored(state, now)
+
+
 def fired(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
-    """Note that the dead-man let go by itself; it runs the post-script as well, and says when."""
+    """Note that the dead-man let go by itself; it runs the post-script as well, and says when.
+
+    What the agent itself has under way, it ends: the pre-script, the handlers.
+    """
     attempt = state.attempt
     assert attempt is not None
     spec = attempt.plan.post_script
@@ -110,12 +149,19 @@ def fired(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
     state = change(
         state._replace(phase=POST_SCRIPT),
         released_by=BY_DEAD_MAN,
+        released_at=now,
         failure=failure,
         evidence=evidence,
         post_by=BY_DEAD_MAN,
+        post_ended=False,
         overdue=now + patience,
     )
-    return state, (KillScript(attempt.generation, PRE),) if attempt.pre_running else ()
+    actions: Tuple[Action, ...] = ()
+    if attempt.pre_running:
+        actions += (KillScript(attempt.generation, PRE),)
+    if attempt.handlers_asked and not attempt.handlers_released:
+        actions += (ReleaseHandlers(attempt.generation),)
+    return state, actions
 
 
 def lost(state: State, failure: Failure, now: int) -> Step:
@@ -129,28 +175,34 @@ def lost(state: State, failure: Failure, now: int) -> Step:
         return thaw(state, now)
     if state.phase == POST_SCRIPT:
         if attempt.post_by != BY_DEAD_MAN or attempt.post_ended:
-            return state, ()
+            return let_go(state, BY_AGENT, failure, now)
         state = change(state, post_by=BY_AGENT, overdue=0)
         return (state, ()) if attempt.pre_running else thaw(state, now)
     return let_go(state, BY_AGENT, failure, now)
 
 
 def conclude(state: State, now: int) -> Step:
-    """Finish, unless the post-script is still owed: the pre-script may start just as the dead-man fires."""
+    """Go on once post-script, pre-script, handlers and anchor have all ended, after the dead-man too.
+
+    The post-script may still be owed: the pre-script may start just as the dead-man fires.
+    """
     attempt = state.attempt
     assert attempt is not None
+    unreleased = attempt.handlers_asked and not attempt.handlers_released
+    if not attempt.post_ended or attempt.pre_running or unreleased or attempt.anchoring:
+        return state, ()
     spec = attempt.plan.post_script
     if attempt.begun and spec is not None and attempt.post is None and attempt.post_by == BY_DEAD_MAN:
         state = change(state, post_by=BY_AGENT, post_ended=False)
         return state, (RunScript(state.saga, attempt.generation, POST, spec, spec.total_ms),)
-    return finish(state, now)
+    return anchor(state, now)
 
 
 def finish(state: State, now: int) -> Step:
     """Say how the generation went, to everybody who waits for it, and rest."""
     attempt = state.attempt
     assert attempt is not None
-    result = _result(attempt, state.waiting, now)
+    result = telling.resumed(state, state.waiting, now)
     waiting = state.waiting
     state = state._replace(
         phase=RELEASED,
@@ -163,7 +215,7 @@ def finish(state: State, now: int) -> Step:
     )
     actions: Tuple[Action, ...] = (Disarm(attempt.generation),)
     if not attempt.quiesced:
-        state, told = tell(state, attempt.sequence, attempt.generation, _failed(attempt, result))
+        state, told = tell(state, attempt.sequence, attempt.generation, telling.failed(attempt, result))
         actions += told
     elif all(w.kind != protocol.RESUME for w in waiting):
         state, told = tell(state, 0, attempt.generation, result)
@@ -190,23 +242,3 @@ def _answer_waiting(state: State, waiting: Tuple[Waiting, ...], actions: Tuple[A
     if any(w.kind in (protocol.RELEASE, STOP) for w in waiting):
         return remember(state, PAST_SAGAS), (*actions, End())
     return state, actions
-
-
-def _result(attempt: Attempt, waiting: Tuple[Waiting, ...], now: int) -> Resumed:
-    """Judge the generation: held until the order only if order, evidence and generation all agree."""
-    ordered = attempt.released_by == BY_ORDER
-    held = attempt.evidence
-    if attempt.pre is not None and attempt.pre.started:
-        detail = "" if ordered else "The post-script was due before the order."
-        held = (Evidence(SCRIPT, attempt.pre.path, whole=ordered, detail=detail), *held)
-    resumes = [w for w in waiting if w.kind == protocol.RESUME]
-    meant = all(w.generation == attempt.generation for w in resumes)
-    whole = attempt.quiesced and ordered and meant and bool(held) and all(e.whole for e in held)
-    window = now - attempt.started if attempt.begun else 0
-    return Resumed(attempt.released_by, whole, held, window, attempt.post)
-
-
-def _failed(attempt: Attempt, result: Resumed) -> QuiesceFailed:
-    failure = attempt.failure or Failure("failed", "Quiescing ended without a result.")
-    released = all(e.released for e in attempt.evidence)
-    return QuiesceFailed(failure, released, result.window_ms, attempt.pre, attempt.post)

@@ -5,7 +5,9 @@ state and input has an answer. The rules:
 
 - A repeated command (same sequence) is answered with its stored ack and changes nothing; a lower one is
   refused.
-- Quiesce: dead-man armed -> pre-script -> filesystems -> ack `quiesced`. Resume in reverse.
+- Quiesce: dead-man armed -> pre-script -> handlers -> filesystems -> ack `quiesced`. Resume in reverse.
+- With an anchor: pre-script -> handlers -> anchor -> handlers resumed -> post-script -> ack `quiesced`; to
+  resume then means to say whether the anchor is whole, and to delete it.
 - Whatever fails: release what is held, run the post-script if the pre-script was started, then say so.
 - The first cause of a release stands, but the dead-man's overrides it: what that released was not held until
   the order.
@@ -13,9 +15,12 @@ state and input has an answer. The rules:
 
 from typing import Any, Callable, Dict, Optional
 
-from agent import commanding, moves, releasing, verdicts
+from agent import commanding, holding, moves, releasing, verdicts
 from agent.moves import (
     AgentRestarted,
+    AnchorCreated,
+    AnchorDropped,
+    AnchorFailed,
     DeadManArmed,
     DeadManFired,
     DeadManLost,
@@ -23,8 +28,11 @@ from agent.moves import (
     End,
     FilesystemsHeld,
     FilesystemsReleased,
-    Freeze,
     FreezeFailed,
+    HandlerLost,
+    HandlersFailed,
+    HandlersHeld,
+    HandlersReleased,
     Input,
     RunScript,
     ScriptEnded,
@@ -36,10 +44,7 @@ from agent.records import (
     BY_ORDER,
     BY_RESTART,
     PRE,
-    SCRIPT,
     Failure,
-    Hold,
-    Quiesced,
     Ready,
     ScriptResult,
 )
@@ -52,7 +57,6 @@ from agent.state import (
     POST_SCRIPT,
     PRE_SCRIPT,
     PREPARING,
-    RELEASING,
     RESTING,
     State,
     Step,
@@ -110,15 +114,17 @@ def _dead_man_armed(state: State, given: DeadManArmed, now: int) -> Step:
     state = change(state._replace(locked=given.locked), not_held=given.not_held)
     spec = attempt.plan.pre_script
     if spec is None:  # from here on the window counts, and a post-script alone is owed too
-        return change(state._replace(phase=FREEZING), begun=True), (Freeze(attempt.generation),)
-    left = min(attempt.quiesce_deadline, attempt.budget_deadline) - now
-    run = RunScript(state.saga, attempt.generation, PRE, spec, max(1, min(spec.total_ms, left)))
+        return holding.begin(change(state, begun=True), now)
+    timeout = min(spec.total_ms, holding.time_left(state, now))
+    run = RunScript(state.saga, attempt.generation, PRE, spec, timeout)
     return change(state._replace(phase=PRE_SCRIPT), pre_running=True), (run,)
 
 
 def _dead_man_fired(state: State, given: DeadManFired, now: int) -> Step:
     attempt = state.attempt
-    if attempt is None or attempt.generation != given.generation or attempt.post_by:
+    if attempt is None or attempt.generation != given.generation:
+        return state, ()
+    if attempt.post_by and attempt.anchored is None:  # it crossed the agent's own release
         return state, ()
     return releasing.fired(state, given.evidence, now)
 
@@ -132,7 +138,7 @@ def _dead_man_lost(state: State, given: DeadManLost, now: int) -> Step:
     return state, told + actions
 
 
-# --- scripts and filesystems ------------------------------------------------------------
+# --- scripts ------------------------------------------------------------
 
 
 def _script_ended(state: State, given: ScriptEnded, now: int) -> Step:
@@ -143,8 +149,7 @@ def _script_ended(state: State, given: ScriptEnded, now: int) -> Step:
         return _pre_ended(state, given.result, now) if attempt.pre_running else (state, ())
     if state.phase != POST_SCRIPT or attempt.post_ended:
         return state, ()
-    state = change(state, post_ended=True, post=given.result, overdue=0)
-    return (state, ()) if attempt.pre_running else releasing.conclude(state, now)
+    return releasing.conclude(change(state, post_ended=True, post=given.result, overdue=0), now)
 
 
 def _pre_ended(state: State, result: Optional[ScriptResult], now: int) -> Step:
@@ -160,50 +165,13 @@ def _pre_ended(state: State, result: Optional[ScriptResult], now: int) -> Step:
         return releasing.thaw(state, now)
     if result is None or result.reason:
         return releasing.let_go(state._replace(phase=FREEZING), BY_AGENT, _script_failure(result), now)
-    return state._replace(phase=FREEZING), (Freeze(attempt.generation),)
+    return holding.begin(state, now)
 
 
 def _script_failure(result: Optional[ScriptResult]) -> Failure:
     if result is None:
         return Failure("script_failed", "The pre-script gave no result.")
     return Failure(result.reason, verdicts.failure("The pre-script", result))
-
-
-def _held(state: State, given: FilesystemsHeld, now: int) -> Step:
-    attempt = state.attempt
-    if attempt is None or state.phase != FREEZING or attempt.generation != given.generation:
-        return state, ()
-    script = (Hold(SCRIPT, attempt.pre.path),) if attempt.pre is not None and attempt.pre.started else ()
-    held = script + given.held
-    not_held = attempt.not_held + given.not_held
-    state = change(state, held=held, not_held=not_held)
-    if not held:
-        failure = Failure("nothing_to_hold", "There is no script and no filesystem that can be held.")
-        return releasing.let_go(state, BY_AGENT, failure, now)
-    facts = Quiesced(
-        state.locked,
-        held,
-        not_held,
-        now - attempt.started,
-        max(0, attempt.budget_deadline - now),
-        attempt.pre,
-    )
-    state = change(state._replace(phase=HELD), quiesced=True)
-    return tell(state, attempt.sequence, attempt.generation, facts)
-
-
-def _freeze_failed(state: State, given: FreezeFailed, now: int) -> Step:
-    attempt = state.attempt
-    if attempt is None or attempt.generation != given.generation or state.phase not in (PREPARING, FREEZING):
-        return state, ()
-    return releasing.let_go(state, BY_AGENT, Failure(given.reason, given.detail), now)
-
-
-def _released(state: State, given: FilesystemsReleased, now: int) -> Step:
-    attempt = state.attempt
-    if attempt is None or state.phase != RELEASING or attempt.generation != given.generation:
-        return state, ()
-    return releasing.thawed(state, given.evidence, now)
 
 
 # --- the agent itself -------------------------------------------------------------------
@@ -223,6 +191,8 @@ def _restarted(state: State, given: AgentRestarted, now: int) -> Step:
         released_by=by,
         failure=attempt.failure or Failure("agent_restarted", "The agent died while it was quiescing."),
         evidence=given.evidence,
+        handler_evidence=(),
+        anchor_evidence=(),
         post=given.post,
     )
     return releasing.finish(state, now)
@@ -250,6 +220,7 @@ def _tick(state: State, _given: moves.Tick, now: int) -> Step:
 
 
 def _command(state: State, given: moves.CommandReceived, now: int) -> Step:
+    state = state._replace(clock_offset=given.clock_offset)
     return commanding.take(state, given.order, now)
 
 
@@ -258,9 +229,16 @@ _REACTIONS: Dict[type, Callable[[State, Any, int], Step]] = {
     DeadManReady: _ready,
     DeadManArmed: _dead_man_armed,
     ScriptEnded: _script_ended,
-    FilesystemsHeld: _held,
-    FreezeFailed: _freeze_failed,
-    FilesystemsReleased: _released,
+    HandlersHeld: holding.handlers_held,
+    HandlersFailed: holding.handlers_failed,
+    HandlerLost: holding.handler_lost,
+    HandlersReleased: holding.handlers_released,
+    AnchorCreated: holding.anchor_created,
+    AnchorFailed: holding.anchor_failed,
+    AnchorDropped: holding.anchor_dropped,
+    FilesystemsHeld: holding.filesystems_held,
+    FreezeFailed: holding.freeze_failed,
+    FilesystemsReleased: holding.filesystems_released,
     DeadManFired: _dead_man_fired,
     DeadManLost: _dead_man_lost,
     AgentRestarted: _restarted,

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, Optional, Tuple
 
+from agent.anchors import Anchored
 from agent.moves import Action, SendAck
 from agent.orders import Order, Quiesce
 from agent.records import (
@@ -17,6 +18,7 @@ from agent.records import (
     Released,
     Resumed,
     ScriptResult,
+    Warning_,
 )
 from shared import protocol
 
@@ -28,15 +30,39 @@ ARMED = "armed"
 #: The dead-man gets its deadline and its mounts; nothing is held yet.
 PREPARING = "preparing"
 PRE_SCRIPT = "pre-script"
+#: The applications are being made to hold still.
+HANDLERS = "handlers"
+#: The in-guest snapshot is being made.
+ANCHORING = "anchoring"
 FREEZING = "freezing"
+#: Everything is held; with an anchor, that alone.
 HELD = "held"
 #: The filesystems are being thawed.
 RELEASING = "releasing"
+#: The applications are being let go.
+RESUMING = "resuming"
 POST_SCRIPT = "post-script"
+#: The anchor is being deleted.
+DROPPING = "dropping"
 #: A generation is over, and its result is known.
 RELEASED = "released"
 
-PHASES = (IDLE, ARMING, ARMED, PREPARING, PRE_SCRIPT, FREEZING, HELD, RELEASING, POST_SCRIPT, RELEASED)
+PHASES = (
+    IDLE,
+    ARMING,
+    ARMED,
+    PREPARING,
+    PRE_SCRIPT,
+    HANDLERS,
+    ANCHORING,
+    FREEZING,
+    HELD,
+    RELEASING,
+    RESUMING,
+    POST_SCRIPT,
+    DROPPING,
+    RELEASED,
+)
 
 #: A session in which nothing is held and nothing is under way.
 RESTING = (ARMED, RELEASED)
@@ -64,8 +90,11 @@ class Attempt(NamedTuple):
     """One generation, from its `quiesce` until everything has been let go. Times in ms, monotonic.
 
     ``begun``: a write may be held, so that the post-script is owed. ``failure``: why there was no `quiesced`.
-    ``released_by``: who began the release, "" while nobody did. ``post_by``: who runs the post-script.
-    ``overdue``: when the dead-man's silence means that it is lost, 0 while nothing is asked of it.
+    ``released_by``: who began the release, "" while nobody did, and ``released_at`` when. ``post_by``: who
+    runs the post-script. ``overdue``: when the dead-man's silence means that it is lost, 0 while nothing is
+    asked of it. ``anchoring``: an anchor is being made; ``dropped``: it has been deleted again.
+    ``window_ms``: the freeze window, where it ended before the release. ``clock_offset``: by how much the
+    wall clock was ahead of the monotonic one at the beginning.
     """
 
     generation: int
@@ -88,6 +117,17 @@ class Attempt(NamedTuple):
     post_by: str = ""
     post_ended: bool = False
     post: Optional[ScriptResult] = None
+    warnings: Tuple[Warning_, ...] = ()
+    handlers_asked: bool = False
+    handlers_released: bool = False
+    handler_evidence: Tuple[Evidence, ...] = ()
+    anchoring: bool = False
+    anchored: Optional[Anchored] = None
+    dropped: bool = False
+    anchor_evidence: Tuple[Evidence, ...] = ()
+    window_ms: int = 0
+    released_at: int = 0
+    clock_offset: int = 0
 
 
 class State(NamedTuple):
@@ -96,6 +136,7 @@ class State(NamedTuple):
     ``answer``: the ack of the last command, None while it is under way. ``acks``: sequence of the last ack.
     ``closed``: the highest generation that was resumed or has failed; it is never quiesced again.
     ``result``: how the last generation was resumed, for a `resume` that comes after the fact.
+    ``clock_offset``: by how much the wall clock was ahead of the monotonic one at the last command.
     """
 
     phase: str = IDLE
@@ -112,6 +153,7 @@ class State(NamedTuple):
     result: Optional[Resumed] = None
     result_generation: int = 0
     past: Tuple[Past, ...] = ()
+    clock_offset: int = 0
 
 
 Step = Tuple[State, Tuple[Action, ...]]

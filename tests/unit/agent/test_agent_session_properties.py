@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import moves, orders
+from agent.anchors import Anchored
 from agent.moves import CommandReceived
 from agent.records import Evidence, Hold, ScriptResult
 from agent.session import next_deadline, react
 from agent.state import PHASES, RESTING, State
 
-PIPED = (moves.ArmDeadMan, moves.Freeze, moves.Release)
+PIPED = (moves.ArmDeadMan, moves.ExtendWatch, moves.Freeze, moves.Release)
+ANCHOR = Anchored("btrfs", "/data/.snapshot", ("/data",))
 SPEC = orders.ScriptSpec("/script", (), 3_000)
 
 
@@ -37,7 +39,10 @@ class World:
     dead_man: bool = False
     watching: int = 0
     frozen: set[int] = field(default_factory=set)
+    quiet: set[int] = field(default_factory=set)
+    anchors: set[int] = field(default_factory=set)
     started: set[int] = field(default_factory=set)
+    closed: set[int] = field(default_factory=set)
     posts: dict[int, int] = field(default_factory=dict)
     acks: list[moves.SendAck] = field(default_factory=list)
     ordered_posts: list[int] = field(default_factory=list)
@@ -57,7 +62,7 @@ class World:
         elif isinstance(action, moves.Disarm):
             self.watching = 0
         elif not isinstance(action, (moves.Refuse, moves.Defer, moves.End)):
-            if isinstance(action, moves.Freeze):
+            if isinstance(action, (moves.Freeze, moves.HoldHandlers, moves.CreateAnchor)):
                 self.started.add(action.generation)
             self.pending.append(action)
 
@@ -65,6 +70,7 @@ class World:
         """Once per generation, as the claims see to."""
         self.posts.setdefault(generation, 1)
         assert generation not in self.frozen, "a post-script ran while a filesystem was frozen"
+        assert generation not in self.quiet, "a post-script ran while an application was held"
         return script_result(started=True)
 
     def thaw(self, generation: int) -> tuple[Evidence, ...]:
@@ -98,6 +104,49 @@ class World:
             self.dead_man, self.watching = False, 0
             self.give(moves.FilesystemsReleased(action.generation, self.thaw(action.generation)))
 
+        else:
+            self._hold(action, good=good)
+
+    def _hold(self, action: moves.Action, *, good: bool) -> None:
+        if isinstance(action, moves.HoldHandlers):
+            self._hold_handlers(action.generation, good=good)
+        elif isinstance(action, moves.ReleaseHandlers):
+            self.give(moves.HandlersReleased(action.generation, self.let_go(action.generation)))
+        elif isinstance(action, moves.CreateAnchor):
+            if good:
+                self.anchors.add(action.generation)
+                self.give(moves.AnchorCreated(action.generation, ANCHOR))
+            else:
+                self.give(moves.AnchorFailed(action.generation, "anchor_failed", ""))
+        elif isinstance(action, moves.DropAnchor):
+            self.give(moves.AnchorDropped(action.generation, self.drop(action.generation)))
+
+    def _hold_handlers(self, generation: int, *, good: bool) -> None:
+        if generation in self.closed:  # released before it came to it
+            good = False
+        if good:
+            self.quiet.add(generation)
+            self.give(moves.HandlersHeld(generation, (Hold("handler", "postgresql:5432", "frozen"),)))
+        else:
+            self.give(moves.HandlersFailed(generation, "refused", ""))
+
+    def let_go(self, generation: int) -> tuple[Evidence, ...]:
+        assert generation not in self.frozen, "an application was let go while a filesystem was frozen"
+        self.closed.add(generation)
+        whole = generation in self.quiet
+        self.quiet.discard(generation)
+        return (Evidence("handler", "postgresql:5432", whole=whole),)
+
+    def drop(self, generation: int) -> tuple[Evidence, ...]:
+        whole = generation in self.anchors
+        self.anchors.discard(generation)
+        return (Evidence("filesystem", "/data", whole=whole),)
+
+    def lose_handler(self) -> None:
+        for generation in tuple(self.quiet):
+            self.quiet.discard(generation)
+            self.give(moves.HandlerLost(generation, "postgresql", "killed"))
+
     def _script(self, action: moves.RunScript, *, good: bool) -> None:
         if action.phase == "post":
             result = self.run_post(action.generation)
@@ -118,7 +167,9 @@ class World:
             return
         generation, self.watching = self.watching, 0
         self.give(moves.DeadManFired(generation, self.thaw(generation)))
+        self.let_go(generation)
         result = self.run_post(generation) if generation in self.started else None
+        self.drop(generation)
         self.give(moves.ScriptEnded(generation, "post", result))
 
     def lose_dead_man(self) -> None:
@@ -139,8 +190,14 @@ class World:
         raise AssertionError(self.state)
 
 
+HANDLERS = (orders.HandlerSpec("postgresql"),)
+ANCHORED = orders.AnchorSpec("btrfs", 20_000)
 PLANS = [
-    orders.Quiesce(5_000, 10_000, pre, post, orders.ALL) for pre in (SPEC, None) for post in (SPEC, None)
+    orders.Quiesce(5_000, 10_000, pre, post, orders.ALL, handlers, anchor=anchor)
+    for pre in (SPEC, None)
+    for post in (SPEC, None)
+    for handlers in ((), HANDLERS)
+    for anchor in (None, ANCHORED)
 ]
 
 
@@ -164,6 +221,7 @@ EVENTS = st.one_of(
     st.tuples(st.just("step"), st.tuples(st.integers(0, 3), st.just(value=True))),
     st.tuples(st.just("fire"), st.none()),
     st.tuples(st.just("lose"), st.none()),
+    st.tuples(st.just("lose handler"), st.none()),
     st.tuples(st.just("time"), st.integers(0, 12_000)),
     st.tuples(st.just("stop"), st.none()),
 )
@@ -181,6 +239,8 @@ def play(world: World, events: list[tuple[str, object]]) -> None:
             world.fire()
         elif what == "lose":
             world.lose_dead_man()
+        elif what == "lose handler":
+            world.lose_handler()
         elif what == "time":
             assert isinstance(value, int)
             world.now += value
@@ -197,7 +257,8 @@ STARTS: list[list[tuple[str, object]]] = [
     ]
     for plan in PLANS
 ]
-START = STARTS[0]
+#: With both scripts.
+FULL = [plan for plan in PLANS if plan.pre_script and plan.post_script]
 
 
 @settings(max_examples=300, deadline=None)
@@ -212,14 +273,18 @@ def test_whatever_happens_everything_is_let_go(
 
     assert world.state.attempt is None
     assert not world.frozen
+    assert not world.quiet
+    assert not world.anchors
     assert not world.state.waiting
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(EVENTS, max_size=30))
-def test_the_post_script_runs_once_and_only_if_its_generation_began(events: list[tuple[str, object]]) -> None:
+@given(st.sampled_from(FULL), st.lists(EVENTS, max_size=30))
+def test_the_post_script_runs_once_and_only_if_its_generation_began(
+    plan: orders.Quiesce, events: list[tuple[str, object]]
+) -> None:
     world = World()
-    play(world, START + [event for event in events if not _other_plan(event)])
+    play(world, STARTS[PLANS.index(plan)] + [event for event in events if not _other_plan(event, plan)])
 
     world.settle()
 
@@ -227,12 +292,12 @@ def test_the_post_script_runs_once_and_only_if_its_generation_began(events: list
     assert len(world.ordered_posts) == len(set(world.ordered_posts))
 
 
-def _other_plan(event: tuple[str, object]) -> bool:
+def _other_plan(event: tuple[str, object], plan: orders.Quiesce) -> bool:
     """One saga and one plan, so that a generation's number names it."""
     order = event[1]
     if not isinstance(order, orders.Order):
         return False
-    return order.saga != "a" or (order.kind == "quiesce" and order.details != PLANS[0])
+    return order.saga != "a" or (order.kind == "quiesce" and order.details != plan)
 
 
 @settings(max_examples=300, deadline=None)
