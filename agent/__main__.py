@@ -1,4 +1,4 @@
-"""The agent's command line: `agent.pyz run [--detach]`. `dead-man` is for the agent itself."""
+"""The agent's command line: `agent.pyz run [--detach]`. `dead-man` and `hold` are for the agent itself."""
 
 import argparse
 import sys
@@ -16,11 +16,15 @@ def main(arguments: List[str]) -> int:
     run.add_argument("--detach", action="store_true", help="return at once and go on as a daemon")
     dead_man = verbs.add_parser("dead-man", help="started by the agent, with pipes as stdin and stdout")
     dead_man.add_argument("state_dir")
+    hold = verbs.add_parser("hold", help="started by the agent for one handler, likewise")
+    hold.add_argument("state_dir")
     options = parser.parse_args(arguments)
     if options.verb == "run":
         return startup.run(options.detach)
     if options.verb == "dead-man":
         return startup.run_dead_man(options.state_dir)
+    if options.verb == "hold":
+        return startup.run_holder(options.state_dir)
     parser.print_help()
     return 2
 

@@ -15,6 +15,7 @@ import time
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from agent import moves, orders, records, scripts
+from agent.anchoring import AnchorNote, delete_left
 from agent.freezer import STACK_BYTES, Freezer
 from agent.hooks import Hooks
 from agent.journal import DEAD_MAN_LOCK, FreezeLog, Journal, Left
@@ -24,6 +25,7 @@ from agent.moves import (
     DeadManFired,
     DeadManReady,
     Disarm,
+    ExtendWatch,
     FilesystemsHeld,
     FilesystemsReleased,
     Freeze,
@@ -35,6 +37,7 @@ from agent.moves import (
 from agent.orders import ScriptSpec
 from agent.records import BY_DEAD_MAN, BY_ORDER, POST, PRE, Evidence, NotHeld
 from agent.system import Clock, System
+from agent.undoing import Undoing
 
 #: How long a release waits for the last mount before it says what it has (s); less than the agent's patience.
 PATIENCE_S = 1.5
@@ -62,7 +65,7 @@ class Watch(NamedTuple):
 
 
 CONTROL_TYPES = dict(records.types_of(records), **records.types_of(orders))
-CONTROL_TYPES.update(Watch=Watch, Freeze=Freeze, Release=Release, Disarm=Disarm)
+CONTROL_TYPES.update(Watch=Watch, Freeze=Freeze, Release=Release, Disarm=Disarm, ExtendWatch=ExtendWatch)
 EVENT_TYPES = dict(records.types_of(records), **records.types_of(moves))
 
 
@@ -165,6 +168,8 @@ class DeadMan:
         elif isinstance(order, Freeze) and self._freezer is not None:
             self._asked = True
             self._freezer.freeze()
+        elif isinstance(order, ExtendWatch):
+            self._watch = self._watch._replace(deadline=order.deadline)
         elif isinstance(order, Release):
             self._say(FilesystemsReleased(order.generation, self._let_go(BY_ORDER)))
         elif isinstance(order, Disarm):
@@ -198,7 +203,11 @@ class DeadMan:
         return evidence
 
     def _fire(self) -> None:
-        """Thaw, unless it was ordered before; end the pre-script; run the post-script if it is owed."""
+        """Thaw, unless it was ordered before; then let go of the rest, in the same order as the agent would.
+
+        The pre-script is ended, what handlers hold is let go, the post-script is run if it is owed, and the
+        anchor is deleted.
+        """
         watch = self._watch
         if watch is None:
             return
@@ -206,10 +215,12 @@ class DeadMan:
             self._say(DeadManFired(watch.generation, self._let_go(BY_DEAD_MAN)))
         if not self._asked:
             self._system.kill_tree(None, scripts.marks(watch.saga, watch.generation, PRE))
+        Undoing(self._system, self._clock, self._journal, self._environ, watch.saga, watch.generation).all()
         hooks = Hooks(self._journal, self._system, self._clock, watch.saga, watch.generation)
         result = None
         if watch.post is not None and hooks.begun():
             result = hooks.run_post(watch.post, self._environ)
+        delete_left(AnchorNote(self._journal, watch.saga, watch.generation))
         self._say(ScriptEnded(watch.generation, POST, result))
         self._end()
 

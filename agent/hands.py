@@ -7,6 +7,8 @@ import threading
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from agent import deadman, link, moves, rescue, scripts, staging
+from agent.applications import Applications
+from agent.holders import Surroundings
 from agent.hooks import Hooks
 from agent.journal import DEAD_MAN_LOCK, FreezeLog, Journal
 from agent.link import DeadManLink
@@ -28,7 +30,7 @@ _THAW_S = 2.0
 
 
 class Hands:
-    """The session's hands. ``dead_man`` is the command line that starts one."""
+    """The session's hands. ``own`` is the command line of this very program."""
 
     def __init__(
         self,
@@ -36,14 +38,14 @@ class Hands:
         clock: Clock,
         journal: Journal,
         environ: Mapping[str, str],
-        dead_man: Tuple[str, ...],
+        own: Tuple[str, ...],
         hear: Callable[[Input], None],
     ) -> None:
         self._system = system
         self._clock = clock
         self._journal = journal
         self._environ = environ
-        self._dead_man = dead_man
+        self._dead_man = (*own, "dead-man", journal.path)
         self._hear = hear
         self._link: Optional[DeadManLink] = None
         self._saga = ""
@@ -51,6 +53,8 @@ class Hands:
         self._execution: Optional[scripts.Execution] = None
         self._arming: Optional[moves.ArmDeadMan] = None
         self._lock = threading.RLock()  # scripts are fetched, and the dead-man is then armed, in a thread
+        holder = (*own, "hold", journal.path)
+        self._applications = Applications(Surroundings(system, clock, journal, environ, holder), hear)
         self._doings: Dict[type, Callable[[Any], None]] = {
             moves.StartDeadMan: self._start_dead_man,
             moves.ArmDeadMan: self._arm_dead_man,
@@ -58,6 +62,9 @@ class Hands:
             moves.KillScript: self._kill_script,
             moves.Freeze: self._freeze,
             moves.Release: self._tell,
+            moves.ExtendWatch: self._tell,
+            moves.HoldHandlers: self._hold_applications,
+            moves.CreateAnchor: self._hold_applications,
             moves.ThawOurselves: self._thaw_ourselves,
             moves.Disarm: self._disarm,
         }
@@ -65,10 +72,11 @@ class Hands:
     def do(self, action: Any) -> bool:
         """Carry out an action; False if it is not of the hands."""
         doing = self._doings.get(type(action))
-        if doing is not None:
-            with self._lock:
-                doing(action)
-        return doing is not None
+        if doing is None:
+            return self._applications.do(action)
+        with self._lock:
+            doing(action)
+        return True
 
     def close(self, patience_s: float) -> None:
         """Let the dead-man end; nothing is held any more."""
@@ -77,6 +85,7 @@ class Hands:
             if self._link is not None:
                 self._link.close(patience_s)
                 self._link = None
+            self._applications.close()
             self._close_mounts()
 
     def _start_dead_man(self, _action: moves.StartDeadMan) -> None:
@@ -126,23 +135,29 @@ class Hands:
             choice = MountChoice((), ())
             if action.plan.filesystems == ALL:
                 choice = self._system.choose_mounts(self._environ, self._journal.path)
-            for path in choice.chosen:
+            frozen = choice.chosen if action.plan.anchor is None else ()
+            for path in frozen:
                 self._opened[path] = self._system.open_mount(path)
         except (MountUnusable, OSError) as error:
             self._hear(FreezeFailed(action.generation, "mount_unusable", str(error)))
             return
         if self._link is None:
             self._link = self._new_link()
-        self._link.tell(
-            deadman.Watch(
-                action.saga,
-                action.generation,
-                action.deadline,
-                choice.chosen,
-                choice.not_held,
-                _without_content(action.plan.post_script),
-            )
+        watch = deadman.Watch(
+            action.saga,
+            action.generation,
+            action.deadline,
+            frozen,
+            choice.not_held,
+            _without_content(action.plan.post_script),
         )
+
+        def arm() -> None:
+            with self._lock:
+                if self._arming is action:
+                    self._tell(watch)
+
+        self._applications.prepare(action, choice, arm)
 
     def _run_script(self, action: moves.RunScript) -> None:
         hooks = Hooks(self._journal, self._system, self._clock, action.saga, action.generation)
@@ -171,8 +186,16 @@ class Hands:
             self._execution.kill()
 
     def _freeze(self, action: moves.Freeze) -> None:
-        Hooks(self._journal, self._system, self._clock, self._saga, action.generation).begin()
+        self._begin(action.generation)
         self._tell(action)
+
+    def _hold_applications(self, action: Any) -> None:
+        self._begin(action.generation)
+        self._applications.do(action)
+
+    def _begin(self, generation: int) -> None:
+        """Note that a write may be held from now on."""
+        Hooks(self._journal, self._system, self._clock, self._saga, generation).begin()
 
     def _tell(self, action: Any) -> None:
         if self._link is not None:  # otherwise its end has been heard, or will be
@@ -196,6 +219,7 @@ class Hands:
 
     def _disarm(self, action: moves.Disarm) -> None:
         self._tell(action)
+        self._applications.close()
         self._close_mounts()
         self._arming = None
         staging.forget_all(self._journal)

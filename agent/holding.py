@@ -121,6 +121,7 @@ def anchor_created(state: State, given: AnchorCreated, now: int) -> Step:
         anchoring=False,
         anchored=found,
         held=script + attempt.held,
+        not_held=attempt.not_held + given.not_held,
         warnings=attempt.warnings + told,
     )
     if state.phase == POST_SCRIPT:  # the dead-man fired meanwhile

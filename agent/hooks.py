@@ -19,6 +19,8 @@ from agent.records import POST, ScriptResult
 from agent.system import Clock, System
 
 _PAUSE_S = 0.02
+#: What the names of a generation's files begin with: its hooks, scripts, holds and anchor.
+_OF_GENERATIONS = ("begun-", "post-", "script-", "hold-", "closed-", "anchor-")
 #: How much longer than its script the owner of a claim may take, before it is killed (ms).
 _STUCK_MS = 5_000
 
@@ -113,8 +115,8 @@ class Hooks:
 
 
 def forget_others(journal: Journal, saga: str) -> None:
-    """Remove the hooks and scripts of every other saga; call it only while nothing is held."""
+    """Remove the hooks, scripts and holds of every other saga; call it only while nothing is held."""
     mine = name_of(saga)
     for name in os.listdir(journal.path):
-        if name.startswith(("begun-", "post-", "script-")) and not name.partition("-")[2].startswith(mine):
+        if name.startswith(_OF_GENERATIONS) and not name.partition("-")[2].startswith(mine):
             journal.forget(name)

@@ -9,6 +9,7 @@ reboot has also released. Files are replaced as a whole, so that a reader never 
     released.json               what the dead-man's release of that generation showed
     begun-<g>, post-<g>.*       the hooks of a generation (hooks.py)
     script-<g>-*                its scripts, ready to be run (staging.py)
+    hold-<g>-<n>*, closed-<g>   what handlers hold (holds.py), anchor-<g> the anchor (anchoring.py)
     inbox/                      bootstraps that other starts of the agent handed over
 """
 

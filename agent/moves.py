@@ -78,10 +78,11 @@ class HandlersReleased(NamedTuple):
 
 
 class AnchorCreated(NamedTuple):
-    """The instant lies in an in-guest snapshot."""
+    """The instant lies in an in-guest snapshot; ``not_held`` are the filesystems that it does not cover."""
 
     generation: int
     anchored: Anchored
+    not_held: Tuple[NotHeld, ...] = ()
 
 
 class AnchorFailed(NamedTuple):

@@ -68,12 +68,7 @@ def kill_tree(leader: Optional[int], marks: Mapping[str, str]) -> bool:
 def _members(leader: Optional[int], wanted: List[bytes]) -> Set[int]:
     living = _living()
     members = {p.pid for p in living.values() if _belongs(p, leader, wanted)}
-    grown = True
-    while grown:
-        children = {p.pid for p in living.values() if p.parent in members} - members
-        members |= children
-        grown = bool(children)
-    return members - {os.getpid()}
+    return _with_descendants(members, living) - {os.getpid()}
 
 
 def _belongs(process: Process, leader: Optional[int], wanted: List[bytes]) -> bool:
@@ -92,3 +87,18 @@ def _belongs(process: Process, leader: Optional[int], wanted: List[bytes]) -> bo
 def _living() -> Dict[int, Process]:
     found = (read(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return {p.pid: p for p in found if p is not None and p.state not in "ZX"}
+
+
+def family(pid: int) -> Set[int]:
+    """Give a process and all its descendants, as far as they live."""
+    living = _living()
+    return _with_descendants({pid} & set(living), living)
+
+
+def _with_descendants(members: Set[int], living: Dict[int, Process]) -> Set[int]:
+    grown = True
+    while grown:
+        children = {p.pid for p in living.values() if p.parent in members} - members
+        members = members | children
+        grown = bool(children)
+    return members

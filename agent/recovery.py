@@ -3,13 +3,15 @@
 import time
 from typing import Mapping, Optional, Tuple
 
-from agent import link, rescue, scripts
+from agent import link, rescue, scripts, telling
+from agent.anchoring import AnchorNote, delete_left
 from agent.hooks import Hooks
 from agent.journal import DEAD_MAN_LOCK, FreezeLog, Journal, Left
 from agent.moves import AgentRestarted
-from agent.records import BY_RESTART, PRE
-from agent.state import State
+from agent.records import BY_RESTART, PRE, Evidence
+from agent.state import Attempt, State
 from agent.system import Clock, System
+from agent.undoing import Undoing
 
 #: How long the earlier agent's dead-man has for its own release, before this is done without it (ms).
 _DEAD_MAN_MS = 2_000
@@ -27,19 +29,34 @@ class Recovery:
         self._environ = environ
 
     def recover(self, state: State) -> AgentRestarted:
-        """Thaw, end the pre-script, run the post-script if it is owed; returns what the session must know."""
+        """Let go of everything, in the order of a release; returns what the session must know."""
         attempt = state.attempt
         if attempt is None:
             return AgentRestarted(BY_RESTART, (), None)
         left = self._thawed(state.saga, attempt.generation)
         if attempt.pre_running:
             self._system.kill_tree(None, scripts.marks(state.saga, attempt.generation, PRE))
+        undoing = Undoing(
+            self._system, self._clock, self._journal, self._environ, state.saga, attempt.generation
+        )
+        handlers, _ = undoing.all()
         hooks = Hooks(self._journal, self._system, self._clock, state.saga, attempt.generation)
         post = attempt.plan.post_script
         result = None
         if post is not None and hooks.begun():
             result = hooks.run_post(post, self._environ)
-        return AgentRestarted(left.released_by, left.evidence, result)
+        evidence = (*handlers, *left.evidence, *self._anchor(state, attempt))
+        return AgentRestarted(left.released_by, evidence, result)
+
+    def _anchor(self, state: State, attempt: Attempt) -> Tuple[Evidence, ...]:
+        """Delete the anchor, if one was begun."""
+        gone = delete_left(AnchorNote(self._journal, state.saga, attempt.generation))
+        if attempt.anchored is None:
+            return ()
+        kind, detail = telling.kind_of(attempt), "It was deleted without the order."
+        return tuple(
+            Evidence(kind, name, whole=False, released=gone, detail=detail) for name in attempt.anchored.names
+        )
 
     def _thawed(self, saga: str, generation: int) -> Left:
         """See everything thawed: by the earlier dead-man, which has noticed by itself, or by us."""

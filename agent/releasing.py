@@ -54,6 +54,9 @@ PAST_SAGAS = 64
 #: The dead-man is taken for lost when it is silent for so long after its deadline or an order (ms).
 SILENCE_MS = 2_000
 
+#: How much longer the dead-man may be silent while it lets applications go and deletes an anchor (ms).
+APPLICATIONS_MS = 30_000
+
 #: A Waiting of this kind ends the session and is answered to nobody: the system stops the agent.
 STOP = "stop"
 
@@ -142,7 +145,8 @@ def fired(state: State, evidence: Tuple[Evidence, ...], now: int) -> Step:
     attempt = state.attempt
     assert attempt is not None
     spec = attempt.plan.post_script
-    patience = SILENCE_MS + (spec.total_ms if spec else 0)
+    more = attempt.handlers_asked or attempt.plan.anchor is not None
+    patience = SILENCE_MS + (spec.total_ms if spec else 0) + (APPLICATIONS_MS if more else 0)
     failure = attempt.failure
     if not attempt.quiesced and failure is None:
         failure = Failure("budget_spent", "The freeze budget was spent before everything was held.")

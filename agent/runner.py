@@ -69,7 +69,7 @@ class Agent:
         system: System,
         clock: Clock,
         environ: Mapping[str, str],
-        dead_man: Tuple[str, ...],
+        own: Tuple[str, ...],
     ) -> None:
         self._settings = settings
         self._bootstrap = bootstrap
@@ -82,7 +82,7 @@ class Agent:
         self._unsent: Dict[str, Answer] = {}
         self._counters: Dict[str, int] = {}
         self._events: "queue.Queue[Union[Input, Delivered, Confirmed]]" = queue.Queue()
-        self._hands = Hands(system, clock, journal, environ, dead_man, self._events.put)
+        self._hands = Hands(system, clock, journal, environ, own, self._events.put)
         self._stop_asked = False
         self._over = False
         self._idle_since = clock.monotonic()
@@ -167,8 +167,9 @@ class Agent:
             self._count(rejected.reason, str(rejected))
             self._done(delivered)
             return
+        offset = self._clock.wall() - self._clock.monotonic()
         _log.info("%s of generation %d, sequence %d", order.kind, order.generation, order.sequence)
-        if not any(isinstance(a, Defer) for a in self._react(CommandReceived(order))):
+        if not any(isinstance(a, Defer) for a in self._react(CommandReceived(order, offset))):
             self._done(delivered)
 
     def _done(self, delivered: Delivered) -> None:

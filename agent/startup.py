@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Optional, Tuple
 
-from agent import config, deadman
+from agent import config, deadman, holder
 from agent.config import Bootstrap, Settings
 from agent.journal import AGENT_LOCK, Journal, UnsafeStateDir
 from agent.queues import InsecureUrl
@@ -38,18 +38,23 @@ def run(detach: bool) -> int:  # noqa: FBT001 - a command line's switch
     if detach and not system.detach((*own, "run"), again):
         return 0
     clock = _clock(system)
-    dead_man = (*own, "dead-man", settings.state_dir)
     lock = _lock_or_hand_over(system, clock, journal, text)
     if lock is None:
         return 0
     _log_to(journal)
-    return _serve(settings, bootstrap, journal, system, clock, dead_man)
+    return _serve(settings, bootstrap, journal, system, clock, own)
 
 
 def run_dead_man(state_dir: str) -> int:
     """Run a dead-man at the other end of stdin and stdout; returns the exit code."""
     system = _this_system()
     return deadman.main(state_dir, system, _clock(system))
+
+
+def run_holder(state_dir: str) -> int:
+    """Run a handler at the other end of stdin and stdout; returns the exit code."""
+    system = _this_system()
+    return holder.main(state_dir, system, _clock(system))
 
 
 def _this_system() -> System:
@@ -68,10 +73,10 @@ def _serve(
     journal: Journal,
     system: System,
     clock: Clock,
-    dead_man: Tuple[str, ...],
+    own: Tuple[str, ...],
 ) -> int:
     try:
-        agent = Agent(settings, bootstrap, journal, system, clock, dict(os.environ), dead_man)
+        agent = Agent(settings, bootstrap, journal, system, clock, dict(os.environ), own)
     except InsecureUrl as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2

@@ -111,7 +111,7 @@ class Box:
     # --- processes --------------------------------------------------------------------------
 
     def run(self, *command: str) -> str:
-        entered = ["nsenter", "-t", str(self.root), "-m", "-p", "--", *command]
+        entered = [*self.entrance, *command]
         done = subprocess.run(entered, check=False, capture_output=True, cwd="/", text=True)
         assert done.returncode == 0, (command, done.stderr)
         return done.stdout
@@ -148,6 +148,14 @@ class Box:
     def dead_men(self) -> list[int]:
         return self._running("dead-man")
 
+    def holders(self) -> list[int]:
+        return self._running("hold")
+
+    @property
+    def entrance(self) -> tuple[str, ...]:
+        """What stands before a command that is to run inside."""
+        return ("nsenter", "-t", str(self.root), "-m", "-p", "--")
+
     def kill(self, pids: list[int], number: int = signal.SIGKILL) -> None:
         assert pids
         for pid in pids:
@@ -173,7 +181,7 @@ class Box:
         self._init.wait()
 
     def _enter(self, *command: str, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        entered = ["nsenter", "-t", str(self.root), "-m", "-p", "--", *command]
+        entered = [*self.entrance, *command]
         process = subprocess.Popen(entered, cwd="/", env=environ, stderr=subprocess.DEVNULL)
         self._started.append(process)
         return process

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from agent import moves, orders, releasing
+from agent.anchors import Anchored
 from agent.moves import CommandReceived
 from agent.records import (
     Answer,
     Evidence,
+    Failure,
     Hold,
     NotHeld,
     Quiesced,
@@ -17,6 +19,7 @@ from agent.records import (
     Released,
     Resumed,
     ScriptResult,
+    Warning_,
 )
 from agent.session import next_deadline, react
 from agent.state import State
@@ -537,3 +540,201 @@ def test_the_dead_mans_silence_is_not_taken_for_its_loss_while_the_post_script_i
     table.give(moves.DeadManFired(1, (DISK,)))
 
     assert next_deadline(table.state) == table.now + again.total_ms + releasing.SILENCE_MS
+
+
+# --- handlers and anchors ---------------------------------------------------------------
+
+HANDLED = PLAN._replace(handlers=(orders.HandlerSpec("postgresql"),))
+ANCHORED = HANDLED._replace(anchor=orders.AnchorSpec("btrfs", 60_000))
+BASE = Hold("handler", "postgresql:5432", "frozen")
+BASE_WHOLE = Evidence("handler", "postgresql:5432", whole=True)
+ANCHOR = Anchored("btrfs", "/data/.snapshot", ("/data",), warnings=("little room",))
+
+
+def handlers_held(plan: orders.Quiesce = HANDLED) -> Table:
+    table = Table().freezing(plan)
+    table.give(moves.HandlersHeld(1, (BASE,), (), (Warning_("handler", "postgresql:5432", "handler", "x"),)))
+    return table
+
+
+def anchored() -> Table:
+    table = handlers_held(ANCHORED)
+    table.give(moves.AnchorCreated(1, ANCHOR, (NotHeld("filesystem", "/", "not_anchored"),)))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+    return table
+
+
+def test_handlers_hold_after_the_pre_script_and_before_the_filesystems() -> None:
+    table = Table().pre_running(HANDLED)
+
+    held = table.give(moves.ScriptEnded(1, "pre", result()))
+    frozen = table.give(moves.HandlersHeld(1, (BASE,)))
+
+    assert [held, frozen] == [[moves.HoldHandlers(1, 8_000)], [moves.Freeze(1)]]
+
+
+def test_what_handlers_hold_and_warn_of_is_in_the_ack() -> None:
+    table = handlers_held()
+
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+    assert [hold.kind for hold in table.last.held] == ["script", "handler", "filesystem"]
+    assert [warning.detail for warning in table.last.warnings] == ["x"]
+
+
+def test_handlers_let_go_after_the_thaw_and_before_the_post_script() -> None:
+    table = handlers_held()
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+    assert kinds(table.command("resume")) == [moves.Release]
+    assert kinds(table.give(moves.FilesystemsReleased(1, (DISK,)))) == [moves.ReleaseHandlers]
+    assert kinds(table.give(moves.HandlersReleased(1, (BASE_WHOLE,)))) == [moves.RunScript]
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert table.last.held_until_order
+    assert BASE_WHOLE in table.last.held
+
+
+def test_a_handler_that_was_not_whole_breaks_the_proof() -> None:
+    table = handlers_held()
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+    table.command("resume")
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE._replace(whole=False),)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert not table.last.held_until_order
+
+
+def test_a_failed_handler_lets_everything_go_and_says_why() -> None:
+    table = Table().freezing(HANDLED)
+
+    assert kinds(table.give(moves.HandlersFailed(1, "handler_busy", "behind a report"))) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, ()))
+    table.give(moves.HandlersReleased(1, ()))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert isinstance(table.last, QuiesceFailed)
+    assert table.last.failure == Failure("handler_busy", "behind a report")
+
+
+def test_a_handler_that_dies_while_held_lets_everything_go() -> None:
+    table = handlers_held()
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+    assert kinds(table.give(moves.HandlerLost(1, "postgresql:5432", "killed"))) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE._replace(whole=False),)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert (table.last.released_by, table.last.held_until_order) == ("agent", False)
+
+
+def test_the_dead_man_firing_has_the_agent_let_its_handlers_go_too() -> None:
+    table = handlers_held()
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+    assert kinds(table.give(moves.DeadManFired(1, (DISK,)))) == [moves.ReleaseHandlers]
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+    assert table.acks[-1].kind == "quiesced"
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE._replace(whole=False),)))
+
+    assert (table.last.released_by, table.last.held_until_order) == ("dead-man", False)
+
+
+def test_with_an_anchor_the_applications_go_on_before_the_ack() -> None:
+    table = handlers_held(ANCHORED)
+    assert isinstance(table.actions[-1], moves.CreateAnchor)
+
+    assert kinds(table.give(moves.AnchorCreated(1, ANCHOR))) == [moves.ReleaseHandlers]
+    assert kinds(table.give(moves.HandlersReleased(1, (BASE_WHOLE,)))) == [moves.RunScript]
+    told = table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert kinds(told) == [moves.ExtendWatch, moves.SendAck]
+    assert table.last.anchored
+    assert Hold("filesystem", "/data", "anchor") in table.last.held
+    assert table.last.budget_left_ms == 60_000
+
+
+def test_resuming_an_anchored_generation_deletes_the_anchor() -> None:
+    table = anchored()
+
+    assert kinds(table.command("resume")) == [moves.Release]
+    assert kinds(table.give(moves.FilesystemsReleased(1, ()))) == [moves.DropAnchor]
+    table.give(moves.AnchorDropped(1, (DISK,)))
+
+    assert table.last.held_until_order
+    assert {e.kind for e in table.last.held} == {"script", "handler", "filesystem"}
+
+
+def test_an_anchor_that_is_broken_breaks_the_proof() -> None:
+    table = anchored()
+    table.command("resume")
+    table.give(moves.FilesystemsReleased(1, ()))
+    table.give(moves.AnchorDropped(1, (BROKEN,)))
+
+    assert not table.last.held_until_order
+
+
+def test_a_handler_that_let_go_before_the_anchor_was_there_fails_the_generation() -> None:
+    table = handlers_held(ANCHORED)
+    table.give(moves.AnchorCreated(1, ANCHOR))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE._replace(whole=False),)))
+
+    assert kinds(table.give(moves.ScriptEnded(1, "post", result("/post")))) == [moves.DropAnchor]
+    table.give(moves.AnchorDropped(1, (DISK,)))
+
+    assert table.last.failure.reason == "handler_lost"
+
+
+def test_without_an_anchor_the_applications_go_on_and_it_is_said_why() -> None:
+    table = handlers_held(ANCHORED)
+
+    assert kinds(table.give(moves.AnchorFailed(1, "no_volume", "none"))) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, ()))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert table.last.failure == Failure("no_volume", "none")
+
+
+def test_an_order_while_the_anchor_is_made_waits_for_it_and_deletes_it() -> None:
+    table = handlers_held(ANCHORED)
+
+    assert table.command("resume") == []
+    assert kinds(table.give(moves.AnchorCreated(1, ANCHOR))) == [moves.Release]
+    table.give(moves.FilesystemsReleased(1, ()))
+    table.give(moves.HandlersReleased(1, (BASE_WHOLE,)))
+    assert kinds(table.give(moves.ScriptEnded(1, "post", result("/post")))) == [moves.DropAnchor]
+    table.give(moves.AnchorDropped(1, (DISK,)))
+
+    assert [ack.kind for ack in table.acks[-2:]] == ["quiesce_failed", "resumed"]
+
+
+# --- time -------------------------------------------------------------------------------
+
+
+def test_an_order_after_the_budget_proves_nothing() -> None:
+    """As when the whole guest was paused: its dead-man had no chance to act either."""
+    table = Table().held()
+    table.now += 30_001
+    table.command("resume")
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert not table.last.held_until_order
+    assert not any(e.whole for e in table.last.held)
+
+
+def test_how_far_the_wall_clock_moved_is_told() -> None:
+    table = Table().armed()
+    order = orders.Order("quiesce", "saga", 1, 2, PLAN._replace(pre_script=None))
+    table.give(CommandReceived(order, clock_offset=1_000))
+    table.give(moves.DeadManArmed(1, locked=True, not_held=()))
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+    table.give(CommandReceived(orders.Order("resume", "saga", 1, 3, orders.Resume()), clock_offset=-29_000))
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+    assert table.last.clock_jump_ms == 30_000

@@ -1,0 +1,19 @@
+"""The anchors that there are, by their providers' names."""
+
+from typing import Callable, Dict
+
+from agent.anchors import Anchor, AnchorRefused
+
+_MAKERS: Dict[str, Callable[[], Anchor]] = {}
+
+
+def make(provider: str) -> Anchor:
+    """Give the anchor of ``provider``.
+
+    Raises:
+        AnchorRefused: there is none on this system.
+    """
+    maker = _MAKERS.get(provider)
+    if maker is None:
+        raise AnchorRefused("provider_missing", "There is no anchor {} on this system.".format(provider))
+    return maker()

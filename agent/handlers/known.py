@@ -1,0 +1,58 @@
+"""The handlers that there are, by name."""
+
+from typing import Callable, Dict, Mapping, Tuple
+
+from agent import guest_config
+from agent.config import BadSetting
+from agent.handlers import Handler, HandlerFailed, mariadb, mongodb, postgresql, services, sqlserver
+from agent.handlers.sites import Site
+from agent.orders import HandlerSpec
+
+_MAKERS: Dict[str, Callable[[Site], Handler]] = {
+    "mariadb": mariadb.MariaDB,
+    "mysql": mariadb.MySQL,
+    "mongodb": mongodb.MongoDB,
+    "postgresql": postgresql.PostgreSQL,
+    "services": services.Services,
+    "sqlserver": sqlserver.SQLServer,
+}
+
+
+def make(spec: HandlerSpec, environ: Mapping[str, str]) -> Handler:
+    """Make a handler for what ``spec`` names; the guest's file says where it is.
+
+    With the setting ``instance`` the section is ``[name:instance]``, so that a guest may have several.
+
+    Raises:
+        HandlerFailed: a setting is wrong, the order's or the guest's.
+    """
+    settings = dict(spec.settings)
+    instance = settings.pop("instance", "")
+    section = "{}:{}".format(spec.name, instance) if instance else spec.name
+    try:
+        sections = guest_config.load(environ)
+    except BadSetting as error:
+        raise HandlerFailed("bad_setting", str(error)) from None
+    if instance and section not in sections:
+        expected = "settings.instance: expected a section [{}] in {}".format(
+            section, guest_config.path_of(environ)
+        )
+        raise HandlerFailed("bad_setting", expected)
+    maker = _MAKERS.get(spec.name)
+    if maker is None:
+        raise HandlerFailed("bad_setting", "name: expected one of {}".format(", ".join(sorted(_MAKERS))))
+    return maker(Site(spec.mode, settings, sections.get(section, {}), environ))
+
+
+def detected(environ: Mapping[str, str]) -> Tuple[HandlerSpec, ...]:
+    """Find the applications of this guest that can be held; none of them is required.
+
+    Raises:
+        HandlerFailed: the guest's file is wrong.
+    """
+    found = []
+    for name in sorted(_MAKERS):
+        spec = HandlerSpec(name, required=False)
+        if make(spec, environ).detect():
+            found.append(spec)
+    return tuple(found)
