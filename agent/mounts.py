@@ -29,13 +29,14 @@ _NAMED = 50
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo."""
+    """One line of mountinfo; ``root`` is what of the filesystem is mounted there."""
 
     device: str
     point: str
     kind: str
     source: str
     read_only: bool
+    root: str = "/"
 
 
 def parse(text: str) -> Tuple[Mount, ...]:
@@ -47,7 +48,8 @@ def parse(text: str) -> Tuple[Mount, ...]:
         if not dash or len(before) < 6 or len(after) < 3:
             continue
         options = before[5].split(",") + after[2].split(",")
-        mounts.append(Mount(before[2], _plain(before[4]), after[0], _plain(after[1]), "ro" in options))
+        point, source, root = _plain(before[4]), _plain(after[1]), _plain(before[3])
+        mounts.append(Mount(before[2], point, after[0], source, "ro" in options, root))
     return tuple(mounts)
 
 

@@ -3,8 +3,10 @@
 from typing import Callable, Dict
 
 from agent.anchors import Anchor, AnchorRefused
+from agent.anchors.btrfs import Btrfs
+from agent.anchors.lvm import Lvm
 
-_MAKERS: Dict[str, Callable[[], Anchor]] = {}
+_MAKERS: Dict[str, Callable[[], Anchor]] = {"btrfs": Btrfs, "lvm": Lvm}
 
 
 def make(provider: str) -> Anchor:

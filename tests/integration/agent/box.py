@@ -80,12 +80,18 @@ class Box:
 
     # --- disks ------------------------------------------------------------------------------
 
-    def disk(self, name: str, on: Path | None = None, megabytes: int = 16) -> Path:
-        """Mount a fresh ext4 disk, its image lying ``on`` another disk or in memory."""
+    def disk(
+        self,
+        name: str,
+        on: Path | None = None,
+        megabytes: int = 16,
+        make: tuple[str, ...] = ("mkfs.ext4", "-F"),
+    ) -> Path:
+        """Mount a fresh disk, by default an ext4, its image lying ``on`` another disk or in memory."""
         image, point = (on or self._images) / f"{name}.img", self.folder / name
         point.mkdir()
         self.run("truncate", "-s", f"{megabytes}M", str(image))
-        self.run("mkfs.ext4", "-q", "-F", str(image))
+        self.run(*make, "-q", str(image))
         self.run("mount", "-o", "loop", str(image), str(point))
         return point
 
