@@ -124,7 +124,7 @@ def test_the_agents_death_lets_the_database_go(guest: Guest, app: App) -> None:
 
 def test_a_stopped_agent_and_handler_do_not_keep_the_database(guest: Guest, app: App) -> None:
     guest.agent(app)
-    guest.quiesce(app, "drained", freeze_budget_ms=4_000, quiesce_timeout_ms=3_900)
+    guest.quiesce(app, "drained", freeze_budget_ms=12_000, quiesce_timeout_ms=11_900)
     assert app.answer().kind == "quiesced", app.acks[-1].body
 
     stopped = guest.box.agents() + guest.box.holders()
