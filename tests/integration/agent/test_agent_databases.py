@@ -33,7 +33,7 @@ class Guest:
         self.configure(self.server.section())
 
     def configure(self, text: str) -> None:
-        self.config.write_text(text)
+        self.config.write_text(f"[scripts]\nfolders = {self.box.folder}\n{text}")
         self.config.chmod(0o600)
 
     def agent(self, app: App, **more: Any) -> None:
