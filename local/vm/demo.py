@@ -15,7 +15,7 @@ from local.demo.one_run import one_run
 from local.demo.report import table, write_report
 from local.stack.stack import GROUP, Stack, StackOptions, running
 from local.vm.image import LEDGER, Image
-from local.vm.machine import Drives, machine
+from local.vm.machine import Drives, Machine, machine
 from local.vm.restore import boot_and_check
 from local.vm.vm_agent import VmAgents, vm_agent
 from local.world.disks import ReflinkDisks
@@ -47,6 +47,7 @@ class Scene:
 
     stack: Stack
     image: Image
+    machine: Machine
     folder: Path
     booted_s: float
 
@@ -75,7 +76,7 @@ async def scene(guest: Image) -> AsyncIterator[Scene]:
         await asyncio.wait_for(agent.run(_APPLICATION_STARTS, {}), _BOOTS_WITHIN_S)
         vm_agents.add(VM, agent)
         stack.world.put_vm(_described())
-        yield Scene(stack, guest, folder, time.monotonic() - began)
+        yield Scene(stack, guest, booted, folder, time.monotonic() - began)
 
 
 def _make_disks(stack: Stack, guest: Image) -> Drives:

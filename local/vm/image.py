@@ -64,6 +64,7 @@ def _payload(agent: Path) -> Iterator[tuple[str, Path]]:
     yield "etc/inittab", GUEST / "inittab"
     for name in ("boot", "ledger", "network", "vm-agent"):
         yield f"etc/guest/{name}", GUEST / name
+    yield "etc/stillframe/agent.conf", GUEST / "agent.conf"
     yield f"{LEDGER}/local/__init__.py", ROOT / "local" / "__init__.py"
     for source in (ROOT / "local" / "guests").rglob("*"):
         if source.suffix in {".py", ".sh"}:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -26,6 +27,8 @@ pytestmark = [
 
 RUN_WITHIN_S = 180.0
 SOON_S = 60.0
+#: Longer than the freeze budget of the run that it happens to.
+PAUSE_S = 35.0
 
 STATUS = f"python3 /{LEDGER}/local/guests/control.py status /run/ledger.sock"
 
@@ -87,6 +90,28 @@ async def test_the_held_virtual_machine_goes_on_and_its_root_can_be_written(read
         assert not after["held"]
         if after["transfers"] > before["transfers"]:
             return
+
+
+async def test_a_machine_paused_by_its_host_while_held_goes_on_and_is_not_called_proved(ready: Scene) -> None:
+    qemu, copied = ready.machine.process, ready.stack.world.captures.records
+    before = len(copied)
+    settings = GUEST_PROCESSING | {"freeze_budget_ms": 30_000, "quiesce_timeout_ms": 28_000, "attempts": 1}
+    settings |= {"on_guest_failure": "continue"}
+    run = asyncio.create_task(run_to_end(ready, settings))
+    async for _ in ticks(RUN_WITHIN_S, "the first disk's copy", pause_s=0.005):
+        if len(copied) > before:  # two more follow, 300 ms apart: until then nobody orders to resume
+            break
+    qemu.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(PAUSE_S)
+    finally:
+        qemu.send_signal(signal.SIGCONT)
+    view = await run
+    assert view["evidence"]["quiesced"]["held"], "it was not held when it was paused"
+    assert view["grade"] == "crash", view["reasons"]
+    assert "dead-man" in " ".join(view["reasons"]), "it was spent by the pause, and the dead-man let go"
+    await asyncio.wait_for(in_guest(ready, "echo written > /var/tmp/probe && sync"), SOON_S)
+    assert not json.loads(await in_guest(ready, STATUS))["held"]
 
 
 async def test_without_guest_processing_the_virtual_machine_comes_back_broken(ready: Scene) -> None:
