@@ -44,13 +44,13 @@ async def _put_vm(request: web.Request) -> web.Response:
 
 
 async def _change_vm(request: web.Request) -> web.Response:
-    """Change a VM's power state, its agent's readiness, or its tags."""
+    """Change a VM's power state, its agent's readiness, its tags, or what its restore points come to."""
     world = world_of(request)
     changes = some_members(VmSpec, await json_body(request), "vm")
     path = ("virtualMachines", request.match_info["vm"])
     vm = require_vm(world, ResourceId(world.subscription_id, request.match_info["group"], path))
     for name in changes:
-        if name not in {"power", "agent_ready", "tags"}:
+        if name not in {"power", "agent_ready", "tags", "restore_point_consistency"}:
             raise InvalidSpecError(f"vm.{name}", "cannot be changed")
     return web.json_response(vm_json(world, world.put_vm(replace(vm.spec, **changes))))
 

@@ -63,6 +63,9 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("PUT", "restorePointCollections/{}"): Endpoint(
         {200: "RestorePointCollection", 201: "RestorePointCollection"}, "RestorePointCollection"
     ),
+    ("PATCH", "restorePointCollections/{}"): Endpoint(
+        {200: "RestorePointCollection"}, "RestorePointCollectionUpdate", Direction.UPDATE
+    ),
     ("DELETE", "restorePointCollections/{}"): Endpoint(_DELETED),
     ("GET", f"{_POINTS}/{{}}"): Endpoint({200: "RestorePoint"}),
     ("PUT", f"{_POINTS}/{{}}"): Endpoint({201: "RestorePoint"}, "RestorePoint"),

@@ -48,6 +48,7 @@ _OF_PROVIDER = {
     ("PATCH", "snapshots"): _SNAPSHOT_CREATE,
     ("DELETE", "snapshots"): _SNAPSHOT_DELETE,
     ("PUT", "restorepointcollections"): _RESTORE_POINT_CREATE,
+    ("PATCH", "restorepointcollections"): _RESTORE_POINT_CREATE,
     ("PUT", "restorepoints"): _RESTORE_POINT_CREATE,
     ("GET", "restorepointcollections"): _RESTORE_POINT_READ,
     ("GET", "restorepoints"): _RESTORE_POINT_READ,

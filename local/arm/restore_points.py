@@ -45,6 +45,7 @@ def routes() -> list[web.RouteDef]:
         web.get(f"{GROUP}/restorePointCollections", _list_collections),
         web.get(_COLLECTION, _get_collection),
         web.put(_COLLECTION, _put_collection),
+        web.patch(_COLLECTION, _patch_collection),
         web.delete(_COLLECTION, _delete_collection),
         web.get(_POINT, _get_point),
         web.put(_POINT, _put_point),
@@ -86,6 +87,14 @@ async def _put_collection(request: web.Request) -> web.Response:
         raise InvalidParameterError("location", "The source VM lies in another location.")
     world.resources.collections[resource.key] = collection
     return web.json_response(collection_json(collection), status=201 if existing is None else 200)
+
+
+async def _patch_collection(request: web.Request) -> web.Response:
+    """Change a collection's tags: those that the request has replace all."""
+    world, resource, body = world_of(request), resource_of(request), await json_body(request)
+    changed = replace(_require_collection(world, resource), tags=tags_of(body))
+    world.resources.collections[resource.key] = changed
+    return web.json_response(collection_json(changed))
 
 
 async def _delete_collection(request: web.Request) -> web.Response:

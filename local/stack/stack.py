@@ -78,14 +78,21 @@ class Stack:
         self.world.put_vm(VmSpec(name=guest.vm_name, disks=disks, resource_group=GROUP, power=power))
 
     async def restore(self, guest: GuestSpec, recovery_point: Sequence[str]) -> Verdict:
-        """Restore a VM from the snapshots of a recovery point, and let its application check itself."""
+        """Restore a VM from the ids of a recovery point, and let its application check itself."""
         return await restore_and_check(self.disks, guest, self.snapshots_by_disk(recovery_point))
 
     def snapshots_by_disk(self, recovery_point: Sequence[str]) -> dict[str, str]:
-        """Give the name of each disk's snapshot, by the disk's name, from the snapshots' ARM ids."""
-        by_disk = {}
-        for snapshot_id in recovery_point:
-            snapshot = self.world.resources.snapshots[snapshot_id.lower()]
+        """Give the name of each disk's snapshot, by the disk's name, from the ARM ids of a recovery point.
+
+        They are those of the snapshots, one per disk, or that of the restore point.
+        """
+        by_disk: dict[str, str] = {}
+        for resource_id in recovery_point:
+            point = self.world.resources.restore_points.get(resource_id.lower())
+            if point is not None:
+                by_disk |= {item.disk.spec.name: item.id.name for item in point.disks}
+                continue
+            snapshot = self.world.resources.snapshots[resource_id.lower()]
             by_disk[snapshot.disk.spec.name] = snapshot.id.name
         return by_disk
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from shared.saga.facts import DiskFacts
 
 if TYPE_CHECKING:
-    from azure.mgmt.compute.models import Snapshot, SnapshotUpdate, VirtualMachineRunCommand
+    from azure.mgmt.compute.models import (
+        RestorePoint,
+        RestorePointCollection,
+        RestorePointCollectionUpdate,
+        Snapshot,
+        SnapshotUpdate,
+        VirtualMachineRunCommand,
+    )
 
 
 def incremental_snapshot(disk: DiskFacts, tags: Mapping[str, str]) -> "Snapshot":
@@ -33,6 +40,40 @@ def incremental_snapshot(disk: DiskFacts, tags: Mapping[str, str]) -> "Snapshot"
             public_network_access="Disabled",
         ),
     )
+
+
+def restore_point(consistency: str) -> "RestorePoint":
+    """Ask for a restore point of all disks; ``consistency`` empty is left out, and is the platform's best."""
+    from azure.mgmt.compute.models import (  # noqa: PLC0415 - the module says why
+        RestorePoint,
+        RestorePointProperties,
+    )
+
+    asked = RestorePointProperties(consistency_mode=consistency) if consistency else RestorePointProperties()
+    return RestorePoint(properties=asked)
+
+
+def restore_point_collection(vm_id: str, location: str, tags: Mapping[str, str]) -> "RestorePointCollection":
+    """Ask for the collection of a VM's restore points."""
+    from azure.mgmt.compute.models import (  # noqa: PLC0415 - the module says why
+        RestorePointCollection,
+        RestorePointCollectionProperties,
+        RestorePointCollectionSourceProperties,
+    )
+
+    source = RestorePointCollectionSourceProperties(id=vm_id)
+    return RestorePointCollection(
+        location=location, tags=dict(tags), properties=RestorePointCollectionProperties(source=source)
+    )
+
+
+def collection_tag_update(tags: Mapping[str, str]) -> "RestorePointCollectionUpdate":
+    """Ask for a collection to have these tags and no others."""
+    from azure.mgmt.compute.models import (  # noqa: PLC0415 - the module says why
+        RestorePointCollectionUpdate,
+    )
+
+    return RestorePointCollectionUpdate(tags=dict(tags))
 
 
 def tag_update(tags: Mapping[str, str]) -> "SnapshotUpdate":

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shared.compute.client import ClientPool
-from shared.compute.disk_snapshot import CaptureTarget, DiskSnapshot, FailedOperation, Window
+from shared.compute.disk_snapshot import CaptureTarget, DiskSnapshot
+from shared.compute.making import FailedOperation, Window
 from shared.compute.names import Kind, parse_id
 from shared.saga.evidence import DiskCapture
 

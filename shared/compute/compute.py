@@ -4,15 +4,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from azure.core.exceptions import AzureError
 
-from shared.compute import agent_start, snapshots
+from shared.compute import agent_start, restore_points, snapshots
+from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool
-from shared.compute.disk_snapshot import CaptureTarget, FailedOperation, Window, explain
+from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
-from shared.compute.names import Kind, parse_id
+from shared.compute.making import FailedOperation, Window, explain
+from shared.compute.names import Kind, is_restore_point, parse_id
+from shared.compute.restore_point import RestorePointTarget, take_restore_point
 from shared.policy.snapshots import SnapshotSettings
-from shared.saga.evidence import DiskCapture
+from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
 from shared.saga.state import SnapshotCopy
 
@@ -55,6 +58,19 @@ class Compute:
         window = Window(held=held, not_before=not_before, deadline=deadline, clock=self._clock)
         return await capture(self._pool, targets, window, tags=tags, on_failed=on_failed)
 
+    async def take_restore_point(
+        self,
+        target: RestorePointTarget,
+        *,
+        not_before: int,
+        deadline: int,
+        held: bool,
+        on_failed: Callable[[FailedOperation], None] = lambda _: None,
+    ) -> tuple[tuple[DiskCapture, ...], RestorePointReport]:
+        """Make a VM restore point over all disks; both times are ms since the epoch."""
+        window = Window(held=held, not_before=not_before, deadline=deadline, clock=self._clock)
+        return await take_restore_point(self._pool, target, window, on_failed=on_failed)
+
     async def explain(self, failed: FailedOperation) -> ComputeError | None:
         """Ask why an operation failed; after the guest has gone on."""
         return await explain(failed)
@@ -62,16 +78,31 @@ class Compute:
     async def look_at_copies(
         self, snapshot_ids: Iterable[str]
     ) -> tuple[tuple[SnapshotCopy, ...], tuple[str, ...]]:
-        """Look how far the background copies are; the second part are the ids of the lost ones."""
-        return await snapshots.look_at_copies(self._pool, snapshot_ids)
+        """Look how far the background copies are; the second part are the ids of the lost ones.
 
-    async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None:
-        """Add tags to a snapshot."""
-        await snapshots.tag(self._pool, snapshot_id, tags)
+        The ids are those of snapshots, or that of a restore point.
+        """
+        ids = tuple(snapshot_ids)
+        points = tuple(each for each in ids if is_restore_point(each))
+        others = tuple(each for each in ids if each not in points)
+        copies, lost = await snapshots.look_at_copies(self._pool, others)
+        seen = await all_at_once(restore_points.look_at_copy(self._pool, point) for point in points)
+        gone = tuple(point for point, copy in zip(points, seen, strict=True) if copy is None)
+        return (*copies, *(copy for copy in seen if copy is not None)), (*lost, *gone)
 
-    async def delete(self, snapshot_id: str, saga_id: str) -> None:
-        """Delete a snapshot of this saga, and wait until it is gone."""
-        await snapshots.delete(self._pool, snapshot_id, saga_id)
+    async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a snapshot, or to the collection of a restore point."""
+        if is_restore_point(kept_id):
+            await restore_points.tag_collection(self._pool, kept_id, tags)
+        else:
+            await snapshots.tag(self._pool, kept_id, tags)
+
+    async def delete(self, unwanted_id: str, saga_id: str) -> None:
+        """Delete a snapshot or a restore point of this saga, and wait until it is gone."""
+        if is_restore_point(unwanted_id):
+            await restore_points.delete(self._pool, unwanted_id, saga_id)
+        else:
+            await snapshots.delete(self._pool, unwanted_id, saga_id)
 
     async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None:
         """Start the agent in a guest."""

@@ -1,15 +1,18 @@
 """Preflight: what Azure says of a VM, its power, its disks, and what would make their snapshots fail."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.compute import restore_point_limits
 from shared.compute.at_once import all_at_once
-from shared.compute.attached import AttachedDisk, attached_disks
+from shared.compute.attached import AttachedDisk, AttachedDisks, attached_disks
 from shared.compute.client import ClientPool
 from shared.compute.errors import classified
 from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
 from shared.compute.names import Kind, ResourceId, parse_id
+from shared.compute.restore_points import list_points
 from shared.compute.values import epoch_ms, spelling
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.facts import DiskFacts, VmFacts
@@ -32,15 +35,46 @@ async def read_facts(
     Raises `ComputeError`, and `InvalidResourceId` for a malformed id.
     """
     vm = await _read_vm(pool, parse_id(vm_id, Kind.VM))
-    view = vm.properties.instance_view if vm.properties else None
-    storage = vm.properties.storage_profile if vm.properties else None
-    attached = attached_disks(storage)
+    if settings.is_restore_point:
+        return await _for_a_restore_point(pool, vm_id, vm, settings, clock=clock)
+    attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
     disks, snapshots = await asyncio.gather(
         all_at_once(_read_disk(pool, each.id) for each in attached.managed),
         all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
     )
     listed = (snapshot for group in snapshots for snapshot in group)
     found = obstacles([_seen(disk) for disk in disks], listed, clock())
+    return replace(_vm_facts(vm_id, vm, attached, disks), obstacles=(*attached.hindrances, *found))
+
+
+async def _for_a_restore_point(
+    pool: ClientPool,
+    vm_id: str,
+    vm: "VirtualMachine",
+    settings: SnapshotSettings,
+    *,
+    clock: Callable[[], int],
+) -> VmFacts:
+    """Read the same, with the limits of restore points and one GET for those that the collection has."""
+    attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
+    disks, points = await asyncio.gather(
+        all_at_once(_read_disk(pool, each.id) for each in attached.managed),
+        list_points(pool, vm_id, settings.resource_group),
+    )
+    restorable = [_restorable(disk, _write_accelerated(vm)) for disk in disks]
+    confidential = _security_type(vm) == "ConfidentialVM"
+    found = restore_point_limits.obstacles(restorable, points, confidential=confidential)
+    return replace(
+        _vm_facts(vm_id, vm, attached, disks),
+        obstacles=(*attached.hindrances, *found),
+        crash_obstacles=tuple(restore_point_limits.crash_obstacles(restorable, points, clock())),
+        platform_obstacles=tuple(restore_point_limits.platform_obstacles(points, clock())),
+    )
+
+
+def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: "Sequence[Disk]") -> VmFacts:
+    view = vm.properties.instance_view if vm.properties else None
+    storage = vm.properties.storage_profile if vm.properties else None
     return VmFacts(
         vm_id=vm_id,
         name=vm.name or "",
@@ -49,7 +83,6 @@ async def read_facts(
         power_state=_power_state(view),
         vm_agent_ready=_agent_ready(view),
         disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
-        obstacles=(*attached.hindrances, *found),
         tags=tuple(sorted((vm.tags or {}).items())),
     )
 
@@ -102,6 +135,31 @@ def _agent_ready(view: "VirtualMachineInstanceView | None") -> bool:
 
 def _codes(statuses: "Iterable[InstanceViewStatus] | None") -> list[str]:
     return [status.code for status in statuses or () if status.code]
+
+
+def _restorable(disk: "Disk", write_accelerated: set[str]) -> restore_point_limits.RestorableDisk:
+    return restore_point_limits.RestorableDisk(
+        name=disk.name or "",
+        sku=_sku(disk),
+        max_shares=(disk.properties.max_shares if disk.properties else None) or 1,
+        write_accelerated=disk.name in write_accelerated,
+    )
+
+
+def _write_accelerated(vm: "VirtualMachine") -> set[str]:
+    """Give the names of the disks whose writes go through a cache that no restore point sees."""
+    storage = vm.properties.storage_profile if vm.properties else None
+    if storage is None:
+        return set()
+    names = {disk.name for disk in storage.data_disks or [] if disk.write_accelerator_enabled}
+    if storage.os_disk and storage.os_disk.write_accelerator_enabled:
+        names.add(storage.os_disk.name)
+    return {name for name in names if name}
+
+
+def _security_type(vm: "VirtualMachine") -> str:
+    profile = vm.properties.security_profile if vm.properties else None
+    return spelling(profile.security_type) if profile else ""
 
 
 def _seen(disk: "Disk") -> SeenDisk:

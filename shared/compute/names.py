@@ -15,6 +15,7 @@ class Kind(StrEnum):
     VM = "virtualMachines"
     DISK = "disks"
     SNAPSHOT = "snapshots"
+    COLLECTION = "restorePointCollections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,20 @@ class ResourceId:
         return f"{group}/providers/Microsoft.Compute/{self.kind}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class RestorePointId:
+    """What the ARM id of a restore point says."""
+
+    subscription_id: str
+    resource_group: str
+    collection: str
+    name: str
+
+
 class InvalidResourceId(ValueError):
     """A text is not the id of a resource of the wanted kind."""
 
-    def __init__(self, text: str, wanted: Kind) -> None:
+    def __init__(self, text: str, wanted: str) -> None:
         super().__init__(f"not the id of one of Microsoft.Compute/{wanted}: {text!r}")
         self.text = text
         self.wanted = wanted
@@ -54,6 +65,20 @@ def parse_id(text: str, wanted: Kind) -> ResourceId:
         ):
             return ResourceId(subscription, group, wanted, name)
     raise InvalidResourceId(text, wanted)
+
+
+def parse_restore_point_id(text: str) -> RestorePointId:
+    """Read the ARM id of a restore point; raises `InvalidResourceId`."""
+    collection, _, rest = text.partition("/restorePoints/")
+    if not rest or "/" in rest:
+        raise InvalidResourceId(text, "restorePointCollections/restorePoints")
+    parent = parse_id(collection, Kind.COLLECTION)
+    return RestorePointId(parent.subscription_id, parent.resource_group, parent.name, rest)
+
+
+def is_restore_point(text: str) -> bool:
+    """Whether an ARM id is one of a restore point, as the saga writes it."""
+    return "/restorePoints/" in text
 
 
 def run_command_name(saga_id: str, generation: int) -> str:

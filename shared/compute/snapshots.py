@@ -1,22 +1,19 @@
 """Snapshots after they were taken: their background copy, their tags, their deletion."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from shared.compute.at_once import all_at_once
 from shared.compute.bodies import tag_update
 from shared.compute.client import ClientPool
-from shared.compute.errors import Conflict, NotFound, NotOurs, TimedOut, classified
+from shared.compute.deletion import delete_until_gone
+from shared.compute.errors import NotFound, NotOurs, classified
 from shared.compute.names import Kind, parse_id
 from shared.compute.tags import SAGA
 from shared.saga.state import SnapshotCopy
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import Snapshot
-
-#: A deletion takes seconds; one that takes longer than this is looked at by a later try.
-DELETE_TIMEOUT_S = 60.0
 
 _LOST = frozenset({"Failed", "Canceled"})
 
@@ -69,15 +66,13 @@ async def delete(pool: ClientPool, snapshot_id: str, saga_id: str) -> None:
         raise NotOurs(snapshot_id, saga_id)
     target = parse_id(snapshot_id, Kind.SNAPSHOT)
     snapshots = pool.of(target.subscription_id).patient.snapshots
-    try:
-        with classified():
-            async with asyncio.timeout(DELETE_TIMEOUT_S):
-                poller = await snapshots.begin_delete(target.resource_group, target.name)
-                await poller.result()
-    except TimeoutError as late:
-        raise TimedOut("DeletionTakesLong", f"{snapshot_id} is still being deleted") from late
-    if await _read(pool, snapshot_id) is not None:
-        raise Conflict("StillThere", f"the deletion of {snapshot_id} succeeded, but it is still there")
+
+    async def is_there() -> bool:
+        return await _read(pool, snapshot_id) is not None
+
+    await delete_until_gone(
+        snapshot_id, lambda: snapshots.begin_delete(target.resource_group, target.name), is_there
+    )
 
 
 async def _read(pool: ClientPool, snapshot_id: str) -> "Snapshot | None":

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.compute.disk_snapshot import CaptureTarget, FailedOperation
+from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
+from shared.compute.making import FailedOperation
+from shared.compute.restore_point import RestorePointTarget
 from shared.compute.tags import at_birth, when_graded
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
@@ -26,6 +28,7 @@ from shared.saga.effects import (
     RecordEnd,
     SendCommand,
     StartAgent,
+    TakeRestorePoint,
     Watch,
 )
 from shared.saga.events import (
@@ -128,7 +131,7 @@ async def _explain(hands: Hands, state: SagaState) -> None:
     for failed in hands.failed.pop(state.spec.saga_id, []):
         reason = await hands.compute.explain(failed)
         _log.warning(
-            "run %s saga %s: %s failed: %s", state.spec.run_id, state.spec.saga_id, failed.snapshot_id, reason
+            "run %s saga %s: %s failed: %s", state.spec.run_id, state.spec.saga_id, failed.resource_id, reason
         )
 
 
@@ -139,7 +142,6 @@ async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
         CaptureTarget(disk, snapshot_id(disk, group, spec.saga_id, effect.generation))
         for disk in effect.disks
     ]
-    held = state.evidence is not None and state.evidence.quiesced is not None
     failed: list[FailedOperation] = []
     own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=effect.generation)
     captures = await hands.compute.capture(
@@ -147,14 +149,47 @@ async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
         tags=dict(spec.snapshots.tags) | own,
         not_before=effect.not_before,
         deadline=effect.deadline,
-        held=held,
+        held=_is_held(state),
         on_failed=failed.append,
     )
-    if failed:
-        hands.failed[spec.saga_id] = failed
-    if not held:  # no order to resume will follow
-        await _explain(hands, state)
+    await _note_failed(hands, state, failed)
     return CaptureEnded(effect.generation, captures)
+
+
+async def _take_restore_point(hands: Hands, state: SagaState, effect: TakeRestorePoint) -> Event:
+    """Make a restore point over all disks, and come back as soon as the guest need not wait any longer."""
+    assert state.facts is not None
+    spec, facts = state.spec, state.facts
+    target = RestorePointTarget(
+        point_id=effect.point_id,
+        vm_id=spec.vm_id,
+        location=facts.location,
+        consistency=effect.consistency,
+        disks=effect.disks,
+        tags=dict(spec.snapshots.tags),
+    )
+    failed: list[FailedOperation] = []
+    captures, report = await hands.compute.take_restore_point(
+        target,
+        not_before=effect.not_before,
+        deadline=effect.deadline,
+        held=_is_held(state),
+        on_failed=failed.append,
+    )
+    await _note_failed(hands, state, failed)
+    return CaptureEnded(effect.generation, captures, report)
+
+
+def _is_held(state: SagaState) -> bool:
+    return state.evidence is not None and state.evidence.quiesced is not None
+
+
+async def _note_failed(hands: Hands, state: SagaState, failed: list[FailedOperation]) -> None:
+    """Have the reasons asked for once no guest waits: after the order to resume, or now if none follows."""
+    if failed:
+        hands.failed[state.spec.saga_id] = failed
+    if not _is_held(state):
+        await _explain(hands, state)
 
 
 async def _check_copies(hands: Hands, _state: SagaState, effect: CheckCopies) -> Event:
@@ -174,6 +209,10 @@ async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
         evidence=state.evidence.digest() if state.evidence else "",
         warnings=len(state.warnings),
     )
+    if spec.snapshots.is_restore_point:  # its collection says whose its newest point is
+        tags |= at_birth(
+            policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=state.generation
+        )
     jobs = {f"{name(kept)} could not be tagged": compute.tag(kept, tags) for kept in effect.keep}
     jobs |= {
         f"{name(unwanted)} could not be deleted": compute.delete(unwanted, spec.saga_id)
@@ -247,6 +286,7 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
     StartAgent: _start_agent,
     SendCommand: _send_command,
     Capture: _capture,
+    TakeRestorePoint: _take_restore_point,
     CheckCopies: _check_copies,
     Clean: _clean,
     Alert: _alert,
@@ -255,4 +295,4 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
 }
 
 #: Effects that are answered by an event.
-_ANSWERED = (ReadFacts, StartAgent, Capture, CheckCopies, Clean)
+_ANSWERED = (ReadFacts, StartAgent, Capture, TakeRestorePoint, CheckCopies, Clean)

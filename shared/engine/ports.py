@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from shared.compute.disk_snapshot import CaptureTarget, FailedOperation
+from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
+from shared.compute.making import FailedOperation
+from shared.compute.restore_point import RestorePointTarget
 from shared.policy.snapshots import SnapshotSettings
-from shared.saga.evidence import DiskCapture
+from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
 from shared.saga.state import SnapshotCopy
 
@@ -34,15 +36,27 @@ class Compute(Protocol):
         """Snapshot all disks; never raises for a disk."""
         ...
 
+    async def take_restore_point(
+        self,
+        target: RestorePointTarget,
+        *,
+        not_before: int,
+        deadline: int,
+        held: bool,
+        on_failed: Callable[[FailedOperation], None],
+    ) -> tuple[tuple[DiskCapture, ...], RestorePointReport]:
+        """Make a restore point over all disks; never raises for what Azure does."""
+        ...
+
     async def explain(self, failed: FailedOperation) -> ComputeError | None: ...
 
     async def look_at_copies(
         self, snapshot_ids: Sequence[str]
     ) -> tuple[tuple[SnapshotCopy, ...], tuple[str, ...]]: ...
 
-    async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None: ...
+    async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None: ...
 
-    async def delete(self, snapshot_id: str, saga_id: str) -> None: ...
+    async def delete(self, unwanted_id: str, saga_id: str) -> None: ...
 
     async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None: ...
 

@@ -68,15 +68,19 @@ class Steps:
         except SagaNotFound:
             return await self._loop.begin(await self._spec(message), ending)
 
+    def remember(self, run_id: str, settings: RunSettings) -> None:
+        """Keep the settings of a run that this process has just written, so that no saga here reads them."""
+        self._settings[run_id] = settings
+        if len(self._settings) > RUNS_KEPT:
+            self._settings.popitem(last=False)
+
     async def _run_settings(self, run_id: str) -> RunSettings:
         """Read a run's settings, once for all of its sagas that start at the same time."""
         async with self._reading:
             settings = self._settings.get(run_id)
             if settings is None:
                 settings = read_settings(await self._runs.get(run_id))
-                self._settings[run_id] = settings
-                if len(self._settings) > RUNS_KEPT:
-                    self._settings.popitem(last=False)
+                self.remember(run_id, settings)
             return settings
 
     async def _spec(self, message: StepMessage) -> SagaSpec:

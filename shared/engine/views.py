@@ -85,7 +85,7 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "deadline": moment(state.deadline),
         "guest_processing": encode(state.spec.guest),
         "recovery_point": [
-            {"snapshot": copy.snapshot_id, "completion_percent": copy.completion_percent}
+            {_kind(state): copy.snapshot_id, "completion_percent": copy.completion_percent}
             for copy in state.recovery_point
         ],
         "discarded": list(state.discard),
@@ -93,6 +93,10 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "evidence_sha256": evidence.digest() if evidence else None,
         "history": [_history_view(entry) for entry in history],
     }
+
+
+def _kind(state: SagaState) -> str:
+    return "restore_point" if state.spec.snapshots.is_restore_point else "snapshot"
 
 
 def _warning_view(warning: SagaWarning) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
-from shared.policy.snapshots import SnapshotSettings
+from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
 MOST_VMS = 2_000
@@ -118,7 +118,7 @@ def _vms(fields: Fields) -> tuple[str, ...]:
 def _snapshots(fields: Fields) -> SnapshotSettings:
     if not fields.has("snapshots"):
         return SnapshotSettings()
-    known = ("resource_group", "tags", "completion_timeout_ms")
+    known = ("recovery_point", "resource_group", "tags", "completion_timeout_ms")
     snapshots = Fields(fields.raw("snapshots"), fields.at("snapshots"), known)
     group = snapshots.text("resource_group", longest=90) if snapshots.has("resource_group") else None
     if group is not None and not _GROUP.fullmatch(group):
@@ -132,6 +132,7 @@ def _snapshots(fields: Fields) -> SnapshotSettings:
             problem = "this tag is named twice: Azure ignores the case of a tag's name"
             raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
     return SnapshotSettings(
+        recovery_point=snapshots.choice("recovery_point", RecoveryPointKind, RecoveryPointKind.SNAPSHOTS),
         resource_group=group,
         tags=tags,
         completion_timeout_ms=snapshots.whole(

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from shared.policy.guest_processing import Filesystems, OnGuestFailure
-from shared.saga.consistency import APPLICATIONS, Grade, grade
-from shared.saga.evidence import DiskCapture, Evidence
+from shared.saga.consistency import APPLICATIONS, Grade, Verdict, grade
+from shared.saga.evidence import DiskCapture, Evidence, GuestWarning
 from shared.saga.phases import (
     Transition,
     enter_arming,
@@ -13,8 +13,14 @@ from shared.saga.phases import (
     enter_unheld_capturing,
     snapshot_ids,
 )
+from shared.saga.restore_points import (
+    asked_of_platform,
+    by_platforms_word,
+    held_by_platform,
+    platform_grade,
+)
 from shared.saga.state import Ending, Outcome, SagaState
-from shared.saga.warnings import blemishes
+from shared.saga.warnings import blemishes, warned
 
 #: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
 PASSING_REASONS = frozenset(
@@ -31,6 +37,9 @@ PASSING_REASONS = frozenset(
     }
 )
 
+
+#: Our own warning of a restore point that came to less than was asked for.
+LOWER_CONSISTENCY = "lower_consistency"
 
 #: The agent's warning of a handler that failed and is not required.
 OPTIONAL_HANDLER_FAILED = "optional_handler_failed"
@@ -60,24 +69,49 @@ def settle(state: SagaState, now: int) -> Transition:
     failure = _capture_failure(state.evidence)
     if failure:
         return _capture_failed(_discarding(state), now, failure)
-    if not _was_held(state):
-        unheld = replace(state, grade=Grade.CRASH, reasons=(*state.notes, *_instants(state.evidence)))
-        return _keep(unheld, now, _clean_outcome(state))
-    verdict = grade(state.evidence)
+    verdict = _held_verdict(state.evidence) if _was_held(state) else _unheld_verdict(state.evidence)
     graded = replace(state, grade=verdict.grade, reasons=(*state.notes, *verdict.reasons))
     if verdict.unbroken and verdict.grade.at_least(_asked(state)):
         return _keep(graded, now, _clean_outcome(state))
     if not verdict.unbroken and _may_try_again(state):
         return enter_arming(_regretting(graded, verdict.reasons), now)
     if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
-        return _keep(graded, now, Outcome.DEGRADED)
+        return _keep(_telling(graded, verdict), now, Outcome.DEGRADED)
     why = "; ".join(verdict.reasons)
     lacking = f"only {verdict.grade} consistent: {why}"
     return enter_cleaning(_discarding(graded), now, Ending(Outcome.FAILED, lacking))
 
 
+def _held_verdict(evidence: Evidence) -> Verdict:
+    """Grade by our own chain; where the platform held too, inside a whole chain, by the better of the two."""
+    ours = grade(evidence)
+    if evidence.restore_point is None or not by_platforms_word(evidence) or not ours.unbroken:
+        return ours
+    theirs = platform_grade(evidence.restore_point)
+    if theirs.grade is not Grade.CRASH and theirs.grade.at_least(ours.grade):
+        return theirs
+    return replace(ours, reasons=(*ours.reasons, *theirs.reasons))
+
+
+def _unheld_verdict(evidence: Evidence) -> Verdict:
+    if evidence.restore_point is not None:
+        return platform_grade(evidence.restore_point)
+    return Verdict(Grade.CRASH, _instants(evidence))
+
+
+def _telling(state: SagaState, verdict: Verdict) -> SagaState:
+    """Warn of a restore point that came to less than it was to be: the platform falls back silently."""
+    point = state.evidence.restore_point if state.evidence else None
+    if point is None:
+        return state
+    name, why = point.point_id.rpartition("/")[2], "; ".join(verdict.reasons)
+    return warned(state, (GuestWarning("restore_point", name, LOWER_CONSISTENCY, why),))
+
+
 def _keep(state: SagaState, now: int, outcome: Outcome) -> Transition:
     assert state.evidence is not None
+    if state.evidence.restore_point is not None:
+        return enter_completing(state, now, (state.evidence.restore_point.point_id,), outcome)
     snapshots = tuple(capture.snapshot_id for capture in state.evidence.captures)
     return enter_completing(state, now, snapshots, outcome)
 
@@ -90,11 +124,20 @@ def _capture_failed(state: SagaState, now: int, failure: str) -> Transition:
 
 def _asked(state: SagaState) -> Grade:
     """Say what the policy asks for: scripts alone cannot prove more than ``crash``, and need not."""
+    if not _was_held(state):
+        return Grade.APPLICATION if _left_to_platform(state) else Grade.CRASH
+    if state.evidence and by_platforms_word(state.evidence):
+        return asked_of_platform(state)
     if state.spec.guest.filesystems is Filesystems.NONE:
         return Grade.CRASH
     if not state.spec.guest.quiesces_applications or _lacks_only_optional(state):
         return Grade.FILESYSTEM
     return Grade.APPLICATION
+
+
+def _left_to_platform(state: SagaState) -> bool:
+    """Whether the policy leaves it to the platform to hold a running guest."""
+    return state.facts is not None and state.facts.running and held_by_platform(state)
 
 
 def _lacks_only_optional(state: SagaState) -> bool:
@@ -139,6 +182,10 @@ def _capture_failure(evidence: Evidence) -> str:
     """Say in a sentence which snapshots failed; empty when all succeeded."""
     if not evidence.captures:
         return "the snapshots were not seen to succeed in time"
+    if evidence.restore_point is not None and not all(capture.captured for capture in evidence.captures):
+        of_disk = next(capture for capture in evidence.captures if not capture.captured)
+        name = evidence.restore_point.point_id.rpartition("/")[2]
+        return f"the restore point {name} failed: {of_disk.error} {of_disk.detail}".strip()
     by_disk = {capture.disk_id: capture for capture in evidence.captures}
     told = tuple(_disk_failure(disk, by_disk.get(disk)) for disk in evidence.disks)
     failed = "; ".join(failure for failure in told if failure)

@@ -54,6 +54,22 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeRestorePoint:
+    """Make a VM restore point over all disks, and poll until it has ended or ``deadline`` is over.
+
+    ``consistency`` is what is asked for: ``CrashConsistent``, or empty for the best that the platform can do.
+    One whose ``timeCreated`` lies before ``not_before`` is an older one of the same name.
+    """
+
+    generation: int
+    point_id: str
+    consistency: str
+    disks: tuple[DiskFacts, ...]
+    not_before: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckCopies:
     """Look how far the background copies are. Changes nothing."""
 
@@ -93,7 +109,18 @@ class RecordEnd:
     """Write the saga's end into the run's index."""
 
 
-Effect = ReadFacts | StartAgent | SendCommand | Capture | CheckCopies | Clean | Alert | Watch | RecordEnd
+Effect = (
+    ReadFacts
+    | StartAgent
+    | SendCommand
+    | Capture
+    | TakeRestorePoint
+    | CheckCopies
+    | Clean
+    | Alert
+    | Watch
+    | RecordEnd
+)
 
 #: Effects that change nothing: a transition with only these needs no save of its own.
 READS = (ReadFacts, CheckCopies)

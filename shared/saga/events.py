@@ -5,7 +5,14 @@
 
 from dataclasses import dataclass
 
-from shared.saga.evidence import DiskCapture, GuestWarning, QuiesceReport, ResumeReport, ScriptReport
+from shared.saga.evidence import (
+    DiskCapture,
+    GuestWarning,
+    QuiesceReport,
+    RestorePointReport,
+    ResumeReport,
+    ScriptReport,
+)
 from shared.saga.facts import VmFacts
 from shared.saga.state import SnapshotCopy
 
@@ -109,10 +116,14 @@ class QuiesceFailed:
 
 @dataclass(frozen=True, slots=True)
 class CaptureEnded:
-    """All snapshot requests of a generation ended, well or not; ``captures`` has one entry per disk."""
+    """All snapshot requests of a generation ended, well or not; ``captures`` has one entry per disk.
+
+    Where a restore point was made they are the disks in it.
+    """
 
     generation: int
     captures: tuple[DiskCapture, ...]
+    restore_point: RestorePointReport | None = None
 
     @property
     def key(self) -> str:

@@ -131,6 +131,20 @@ class DiskCapture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestorePointReport:
+    """What a VM restore point came to, as Azure says afterwards.
+
+    ``asked`` is the consistency on the request: ``CrashConsistent``, or empty, which leaves it to the
+    platform. ``reached`` is ``ApplicationConsistent``, ``FileSystemConsistent`` or ``CrashConsistent``; empty
+    while it is not known. It may be less than was asked for without any error.
+    """
+
+    point_id: str
+    asked: str
+    reached: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """The chain of one generation: quiesced -> PUTs -> Succeeded -> resume ordered -> resumed.
 
@@ -143,6 +157,7 @@ class Evidence:
     quiesced: QuiesceReport | None = None
     quiesced_at: int | None = None
     captures: tuple[DiskCapture, ...] = ()
+    restore_point: RestorePointReport | None = None
     captured_at: int | None = None
     resume_ordered_at: int | None = None
     resumed: ResumeReport | None = None

@@ -26,7 +26,9 @@ class VmFacts:
 
     ``power_state`` is what follows ``PowerState/`` in the instance view (``running``, ``deallocated``, ...).
     ``tags`` are the VM's own, in the order of their names.
-    ``obstacles`` are limits that would make the snapshots fail later, each a sentence.
+    ``obstacles`` are limits that would make the snapshots or the restore point fail later, each a sentence;
+    ``crash_obstacles`` those of a restore point that asks for no more than CrashConsistent,
+    ``platform_obstacles`` those of one that asks for what the platform can do.
     """
 
     vm_id: str
@@ -38,6 +40,13 @@ class VmFacts:
     disks: tuple[DiskFacts, ...]
     obstacles: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    crash_obstacles: tuple[str, ...] = ()
+    platform_obstacles: tuple[str, ...] = ()
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether the guest is a Windows one, whose applications the platform can hold by VSS."""
+        return self.os_type.lower() == "windows"
 
     @property
     def running(self) -> bool:

@@ -43,6 +43,7 @@ from shared.saga.phases import (
     pause_ms,
     watch_again,
 )
+from shared.saga.restore_points import held_by_platform, obstacles_of_restore_point
 from shared.saga.script_values import too_large
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
@@ -89,13 +90,16 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
     if not facts.disks:
         return enter_cleaning(known, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
-    if facts.obstacles:
-        return enter_cleaning(known, now, Ending(Outcome.FAILED, "; ".join(facts.obstacles)))
+    obstacles = (*facts.obstacles, *obstacles_of_restore_point(known))
+    if obstacles:
+        return enter_cleaning(known, now, Ending(Outcome.FAILED, "; ".join(obstacles)))
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
     if not guest.enabled:
         return enter_unheld_capturing(known, now, "guest processing is off")
+    if held_by_platform(known):
+        return enter_unheld_capturing(known, now, "Azure's own VSS holds the guest, and no agent")
     problem = too_large(known)
     if problem:
         return enter_cleaning(known, now, Ending(Outcome.FAILED, problem))
@@ -177,7 +181,10 @@ def _on_capture_ended(state: SagaState, event: CaptureEnded, now: int) -> Transi
     whole = all(capture.captured for capture in event.captures)
     in_time = state.phase is Phase.CAPTURING
     evidence = replace(
-        state.evidence, captures=event.captures, captured_at=now if whole and in_time else None
+        state.evidence,
+        captures=event.captures,
+        restore_point=event.restore_point,
+        captured_at=now if whole and in_time else None,
     )
     ended = replace(state, capture_ended=True, evidence=evidence)
     if in_time and not state.guest_released:

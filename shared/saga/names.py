@@ -15,6 +15,25 @@ def snapshot_name(saga: str, generation: int, slot: str) -> str:
     return f"sf-{saga}-g{generation}-{slot}"
 
 
+def collection_name(vm_id: str) -> str:
+    """Name the collection of a VM's restore points: VMs of one name in several groups have one each."""
+    name = vm_id.rpartition("/")[2][:40]
+    return f"sf-{name}-{hashlib.sha256(vm_id.lower().encode()).hexdigest()[:12]}"
+
+
+def restore_point_name(saga: str, generation: int) -> str:
+    """Name a restore point. It carries no tags: its name says whose it is."""
+    return f"sf-{saga}-g{generation}"
+
+
+def restore_point_id(vm_id: str, group: str | None, saga: str, generation: int) -> str:
+    """Give the ARM id of a restore point, in the VM's collection in ``group`` or in the VM's own group."""
+    subscription, own_group = vm_id.split("/")[2], vm_id.split("/")[4]
+    prefix = f"/subscriptions/{subscription}/resourceGroups/{group or own_group}/providers/Microsoft.Compute"
+    collection, name = collection_name(vm_id), restore_point_name(saga, generation)
+    return f"{prefix}/restorePointCollections/{collection}/restorePoints/{name}"
+
+
 def snapshot_id(disk: DiskFacts, group: str | None, saga: str, generation: int) -> str:
     """Give the ARM id of a disk's snapshot, in ``group`` or in the disk's own resource group."""
     parts = disk.disk_id.split(

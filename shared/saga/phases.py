@@ -13,11 +13,13 @@ from shared.saga.effects import (
     RecordEnd,
     SendCommand,
     StartAgent,
+    TakeRestorePoint,
     Watch,
 )
 from shared.saga.evidence import Evidence
 from shared.saga.facts import VmFacts
-from shared.saga.names import snapshot_id
+from shared.saga.names import restore_point_id, snapshot_id
+from shared.saga.restore_points import asked_consistency
 from shared.saga.state import Ending, Outcome, Phase, SagaSpec, SagaState, SnapshotCopy
 
 #: Reading a VM that Azure cannot show right now is tried again for this long.
@@ -204,8 +206,10 @@ def pause_ms(pauses: int) -> int:
 
 
 def snapshot_ids(state: SagaState) -> tuple[str, ...]:
-    """Give the ids of all snapshots that the current generation may have made."""
+    """Give the ids of all snapshots, or of the restore point, that the current generation may have made."""
     settings, saga = state.spec.snapshots, state.spec.saga_id
+    if settings.is_restore_point:
+        return (restore_point_id(state.spec.vm_id, settings.resource_group, saga, state.generation),)
     return tuple(
         snapshot_id(disk, settings.resource_group, saga, state.generation) for disk in facts(state).disks
     )
@@ -222,8 +226,12 @@ def facts(state: SagaState) -> VmFacts:
     return state.facts
 
 
-def _capture(state: SagaState, not_before: int, deadline: int) -> Capture:
-    return Capture(state.generation, facts(state).disks, not_before, deadline)
+def _capture(state: SagaState, not_before: int, deadline: int) -> Capture | TakeRestorePoint:
+    disks = facts(state).disks
+    if not state.spec.snapshots.is_restore_point:
+        return Capture(state.generation, disks, not_before, deadline)
+    [point_id] = snapshot_ids(state)
+    return TakeRestorePoint(state.generation, point_id, asked_consistency(state), disks, not_before, deadline)
 
 
 def _new_evidence(state: SagaState) -> Evidence:

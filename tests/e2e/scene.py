@@ -102,8 +102,10 @@ class Machine:
                     return view
         raise AssertionError
 
-    async def run_to_end(self, guest_processing: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return await self.ended(await self.start_run(guest_processing))
+    async def run_to_end(
+        self, guest_processing: Mapping[str, Any] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        return await self.ended(await self.start_run(guest_processing, **more))
 
     async def status(self) -> dict[str, Any]:
         return await asyncio.to_thread(ask, str(self.guest.socket), "status", 5.0)
@@ -146,10 +148,16 @@ class Machine:
         assert self.lines() == [f"{hook} {each}" for each in generations for hook in ("pre", "post")]
 
     def snapshots(self) -> set[str]:
-        """Give the ids of all snapshots that Azure has of this VM's disks."""
+        """Give the ids of all snapshots that Azure has of this VM's disks, and of its restore points."""
         mine = {disk.name for disk in self.spec.disks}
-        found = self.stack.world.resources.snapshots.values()
-        return {str(snapshot.id).lower() for snapshot in found if snapshot.disk.spec.name in mine}
+        resources = self.stack.world.resources
+        points = {
+            str(each.id).lower()
+            for each in resources.restore_points.values()
+            if each.vm.spec.name == self.name
+        }
+        found = resources.snapshots.values()
+        return points | {str(each.id).lower() for each in found if each.disk.spec.name in mine}
 
     def run_commands(self) -> int:
         commands = self.stack.world.resources.run_commands.values()
@@ -175,7 +183,7 @@ class Machine:
         if self.spec.application and self.stack.guests.is_running(self.name):
             assert await self.writes()
         assert await self.frozen() == []
-        kept = {point["snapshot"].lower() for view in views for point in view["recovery_point"]}
+        kept = {resource_id.lower() for view in views for resource_id in kept_ids(view)}
 
         async def only_what_is_kept() -> bool:  # deletions are accepted first and done later
             return self.snapshots() == kept and self.run_commands() == 0
@@ -185,9 +193,7 @@ class Machine:
 
     async def assert_grade_is_true(self, view: Mapping[str, Any]) -> None:
         """Restore the recovery point, and let its application check itself."""
-        points = [point["snapshot"] for point in view["recovery_point"]]
-        assert len(points) == len(self.spec.disks)
-        verdict = await self.stack.restore(self.spec, points)
+        verdict = await self.stack.restore(self.spec, kept_ids(view))
         assert verdict.whole, verdict.reason
 
 
@@ -233,6 +239,11 @@ def machines_of(stack: Stack) -> list[Machine]:
     """Give all VMs that the tests of a module have made."""
     names = [vm.spec.name for vm in stack.world.resources.vms.values()]
     return [Machine(stack, stack.guests.get(name).spec) for name in names]
+
+
+def kept_ids(view: Mapping[str, Any]) -> list[str]:
+    """Give the ids of what makes the recovery point: snapshots, or a restore point."""
+    return [point.get("snapshot") or point["restore_point"] for point in view["recovery_point"]]
 
 
 def windows(view: Mapping[str, Any]) -> list[int]:

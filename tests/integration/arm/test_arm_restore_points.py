@@ -29,6 +29,17 @@ async def test_a_collection_is_made_at_once_and_again_without_harm(sim: Sim) -> 
     assert [item.status for item in sim.world.journal.select(method="PUT")] == [201, 200]
 
 
+async def test_a_collections_tags_are_replaced_by_an_update(sim: Sim) -> None:
+    made = await sim.client.restore_point_collections.create_or_update(
+        VM_GROUP, "c1", {**COLLECTION, "tags": {"a": "1"}}
+    )
+    changed = await sim.client.restore_point_collections.update(VM_GROUP, "c1", {"tags": {"b": "2"}})
+
+    assert (made.tags, changed.tags) == ({"a": "1"}, {"b": "2"})
+    assert (await sim.client.restore_point_collections.get(VM_GROUP, "c1")).tags == {"b": "2"}
+    assert violations(sim.world.journal.select()) == []
+
+
 @pytest.mark.parametrize(
     ("vm", "asked", "reached"),
     [

@@ -8,8 +8,8 @@ from local.arm.faults import Drop, Fault
 from local.arm.settings import SimSettings
 from shared.compute import CaptureTarget, ClientPool, Compute
 from shared.compute.credentials import LoopbackCredential
-from shared.compute.disk_snapshot import CLOCK_TOLERANCE_MS
 from shared.compute.errors import LimitReached
+from shared.compute.making import CLOCK_TOLERANCE_MS
 from shared.saga.facts import DiskFacts
 from tests.integration.compute.conftest import TAGS, Azure, lost_answer, now_ms, serving, throttled
 
@@ -118,7 +118,7 @@ async def test_a_failed_operation_is_seen_at_once_and_explained_afterwards(azure
     assert captures[1].error == "operation_failed"
     assert azure.requests("GET", "DiskOperations") == []
     [operation] = azure.failed
-    assert operation.snapshot_id == targets[1].snapshot_id
+    assert operation.resource_id == targets[1].snapshot_id
     reason = await azure.compute.explain(operation)
     assert isinstance(reason, LimitReached)
     assert reason.code == "SnapshotsLimitReached"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from local.arm.journal import Exchange
 from tests.integration.compute.conftest import SAGA, TAGS, Azure
+from tests.integration.compute.test_restore_points import facts_of, take
 
 ROLES = Path(__file__).resolve().parents[3] / "infra" / "roles"
 VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
@@ -47,6 +48,11 @@ async def test_the_roles_grant_what_the_app_asks_of_azure_and_nothing_else(azure
     for snapshot_id in ids:
         await azure.compute.delete(snapshot_id, SAGA)
     await azure.compute.stop_agent(azure.vm_id, SAGA, 1)
+    await facts_of(azure)
+    _, report = await take(azure)
+    await azure.compute.look_at_copies([report.point_id])
+    await azure.compute.tag(report.point_id, {"stillframe-grade": "crash"})
+    await azure.compute.delete(report.point_id, SAGA)
 
     asked = actions(azure.world.journal.select())
 

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from shared.compute import CaptureTarget, ComputeError, FailedOperation
-from shared.compute.disk_snapshot import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
+from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
+from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
 from shared.policy.snapshots import SnapshotSettings
-from shared.saga.evidence import DiskCapture
+from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.state import SnapshotCopy
 from tests.unit.engine.interruptions import Interruptions
@@ -36,13 +36,13 @@ def disk(vm: str, lun: int | None) -> DiskFacts:
     )
 
 
-def facts_of(vm: str, *, power_state: str = "running") -> VmFacts:
+def facts_of(vm: str, *, power_state: str = "running", os_type: str = "Linux") -> VmFacts:
     name = vm.rpartition("/")[2]
     return VmFacts(
         vm_id=vm,
         name=name,
         location="westeurope",
-        os_type="Linux",
+        os_type=os_type,
         power_state=power_state,
         vm_agent_ready=True,
         disks=(disk(name, None), disk(name, 0), disk(name, 1)),
@@ -71,6 +71,10 @@ class FakeCompute:
     bootstraps: list[str] = field(default_factory=list)
     errors: dict[str, list[ComputeError]] = field(default_factory=dict)
     power_state: str = "running"
+    os_type: str = "Linux"
+    reached: str = "ApplicationConsistent"
+    points_asked: list[str] = field(default_factory=list)
+    collection_tags: dict[str, str] = field(default_factory=dict)
     failing_disks: set[str] = field(default_factory=set)
     explained: list[str] = field(default_factory=list)
     captures_of: list[str] = field(default_factory=list)
@@ -83,7 +87,7 @@ class FakeCompute:
     async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
         async with self.interruptions.around(f"read {vm_id}"):
             self._fail("read_facts")
-            return facts_of(vm_id, power_state=self.power_state)
+            return facts_of(vm_id, power_state=self.power_state, os_type=self.os_type)
 
     async def capture(
         self,
@@ -128,8 +132,28 @@ class FakeCompute:
             error=error,
         )
 
+    async def take_restore_point(
+        self,
+        target: RestorePointTarget,
+        *,
+        not_before: int,
+        deadline: int,
+        held: bool,
+        on_failed: Callable[[FailedOperation], None],
+    ) -> tuple[tuple[DiskCapture, ...], RestorePointReport]:
+        async with self.interruptions.around("restore point"):
+            self.points_asked.append(target.consistency)
+            each = [CaptureTarget(disk, target.point_id) for disk in target.disks]
+            captured = tuple(self._captured(one, target.tags, not_before, on_failed) for one in each)
+            if self.after_capture:
+                await self.after_capture()
+            reached = target.consistency or self.reached
+            return captured, RestorePointReport(
+                point_id=target.point_id, asked=target.consistency, reached=reached
+            )
+
     async def explain(self, failed: FailedOperation) -> ComputeError | None:
-        self.explained.append(failed.snapshot_id)
+        self.explained.append(failed.resource_id)
         return ComputeError("DiskIsOnFire", "it burns")
 
     async def look_at_copies(
@@ -145,7 +169,11 @@ class FakeCompute:
     async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None:
         async with self.interruptions.around("tag"):
             self._fail("tag")
-            self.snapshots[snapshot_id].tags |= tags
+            snapshot = self.snapshots[snapshot_id]
+            if "/restorePoints/" in snapshot_id:
+                self.collection_tags |= tags
+            else:
+                snapshot.tags |= tags
 
     async def delete(self, snapshot_id: str, saga_id: str) -> None:
         async with self.interruptions.around("delete"):

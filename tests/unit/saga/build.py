@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
+from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 from shared.saga.events import (
     AgentReady,
     CaptureEnded,
@@ -58,8 +59,17 @@ def guest(
     )
 
 
-def spec(processing: GuestProcessing = SCRIPTS) -> SagaSpec:
-    return SagaSpec(saga_id=SAGA, run_id="run-1", vm_id=VM, policy_name="nightly", guest=processing)
+def spec(
+    processing: GuestProcessing = SCRIPTS, kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
+) -> SagaSpec:
+    return SagaSpec(
+        saga_id=SAGA,
+        run_id="run-1",
+        vm_id=VM,
+        policy_name="nightly",
+        guest=processing,
+        snapshots=SnapshotSettings(recovery_point=kind),
+    )
 
 
 def disk(lun: int | None) -> DiskFacts:
@@ -78,13 +88,17 @@ DISKS = (disk(None), disk(0), disk(1))
 
 
 def facts(
-    *, power_state: str = "running", disks: tuple[DiskFacts, ...] = DISKS, obstacles: tuple[str, ...] = ()
+    *,
+    power_state: str = "running",
+    disks: tuple[DiskFacts, ...] = DISKS,
+    obstacles: tuple[str, ...] = (),
+    os_type: str = "Linux",
 ) -> VmFacts:
     return VmFacts(
         vm_id=VM,
         name="db-1",
         location="westeurope",
-        os_type="Linux",
+        os_type=os_type,
         power_state=power_state,
         vm_agent_ready=True,
         disks=disks,
@@ -207,8 +221,10 @@ def resumed(
 class Saga:
     """Walks a saga by the real machine, remembering every effect; ``now`` is moved by the test."""
 
-    def __init__(self, processing: GuestProcessing = SCRIPTS) -> None:
-        self.state: SagaState = pending(spec(processing), T0)
+    def __init__(
+        self, processing: GuestProcessing = SCRIPTS, kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
+    ) -> None:
+        self.state: SagaState = pending(spec(processing, kind), T0)
         self.now = T0
         self.effects: list[Effect] = []
         self.last = Transition(self.state)

@@ -43,6 +43,10 @@ def _jobs(world: World) -> Any:
     return world.jobs
 
 
+def _restore_point(world: World) -> bool:
+    return world.state.spec.snapshots.is_restore_point
+
+
 def _agent(world: World) -> bool:
     return world.guest.alive
 
@@ -104,6 +108,12 @@ def _jobs_do(change: Callable[[Job], None]) -> Callable[[World], None]:
     return happen
 
 
+def _fall_back(world: World) -> None:
+    world.platform_reaches = "CrashConsistent"
+    for job in world.jobs:
+        job.reached = world.platform_reaches
+
+
 def _kill(job: Job) -> None:
     job.lost = True
 
@@ -142,6 +152,7 @@ FAULTS: dict[str, Fault] = {
     "the guest reboots": Fault(_agent, lambda world: world.guest.reboot()),
     "a snapshot fails": Fault(_jobs, _jobs_do(lambda job: job.failed.add(job.effect.disks[-1].disk_id))),
     "a snapshot comes late": Fault(_jobs, _jobs_do(lambda job: job.late.add(job.effect.disks[0].disk_id))),
+    "the platform falls back": Fault(_restore_point, _fall_back),
     "the capture gives up": Fault(_jobs, lambda world: world.end_job(world.jobs[0])),
     "the capture is killed": Fault(_jobs, _jobs_do(_kill)),
 }

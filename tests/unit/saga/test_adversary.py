@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from shared.policy.guest_processing import GuestProcessing, OnGuestFailure
+from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, SagaState
 from tests.unit.saga.build import facts, guest, spec
@@ -39,13 +40,25 @@ PLANS = st.tuples(
 )
 
 
-@given(processing=processings(), running=st.sampled_from([True, True, True, False]), plan=PLANS)
+@given(
+    processing=processings(),
+    running=st.sampled_from([True, True, True, False]),
+    kind=st.sampled_from(RecoveryPointKind),
+    os_type=st.sampled_from(["Linux", "Linux", "Windows"]),
+    plan=PLANS,
+)
 @settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_and_no_false_grade(
-    *, processing: GuestProcessing, running: bool, plan: tuple[int, list[tuple[str, int]]]
+    *,
+    processing: GuestProcessing,
+    running: bool,
+    kind: RecoveryPointKind,
+    os_type: str,
+    plan: tuple[int, list[tuple[str, int]]],
 ) -> None:
     steps, faults = plan
-    world = World(spec(processing), facts(power_state="running" if running else "deallocated"))
+    power_state = "running" if running else "deallocated"
+    world = World(spec(processing, kind), facts(power_state=power_state, os_type=os_type))
     for name, pause in faults:
         for _ in range(steps):
             world.go_on()
@@ -56,15 +69,16 @@ def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_an
     world.calm_down()
     world.check_end()
 
-    check_outcome(world.state, disks=len(world.vm.disks))
+    one = kind is RecoveryPointKind.RESTORE_POINT
+    check_outcome(world.state, kept=1 if one else len(world.vm.disks))
     event(f"{world.state.outcome}, grade {world.state.grade}, generation {world.state.generation}")
 
 
-def check_outcome(state: SagaState, *, disks: int) -> None:
+def check_outcome(state: SagaState, *, kept: int) -> None:
     """What the outcome says is what is there."""
     assert state.outcome is not Outcome.CANCELLED or not state.recovery_point
     if state.outcome in (Outcome.SUCCEEDED, Outcome.DEGRADED):
-        assert len(state.recovery_point) == disks
+        assert len(state.recovery_point) == kept
     strict = state.spec.guest.on_guest_failure is OnGuestFailure.FAIL
     if strict and state.agent_generations and state.outcome is not Outcome.FAILED:
         asked = Grade.APPLICATION if state.spec.guest.quiesces_applications else Grade.FILESYSTEM

@@ -17,6 +17,7 @@ from shared.saga.effects import (
     ReadFacts,
     SendCommand,
     StartAgent,
+    TakeRestorePoint,
     Watch,
 )
 from shared.saga.events import (
@@ -32,7 +33,7 @@ from shared.saga.events import (
     Started,
     TimePassed,
 )
-from shared.saga.evidence import DiskCapture
+from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
@@ -56,9 +57,14 @@ class Shot:
 
 @dataclass(slots=True)
 class Job:
-    """An invocation that captures. A disk that is not mentioned in ``failed`` or ``late`` may yet succeed."""
+    """An invocation that captures. A disk that is not mentioned in ``failed`` or ``late`` may yet succeed.
 
-    effect: Capture
+    A restore point is taken, fails or comes late as a whole. ``reached`` is what the platform makes of one
+    that is left to it.
+    """
+
+    effect: Capture | TakeRestorePoint
+    reached: str
     failed: set[str] = field(default_factory=set)
     late: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
@@ -85,6 +91,7 @@ class World:
         self.resume_ordered: set[int] = set()
         self.guest_spoke: set[int] = set()
         self.agents_started: set[int] = set()
+        self.platform_reaches = "ApplicationConsistent" if vm.is_windows else "FileSystemConsistent"
         self.alerted: list[SagaWarning] = []
         self.robbed = False
         self.inbox.append(Started("1"))
@@ -123,7 +130,14 @@ class World:
         assert state.phase in (Phase.PENDING, Phase.DONE) or state.deadline is not None
 
     def _check_grade(self, kept: set[str]) -> None:
-        assert len(kept) == len(self.vm.disks)
+        assert self.state.evidence is not None
+        point = self.state.evidence.restore_point
+        assert len(kept) == (1 if point else len(self.vm.disks))
+        if point is not None and point.asked == "":
+            assert self.state.grade is not None
+            assert point.reached != "CrashConsistent", "the platform held nothing"
+            assert not self.state.grade.at_least(Grade.APPLICATION) or point.reached.startswith("App")
+            return
         holds = [self.shots[name].hold if name in self.shots else None for name in kept]
         assert holds[0] is not None, "a consistent grade, but nothing was held at the snapshot"
         assert all(hold is holds[0] for hold in holds), "a consistent grade, but not of one hold"
@@ -143,8 +157,8 @@ class World:
                 self.commands.append(order)
                 if order.kind == "quiesce":
                     self.quiesce_ordered.add(order.generation)
-            case Capture():
-                self.jobs.append(Job(effect))
+            case Capture() | TakeRestorePoint():
+                self.jobs.append(Job(effect, self.platform_reaches))
             case CheckCopies(snapshot_ids):
                 self.inbox.append(self._copies(snapshot_ids, luck))
             case Clean():
@@ -250,6 +264,8 @@ class World:
     def disk_to_take(self, job: Job) -> DiskFacts | None:
         """Give the disk whose snapshot is next."""
         decided = job.failed | job.late | job.taken
+        if decided and isinstance(job.effect, TakeRestorePoint):
+            return None
         return next((disk for disk in job.effect.disks if disk.disk_id not in decided), None)
 
     def take_snapshot(self, job: Job) -> None:
@@ -269,7 +285,14 @@ class World:
                 self.late_puts.append((job.effect.deadline + GRACE_MS - 1, _name(disk, job)))
         if not job.lost:
             captures = tuple(self._seen(disk, job) for disk in job.effect.disks)
-            self.inbox.append(CaptureEnded(job.effect.generation, captures))
+            self.inbox.append(CaptureEnded(job.effect.generation, captures, self._point(job, captures)))
+
+    def _point(self, job: Job, captures: tuple[DiskCapture, ...]) -> RestorePointReport | None:
+        if not isinstance(job.effect, TakeRestorePoint):
+            return None
+        asked = job.effect.consistency
+        reached = (asked or job.reached) if all(capture.captured for capture in captures) else ""
+        return RestorePointReport(point_id=job.effect.point_id, asked=asked, reached=reached)
 
     def _shoot(self, name: str) -> None:
         hold = self.guest.hold
@@ -278,7 +301,8 @@ class World:
 
     def _seen(self, disk: DiskFacts, job: Job) -> DiskCapture:
         name = _name(disk, job)
-        good = disk.disk_id in job.taken and self.shots[name].at >= job.effect.not_before
+        taken = disk.disk_id in job.taken or (isinstance(job.effect, TakeRestorePoint) and job.taken)
+        good = taken and self.shots[name].at >= job.effect.not_before
         return DiskCapture(
             disk_id=disk.disk_id,
             lun=disk.lun,
@@ -344,4 +368,6 @@ class World:
 
 
 def _name(disk: DiskFacts, job: Job) -> str:
+    if isinstance(job.effect, TakeRestorePoint):
+        return job.effect.point_id
     return snapshot_id(disk, None, SAGA, job.effect.generation)
