@@ -11,6 +11,9 @@ from shared.saga.evidence import Evidence, Held, QuiesceReport, ResumeReport
 #: Reason codes of the agent for filesystems that hold nothing that the VM's disks could miss.
 HARMLESS = frozenset({"read_only", "network", "boot_partition"})
 
+#: Reason code of the agent for a filesystem that could have been frozen, but is not in the anchor.
+NOT_ANCHORED = "not_anchored"
+
 #: Kinds of held things that are applications; the others are what applications write to.
 APPLICATIONS = frozenset({"script", "handler", "vss"})
 
@@ -108,7 +111,7 @@ def grade(evidence: Evidence) -> Verdict:
 def _held_still(quiesced: QuiesceReport, resumed: ResumeReport) -> _Basis:
     """Say what held across the snapshots of all disks."""
     window = f"the guest held everything for {resumed.window_ms} ms, until it was ordered to resume"
-    left_writing = tuple(_left_writing(quiesced))
+    left_writing = tuple(_left_writing(quiesced, HARMLESS))
     frozen = any(item.kind == "filesystem" and item.mode != ANCHOR for item in quiesced.held)
     if frozen and not left_writing:
         return _Basis(filesystems=True, alone=False, reasons=(window,))
@@ -123,19 +126,26 @@ def _held_still(quiesced: QuiesceReport, resumed: ResumeReport) -> _Basis:
 
 def _anchored(quiesced: QuiesceReport) -> _Basis:
     """Say what the snapshot inside the guest, which outlived all snapshots of disks, stands for."""
-    left_writing = tuple(_left_writing(quiesced))
-    if left_writing:
-        return _Basis(filesystems=False, alone=False, reasons=left_writing)
+    left_writing = tuple(_left_writing(quiesced, HARMLESS | {NOT_ANCHORED}))
+    outside = tuple(
+        f"the filesystem {item.name} is not in the snapshot inside the guest"
+        for item in quiesced.not_held
+        if item.kind == "filesystem" and item.reason == NOT_ANCHORED
+    )
+    applications = any(item.kind in APPLICATIONS for item in quiesced.held)
+    if left_writing or (outside and not applications):
+        return _Basis(filesystems=False, alone=False, reasons=(*left_writing, *outside))
     names = ", ".join(item.name for item in quiesced.held if item.mode == ANCHOR)
     instant = (
         f"the instant lies in a snapshot inside the guest ({names}), whole until every disk was captured"
     )
-    return _Basis(filesystems=True, alone=False, reasons=(instant,))
+    # Which filesystems hold the applications' data is what the operator chose the anchor for.
+    return _Basis(filesystems=not outside, alone=bool(outside), reasons=(*outside, instant))
 
 
-def _left_writing(quiesced: QuiesceReport) -> Iterable[str]:
+def _left_writing(quiesced: QuiesceReport, excused: frozenset[str]) -> Iterable[str]:
     for item in quiesced.not_held:
-        if item.kind == "filesystem" and item.reason not in HARMLESS:
+        if item.kind == "filesystem" and item.reason not in excused:
             yield f"the filesystem {item.name} was not held ({item.reason})"
 
 

@@ -28,12 +28,19 @@ PASSING_REASONS = frozenset(
         "agent_restarted",
         "already_frozen",
         "dead_man_lost",
+        "handler_busy",
+        "handler_held_already",
+        "handler_lost",
+        "handler_timed_out",
+        "handler_unreachable",
         "not_armed",
         "not_ready",
         "overtaken",
         "quiesce_timeout",
         "script_unreachable",
+        "set_in_progress",
         "stopping",
+        "writer_retryable",
     }
 )
 

@@ -83,6 +83,35 @@ def test_a_snapshot_inside_the_guest_holds_the_instant(held: tuple[Held, ...], e
     assert held[0].name in verdict.reasons[-1]
 
 
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ((SUBVOLUME, POSTGRESQL), Grade.APPLICATION),
+        ((SUBVOLUME, Held("script", PRE)), Grade.APPLICATION),
+        ((SUBVOLUME,), Grade.CRASH),
+    ],
+)
+def test_an_anchor_of_some_filesystems_is_worth_what_the_applications_in_it_are(
+    held: tuple[Held, ...], expected: Grade
+) -> None:
+    outside = NotHeld("filesystem", "/", "not_anchored")
+    verdict = grade(with_quiesced(holding(*held, anchored=True), not_held=(outside,)))
+
+    assert verdict.grade is expected
+    assert verdict.reasons[0] == "the filesystem / is not in the snapshot inside the guest"
+    missed = (outside, NotHeld("handler", "mysql", "absent"))
+    evidence = with_quiesced(holding(*held, anchored=True), not_held=missed)
+    assert grade(evidence).grade is Grade.CRASH
+
+
+def test_a_filesystem_outside_of_an_anchor_that_is_none_was_not_held() -> None:
+    outside = NotHeld("filesystem", "/", "not_anchored")
+    verdict = grade(with_quiesced(holding(*FROZEN), not_held=(outside,)))
+
+    assert verdict.grade is Grade.CRASH
+    assert verdict.reasons == ("the filesystem / was not held (not_anchored)",)
+
+
 def test_what_an_anchor_stands_for_is_not_asked_about_again_but_the_anchor_is() -> None:
     evidence = holding(SUBVOLUME, POSTGRESQL, anchored=True)
     only_anchor = (HeldUntil("filesystem", "/data", held_until_order=True),)
@@ -130,7 +159,7 @@ NOT_HELD = st.builds(
     NotHeld,
     st.sampled_from(("script", "handler", "filesystem", "vss")),
     st.sampled_from(NAMES),
-    st.sampled_from(("read_only", "not_supported", "not_running")),
+    st.sampled_from(("read_only", "not_supported", "not_running", "not_anchored")),
 )
 
 
