@@ -142,6 +142,14 @@ def test_on_linux_our_own_freeze_holds_and_the_platform_is_told_to_leave_the_gue
     assert (saga.state.grade, saga.state.outcome) == (Grade.APPLICATION, Outcome.SUCCEEDED)
 
 
+def test_while_an_anchor_stands_the_platform_must_leave_the_guest_alone_too() -> None:
+    saga = begun(guest(scripts=False), os_type="Linux").take(ready())
+    anchored = replace(quiesce_report(held=(Held("vss", "C:", "anchor"),)), anchored=True)
+    saga.take(quiesced(at=saga.now, report=anchored))
+
+    assert saga.done(TakeRestorePoint)[0].consistency == CRASH
+
+
 def test_a_broken_chain_is_not_mended_by_a_restore_point() -> None:
     saga = held(begun(guest(attempts=1)))
     saga.take(taken(saga, CRASH), resumed(released_by="dead-man"))
