@@ -110,7 +110,7 @@ class RunService:
             await self._runs.create(self._record(run_id, replace(request, settings=settings)), entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
-        self._steps.remember(run_id, request.settings)
+        self._steps.remember(run_id, settings)  # as they were written: scripts by their pins
         if len(entries) <= STARTED_AT_ONCE:
             for entry in entries:
                 await self._start(run_id, entry)
