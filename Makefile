@@ -71,7 +71,7 @@ system-deps:
 	@[ "$$(id -u)" = 0 ] || { echo "make system-deps installs Debian packages: run it as root" >&2; exit 1; }
 	@apt-get update -qq
 	@RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    busybox-static cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
+	    btrfs-progs busybox-static cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
 	    seabios util-linux xfsprogs >/dev/null
 
 lock: .venv/.installed

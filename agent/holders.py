@@ -122,6 +122,7 @@ class Holders:
         self._deadline = deadline + _AFTER_MS
         self._hear = hear
         self._processes: List[Process] = []
+        self._detected = False
         self._not_held: List[NotHeld] = []
         self._warnings: List[Warning_] = []
         self._log = HoldLog(around.journal, saga, generation)
@@ -133,6 +134,7 @@ class Holders:
         Raises:
             HandlerFailed: one that is required could not hold its application.
         """
+        self._detected = plan.detect
         specs = known.detected(self._around.environ) if plan.detect else plan.handlers
         started = [self._start(i, spec, plan.quiesce_timeout_ms) for i, spec in enumerate(specs)]
         self._processes = list(started)
@@ -188,6 +190,8 @@ class Holders:
             raise HandlerFailed("handler_" + failure.reason, detail)
         process.close()
         self._processes.remove(process)
+        if self._detected and failure.reason == "absent":  # a trace of it was found, and it is another one
+            return
         self._not_held.append(NotHeld(HANDLER, spec.name, failure.reason))
         told = Warning_(HANDLER, spec.name, "optional_handler_failed", failure.detail)
         self._warnings.append(told)

@@ -20,6 +20,9 @@ _NEVER_WRITTEN = frozenset(["squashfs", "iso9660", "erofs", "cramfs", "romfs"])
 #: Filesystems whose data lie on another machine, so on none of the VM's disks.
 _NETWORK = frozenset(["nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "afs", "glusterfs", "lustre"])
 
+#: Filesystems that name no device though they lie on the VM's disks; they cannot be frozen.
+_WITHOUT_DEVICE = frozenset(["zfs"])
+
 #: Where the EFI system partition is mounted, always a FAT, which cannot be frozen: only updates of the boot
 #: loader write to it (UEFI specification 2.10, section 13.3; systemd's file-hierarchy(7)).
 _FIRMWARE_READS = frozenset(["/boot/efi", "/efi", "/boot"])
@@ -118,6 +121,8 @@ def _reason(first: Mount, same: List[Mount], skipped: List[str], state_device: s
     """Say why a filesystem is not frozen; "" if it is, None if it has nothing to do with the VM's disks."""
     if first.kind in _NETWORK:
         return "network"
+    if first.kind in _WITHOUT_DEVICE:
+        return "read_only" if all(m.read_only for m in same) else "not_supported"
     if not first.source.startswith("/dev/") or first.kind in _NEVER_WRITTEN:
         return None
     if first.kind not in FREEZABLE:

@@ -124,7 +124,8 @@ class QuiesceFailed(NamedTuple):
 class Resumed(NamedTuple):
     """Facts of a `resumed` ack.
 
-    ``clock_jump_ms``: how far the wall clock moved against the monotonic one between quiesce and release.
+    ``clock_jump_ms``: how far the wall clock moved against the monotonic one between quiesce and release;
+    negative if it was set back.
     """
 
     released_by: str

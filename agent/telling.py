@@ -75,7 +75,7 @@ def resumed(state: State, waiting: Tuple[Waiting, ...], now: int) -> Resumed:
         held,
         attempt.window_ms or window,
         attempt.post,
-        abs(state.clock_offset - attempt.clock_offset),
+        state.clock_offset - attempt.clock_offset,
         attempt.warnings,
     )
 

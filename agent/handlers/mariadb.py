@@ -143,7 +143,7 @@ class Family(Handler):
         self._label = "{}:{}".format(self.name, where)
         if not self.is_this(self._version):
             detail = "This server is {}; there is another handler for it.".format(self._version)
-            raise HandlerFailed("bad_setting", detail)
+            raise HandlerFailed("absent", detail)
         return ()
 
     def quiesce(self, deadline_ms: int, note: Callable[[Undo], None]) -> Held:

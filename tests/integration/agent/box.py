@@ -186,6 +186,10 @@ class Box:
             process.wait()
         self._init.wait()
 
+    def enter(self, *command: str, environ: dict[str, str]) -> None:
+        """Start a process inside, with nothing but this environment."""
+        self._enter(*command, environ=environ)
+
     def _enter(self, *command: str, environ: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         entered = [*self.entrance, *command]
         process = subprocess.Popen(entered, cwd="/", env=environ, stderr=subprocess.DEVNULL)

@@ -81,8 +81,8 @@ def test_a_database_is_held_with_its_disk_until_the_order(guest: Guest, app: App
     guest.writes_again()
 
 
-def test_drained_alone_holds_every_write(guest: Guest, app: App) -> None:
-    guest.agent(app)
+def test_drained_alone_holds_every_write(guest: Guest, app: App, python: str) -> None:
+    guest.agent(app, python=python)
     guest.quiesce(app, "drained", filesystems="none")
 
     assert app.answer().kind == "quiesced", app.acks[-1].body
@@ -204,7 +204,9 @@ def test_without_a_server_an_optional_handler_is_a_warning(guest: Guest, app: Ap
     assert app.answer().body["held_until_order"]
 
 
-def test_what_is_there_is_found(guest: Guest, app: App) -> None:
+def test_what_is_there_is_found_and_mariadb_is_not_mysql_too(guest: Guest, app: App) -> None:
+    section = guest.server.section()
+    guest.configure(section + section.replace("[mariadb]", "[mysql]") * (guest.handler == "mariadb"))
     guest.agent(app)
     app.quiesce(handlers="auto")
 
@@ -214,6 +216,7 @@ def test_what_is_there_is_found(guest: Guest, app: App) -> None:
     assert [h["name"].partition(":")[0] for h in quiesced.body["held"] if h["kind"] == "handler"] == [
         guest.handler
     ]
+    assert quiesced.body["warnings"] == []
     assert app.answer().body["held_until_order"]
 
 

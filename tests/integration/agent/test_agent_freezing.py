@@ -1,6 +1,7 @@
 """Real filesystems, really frozen; and everything killed that can be killed while they are."""
 
 import signal
+import time
 
 import pytest
 
@@ -124,6 +125,26 @@ def test_both_killed_while_frozen_the_next_start_releases_and_tells(box: Box, ap
     assert runs(box.folder, "post") == ["1"]
     assert box.can_write(data)
     assert box.can_write(log)
+
+
+def test_a_guest_that_was_paused_past_its_budget_is_neither_left_frozen_nor_called_proved(
+    box: Box, app: App
+) -> None:
+    data = box.disk("data")
+    box.agent(app, mounts=(data,))
+    app.quiesce(freeze_budget_ms=12_000, quiesce_timeout_ms=11_000)
+    quiesced = app.answer()
+    assert quiesced.kind == "quiesced", quiesced.body
+
+    everybody = box.agents() + box.dead_men()
+    box.kill(everybody, signal.SIGSTOP)
+    app.resume()
+    spent = time.monotonic() + quiesced.body["budget_left_ms"] / 1000 + 0.1
+    until(lambda: time.monotonic() > spent, "the budget to be spent")
+    box.kill(everybody, signal.SIGCONT)
+
+    assert not app.answer().body["held_until_order"]
+    eventually_written(box, data)
 
 
 def test_a_stopped_dead_man_is_replaced_by_the_agent(box: Box, app: App) -> None:

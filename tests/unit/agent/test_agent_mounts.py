@@ -45,6 +45,12 @@ def test_what_goes_on_writing_is_named_with_its_reason_and_pseudo_filesystems_ar
     )
 
 
+def test_a_zfs_which_names_no_device_is_told_as_one_that_goes_on_writing() -> None:
+    found = mounts.parse("40 27 0:50 / /tank rw - zfs tank rw")
+
+    assert mounts.choose(found, {}, "8:49").not_held == (NotHeld("filesystem", "/tank", "not_supported"),)
+
+
 def test_named_mounts_are_frozen_exactly_and_in_their_order() -> None:
     choice = mounts.choose(MOUNTS, {mounts.MOUNTS_SETTING: "/data:/srv/with space/:/pool"}, "8:49")
 
