@@ -12,7 +12,7 @@ from local.stack.stack import Stack, StackOptions, running
 from local.world.specs import GuestSpec, guest_with
 
 #: Azure allows 7 snapshots of a disk in 5 minutes; a try more often than every 43 s would meet that.
-_UNLIMITED = SimSettings(snapshots_per_window=1_000_000, snapshots_per_disk=1_000_000)
+UNLIMITED = SimSettings(snapshots_per_window=1_000_000, snapshots_per_disk=1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ async def prove(wanted: Sequence[Plan], on_try: Callable[[Try], None]) -> list[T
         TooSlowError: something does not end.
     """
     done: list[Try] = []
-    async with running(StackOptions(sim=_UNLIMITED)) as stack:
+    async with running(StackOptions(sim=UNLIMITED)) as stack:
         for plan in wanted:
-            async with _guest(stack, plan.application) as guest:
+            async with guest_on(stack, plan.application) as guest:
                 for _ in range(plan.tries):
                     for mode in plan.modes:
                         done.append(await make_try(stack, guest, mode))
@@ -57,7 +57,7 @@ async def prove(wanted: Sequence[Plan], on_try: Callable[[Try], None]) -> list[T
 
 
 @contextlib.asynccontextmanager
-async def _guest(stack: Stack, application: Application) -> AsyncIterator[GuestSpec]:
+async def guest_on(stack: Stack, application: Application) -> AsyncIterator[GuestSpec]:
     """Have a guest with this application, which ends with the block: the next one wants the processors."""
     guest = guest_with(application.name, f"{application.name}-01", stack.places.mounts)
     await stack.add_vm(guest)
