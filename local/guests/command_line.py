@@ -3,7 +3,7 @@
 python -m local.guests.APPLICATION serve   --ROLE DIR ... [--receipts DIR] --socket PATH
                                    hold    --socket PATH [--timeout SECONDS]
                                    release --socket PATH [--timeout SECONDS]
-                                   status  --socket PATH
+                                   pause, go-on, status  --socket PATH
                                    check   --ROLE DIR ... [--receipts DIR]
 
 A role names what a disk is for (`--journal`, `--wal`). Each command prints one JSON line. Exit codes: 0 done
@@ -43,6 +43,15 @@ class ServeOptions:
     clients: int
     seed: str
     choices: Mapping[str, str]
+
+
+_ORDERS = {
+    "hold": "stop all writes",
+    "release": "let writes go on",
+    "pause": "let the clients rest",
+    "go-on": "let the clients work again",
+    "status": "figures",
+}
 
 
 class ServeError(Exception):
@@ -121,11 +130,7 @@ class CommandLine:
         serve.add_argument("--with-parent", action="store_true", help="end when standard input closes")
         for name, values in self.choices.items():
             serve.add_argument(f"--{name}", choices=values, default=values[0])
-        for name, doing in (
-            ("hold", "stop all writes"),
-            ("release", "let writes go on"),
-            ("status", "figures"),
-        ):
+        for name, doing in _ORDERS.items():
             command = commands.add_parser(name, help=doing)
             command.add_argument(
                 "--socket", type=Path, required=True, help="the application's control socket"

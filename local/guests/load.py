@@ -182,5 +182,17 @@ class Controlled(Protocol):
     def let_go(self) -> None:
         """Let writes go on, without waiting to see one."""
 
+    def pause(self, timeout_s: float) -> Status:
+        """Let the clients rest: nobody asks for transfers, which says nothing of what the application writes.
+
+        Raises HoldTimeoutError.
+        """
+
+    def go_on(self, timeout_s: float) -> Status:
+        """Let the clients work again, and see a transfer.
+
+        Raises NothingWrittenError.
+        """
+
     def status(self) -> Status:
         """Return the figures of this instant."""

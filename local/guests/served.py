@@ -44,9 +44,10 @@ class Server(Protocol):
 class Application:
     """A server and its clients: held is the server that does not run; its clients come back meanwhile."""
 
-    def __init__(self, server: Server, clients: Clients) -> None:
+    def __init__(self, server: Server, clients: Clients, gate: Gate) -> None:
         self._server = server
         self._clients = clients
+        self._gate = gate
 
     def hold(self, timeout_s: float) -> Status:
         """Stop the server: its data files are closed when this returns. Raises HoldTimeoutError."""
@@ -66,6 +67,17 @@ class Application:
         """Start the server again."""
         with contextlib.suppress(ServeError):
             self._server.start()
+
+    def pause(self, timeout_s: float) -> Status:
+        """Let the clients rest; the server goes on with what it does by itself. Raises HoldTimeoutError."""
+        self._gate.close(timeout_s)
+        return self._clients.status()
+
+    def go_on(self, timeout_s: float) -> Status:
+        """Let the clients work again. Raises NothingWrittenError."""
+        before = self._clients.status().transfers
+        self._gate.open()
+        return self._clients.until_one_more(before, timeout_s)
 
     def status(self) -> Status:
         """Return the figures of this instant."""
@@ -92,7 +104,7 @@ def serve_bank(
         ]
         clients = clients_of(customers, held=lambda: not server.runs(), on_failure=life.fail)
         clients.start()
-        exit_code = serve(Application(server, clients), options.socket, life)
+        exit_code = serve(Application(server, clients, gate), options.socket, life)
         server.stop(_STOP_DEADLINE_S)
     finally:
         server.kill()

@@ -51,7 +51,7 @@ class Life:
 
 
 class ControlServer(socketserver.ThreadingUnixStreamServer):
-    """Answers hold, release and status, each connection in a thread of its own."""
+    """Answers hold, release, pause, go-on and status, each connection in a thread of its own."""
 
     daemon_threads = True
 
@@ -95,6 +95,10 @@ def _carry_out(application: Controlled, command: str, timeout_s: float) -> Statu
             return application.hold(timeout_s)
         case "release":
             return application.release(timeout_s)
+        case "pause":
+            return application.pause(timeout_s)
+        case "go-on":
+            return application.go_on(timeout_s)
         case "status":
             return application.status()
         case _:

@@ -102,6 +102,14 @@ class Application:
         self._gate.open()
         return self._clients.until_one_more(before, timeout_s)
 
+    def pause(self, timeout_s: float) -> Status:
+        """Let the clients rest. Raises HoldTimeoutError and ReleasedMeanwhileError."""
+        return self.hold(timeout_s)  # it writes for its clients alone
+
+    def go_on(self, timeout_s: float) -> Status:
+        """Let the clients work again. Raises NothingWrittenError."""
+        return self.release(timeout_s)
+
     def let_go(self) -> None:
         """Let writes go on, without waiting to see one."""
         self._gate.open()

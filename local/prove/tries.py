@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from local.guests.control import ask
 from local.prove.modes import Mode
 from local.stack.stack import Stack
-from local.stack.waiting import ticks
 from local.world.specs import GuestSpec
 
 _RUN_WITHIN_S = 300.0
-_WRITES_WITHIN_S = 60.0
-_ASK_TIMEOUT_S = 5.0
+_ORDER_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +38,16 @@ async def make_try(stack: Stack, guest: GuestSpec, mode: Mode) -> Try:
     """Take a recovery point of a guest that writes, restore it beside the live one, and delete it.
 
     Raises:
-        TooSlowError: the application does not write, or the run does not end.
+        ControlError: the application does not write.
+        TooSlowError: the run does not end.
     """
     assert guest.application is not None
-    await _until_it_writes(stack, guest)
+    await _order(stack, guest, "go-on")
     run_id = await stack.api.start_run(
         {"vms": [stack.vm_id(guest.vm_name)], "guest_processing": mode.asked(stack, guest.vm_name)}
     )
     view = await stack.api.vm_ended(run_id, guest.vm_name, within_s=_RUN_WITHIN_S)
+    await _order(stack, guest, "pause")  # the check wants the processors
     points = [point["snapshot"] for point in view["recovery_point"]]
     if not points:
         said = "; ".join((*view["reasons"], *view["notes"]))
@@ -67,14 +67,6 @@ async def make_try(stack: Stack, guest: GuestSpec, mode: Mode) -> Try:
     )
 
 
-async def _until_it_writes(stack: Stack, guest: GuestSpec) -> None:
-    """Wait for a transfer after this moment: an application at rest would prove nothing."""
-    socket = str(stack.guests.get(guest.vm_name).socket)
-
-    async def transfers() -> int:
-        return int(str((await asyncio.to_thread(ask, socket, "status", _ASK_TIMEOUT_S))["transfers"]))
-
-    before = await transfers()
-    async for _ in ticks(_WRITES_WITHIN_S, f"a transfer of {guest.vm_name}", pause_s=0.02):
-        if await transfers() > before:
-            return
+async def _order(stack: Stack, guest: GuestSpec, order: str) -> None:
+    """Order the clients. "go-on" ends with a transfer: an application at rest would prove nothing."""
+    await asyncio.to_thread(ask, str(stack.guests.get(guest.vm_name).socket), order, _ORDER_TIMEOUT_S)

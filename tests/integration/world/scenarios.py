@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from local.guests.control import ask
 from local.world.disks import Disks, FolderDisks, ReflinkDisks
 from local.world.frozen import freezing, is_frozen, thaw_everything
 from local.world.guest_shell import GuestShell
@@ -225,6 +226,15 @@ def command_of(pid: int) -> str:
         return ""
 
 
+async def a_pause_of_the_clients() -> Outcome:
+    async with world() as it:
+        paused = ask(str(it.guest.socket), "pause", 10)
+        await it.capture_all("while-paused")
+        later = ask(str(it.guest.socket), "status", 10)
+        gone_on = ask(str(it.guest.socket), "go-on", 10)
+        return {"paused": paused["transfers"], "later": later["transfers"], "gone_on": gone_on["transfers"]}
+
+
 async def many_disks() -> Outcome:
     with places() as where:
         started = time.monotonic()
@@ -296,6 +306,7 @@ SCENARIOS: dict[str, Callable[[], Awaitable[Outcome]]] = {
         agent_may_freeze,
         stopping_a_vm,
         stopping_a_killed_application,
+        a_pause_of_the_clients,
         many_disks,
         freeze_and_wait_to_be_killed,
         wait_for_the_end,

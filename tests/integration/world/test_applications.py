@@ -149,3 +149,12 @@ def test_lost_transfers_lost_accounts_and_a_wrong_total_are_seen() -> None:
         "transfer 8 of client 1 was acknowledged, its last is 6",
         "transfer 1 of client 2 was acknowledged, its last is 0",
     ]
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("application", ["ledger", "mariadb"])
+def test_the_clients_of_an_application_rest_and_go_on(play: Play, application: str) -> None:
+    outcome = play("a_pause_of_the_clients", application)
+
+    assert outcome["paused"] == outcome["later"]
+    assert outcome["gone_on"] > outcome["later"]
