@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 #: Sections of the agent's own file in the guest (agent.guest_config): section -> option -> value.
 type Sections = Mapping[str, Mapping[str, str]]
 
+#: In a guest's runtime folder: the pid of the application, and what stands for systemctl there.
+PID_FILE = "application.pid"
+SYSTEMCTL = "systemctl"
+UNIT = "application.service"
+
 
 class UnknownApplicationError(Exception):
     """No application has this name; `known` are those there are."""
@@ -29,8 +34,9 @@ class Application:
 
     `module` is run as `python -m MODULE serve|check` (local.guests.command_line), with an option for the
     folder of each role; the roles get the VM's data disks in the order of their LUNs. `obstacle` says in a
-    line why it cannot run on this machine, "" if it can. `settings` gives what the guest's administrator
-    tells the agent of it, by the guest's runtime folder.
+    line why it cannot run on this machine, "" if it can. `handler` is the agent's handler that knows it.
+    `settings` gives what the guest's administrator tells that handler, by the guest's runtime folder, and
+    `pid_file` the file that names the process which writes, by that and the folders of the roles.
     """
 
     name: str
@@ -40,7 +46,19 @@ class Application:
     serve_options: tuple[str, ...] = ()
     needs_real_disks: bool = True
     obstacle: Callable[[], str] = lambda: ""
-    settings: Callable[[Path], Sections] = lambda _runtime: {}
+    handler: str = ""
+    settings: Callable[[Path], Mapping[str, str]] = lambda _runtime: {}
+    pid_file: Callable[[Path, Mapping[str, Path]], Path] = lambda runtime, _folders: runtime / PID_FILE
+
+    def sections(self, runtime: Path, folders: Mapping[str, Path]) -> Sections:
+        """Give the sections of the agent's own file: where the application is, and what may be stopped."""
+        services = {
+            "units": UNIT,
+            "client": str(runtime / SYSTEMCTL),
+            "pid_files": str(self.pid_file(runtime, folders)),
+        }
+        known = {self.handler: dict(self.settings(runtime))} if self.handler else {}
+        return {"services": services, **known}
 
 
 def _no_postgresql() -> str:
@@ -65,7 +83,9 @@ _ALL = (
         ("data", "wal", "tablespace"),
         512,
         obstacle=_no_postgresql,
-        settings=lambda runtime: {"postgresql": {"host": str(runtime / "postgresql"), "port": "5432"}},
+        handler="postgresql",
+        settings=lambda runtime: {"host": str(runtime / "postgresql"), "port": "5432"},
+        pid_file=lambda _runtime, folders: folders["data"] / "cluster" / "postmaster.pid",
     ),
     Application(
         "mariadb",
@@ -73,7 +93,9 @@ _ALL = (
         ("datadir", "redo", "table"),
         512,
         obstacle=_no_mariadb,
-        settings=lambda runtime: {"mariadb": {"socket": str(runtime / "mysqld" / "mysqld.sock")}},
+        handler="mariadb",
+        settings=lambda runtime: {"socket": str(runtime / "mysqld" / "mysqld.sock")},
+        pid_file=lambda runtime, _folders: runtime / "mysqld" / "mysqld.pid",
     ),
 )
 

@@ -1,6 +1,6 @@
 """The ways in which an application is held, and the highest grade that each can prove."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,5 +44,23 @@ SCRIPTS_AND_FILESYSTEMS = Mode(
 
 def modes_of(application: Application) -> tuple[Mode, ...]:
     """Give all modes of an application."""
-    del application
-    return (OFF, FILESYSTEMS, SCRIPTS, SCRIPTS_AND_FILESYSTEMS)
+    held = (FILESYSTEMS, SCRIPTS, SCRIPTS_AND_FILESYSTEMS, *_by_services())
+    return (OFF, *held, *_by_handler(application.handler)) if application.handler else (OFF, *held)
+
+
+def _by_services() -> Iterator[Mode]:
+    """Hold any application by its processes: stopped, or halted where they stand."""
+    for how in ("stop", "sigstop"):
+        yield _handled("services", how, filesystems="none")
+
+
+def _by_handler(name: str) -> Iterator[Mode]:
+    """Hold a database by the handler that knows it: frozen with the filesystems, drained alone."""
+    yield _handled(name, "frozen", filesystems="all")
+    yield _handled(name, "drained", filesystems="none")
+
+
+def _handled(handler: str, mode: str, *, filesystems: str) -> Mode:
+    asked = {"handlers": [{"name": handler, "mode": mode}], "filesystems": filesystems}
+    name = f"{handler} {mode}" + (", filesystems" if filesystems == "all" else "")
+    return Mode(name, "application", lambda _stack, _vm: asked)

@@ -6,6 +6,7 @@ import asyncio
 import configparser
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.guests.applications import application_of
+from local.guests.applications import PID_FILE, SYSTEMCTL, application_of
 from local.world.frozen import thaw_everything
-from local.world.specs import BadGuestError, GuestSpec, folder_arguments
+from local.world.specs import BadGuestError, GuestSpec, folder_arguments, folders_by_role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from local.world.disks import Disks
 
@@ -235,7 +236,7 @@ class Guests:
         ]
         command = [sys.executable, "-m", application.module, "serve", *folders, *load]
         with guest.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*command, "--socket", str(guest.socket), "--with-parent"],
                 cwd=guest.runtime,
                 env={**os.environ, **self.agent_environment(guest.spec.vm_name), "PYTHONPATH": str(ROOT)},
@@ -244,6 +245,8 @@ class Guests:
                 stderr=log,
                 start_new_session=True,
             )
+        (guest.runtime / PID_FILE).write_text(str(process.pid))
+        return process
 
     async def _until_it_listens(self, guest: Guest) -> None:
         application = self._applications[guest.spec.vm_name]
@@ -295,15 +298,27 @@ def _works_on(process: Path, disks: list[Path]) -> bool:
 
 def _write_settings(guest: Guest) -> None:
     """Say where the application is, and allow its scripts and those that are put into the runtime folder."""
-    application = guest.spec.application
-    sections = application_of(application).settings(guest.runtime) if application else {}
+    sections: dict[str, Mapping[str, str]] = {
+        "scripts": {"folders": os.pathsep.join(map(str, (SCRIPTS, guest.runtime)))}
+    }
+    if guest.spec.application:
+        places = {disk.name: disk.mount_point for disk in guest.spec.disks}
+        application = application_of(guest.spec.application)
+        sections |= application.sections(guest.runtime, folders_by_role(guest.spec, places))
+        _write_systemctl(guest)
     written = configparser.ConfigParser(interpolation=None)
-    written.read_dict(
-        {"scripts": {"folders": os.pathsep.join(map(str, (SCRIPTS, guest.runtime)))}, **sections}
-    )
+    written.read_dict(sections)
     with guest.settings.open("x") as file:
         guest.settings.chmod(0o600)
         written.write(file)
+
+
+def _write_systemctl(guest: Guest) -> None:
+    """Write what stands for systemctl: it must know the guest, as no client of an agent has its marks."""
+    words = ("exec", sys.executable, "-m", "local.guests.systemctl", str(guest.socket))
+    path = guest.runtime / SYSTEMCTL
+    path.write_text(f'#!/bin/sh\nexport PYTHONPATH={shlex.quote(str(ROOT))}\n{shlex.join(words)} "$@"\n')
+    path.chmod(0o700)
 
 
 def _check_mount_point(vm_name: str, mount_point: Path) -> None:

@@ -63,11 +63,11 @@ def guest_with(application: str, vm_name: str, mounts: Path, *, clients: int = 4
     return GuestSpec(vm_name, _disks(vm_name, mounts, wants.roles, wants.disk_mib), application, clients)
 
 
-def folder_arguments(spec: GuestSpec, places: Mapping[str, Path]) -> list[str]:
-    """Say on its command line where the application of this VM has its data: a disk's at `places[name]`.
+def folders_by_role(spec: GuestSpec, places: Mapping[str, Path]) -> dict[str, Path]:
+    """Say where the application of this VM has its data: a disk's at `places[name]`.
 
-    The data disks have its roles in the order of their LUNs; the receipts of its clients lie on the system's.
-    Raises UnknownApplicationError, and BadGuestError for a VM with too few data disks or no application.
+    The data disks have its roles in the order of their LUNs. Raises UnknownApplicationError, and
+    BadGuestError for a VM with too few data disks or no application.
     """
     if spec.application is None:
         raise BadGuestError(spec.vm_name, "it has no application")
@@ -75,9 +75,16 @@ def folder_arguments(spec: GuestSpec, places: Mapping[str, Path]) -> list[str]:
     data = sorted((disk.lun, disk.name) for disk in spec.disks if disk.lun is not None)
     if len(data) < len(roles):
         raise BadGuestError(spec.vm_name, f"the {spec.application} needs {len(roles)} data disks")
-    arguments = []
-    for role, (_, name) in zip(roles, data, strict=False):
-        arguments += [f"--{role}", str(places[name])]
+    return {role: places[name] for role, (_, name) in zip(roles, data, strict=False)}
+
+
+def folder_arguments(spec: GuestSpec, places: Mapping[str, Path]) -> list[str]:
+    """Say the same on the application's command line; the clients' receipts lie on the system's disk.
+
+    Raises UnknownApplicationError and BadGuestError.
+    """
+    folders = folders_by_role(spec, places)
+    arguments = [word for role, folder in folders.items() for word in (f"--{role}", str(folder))]
     system = [str(places[disk.name]) for disk in spec.disks if disk.lun is None]
     return [*arguments, "--receipts", system[0]] if system else arguments
 
