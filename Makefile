@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 .PHONY: help demo demo-vm prove up test check bench clean lock system-deps build
 
 help:
-	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked"
+	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
 	@echo "make demo-vm      the same with a real virtual machine, restored by booting a second one (root, QEMU)"
 	@echo "make prove        many recovery points of every application in every mode, restored and checked (TRIES=20, APP=)"
 	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
@@ -19,7 +19,7 @@ help:
 	@echo "make clean        remove everything that was made here"
 
 demo: .venv/.installed node_modules/.installed build
-	@$(PYTHON) -m local.demo
+	@$(PYTHON) -m local.demo $(APP)
 
 demo-vm: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.vm

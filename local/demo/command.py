@@ -14,10 +14,10 @@ UNAVAILABLE = 2
 _INTERRUPTED = 130
 
 
-def enter_sandbox(module: str) -> None:
+def enter_sandbox(module: str, *arguments: str) -> None:
     """Begin anew in private namespaces, unless this is there already."""
     if not is_inside():
-        command = enclosed([sys.executable, "-m", module])
+        command = enclosed([sys.executable, "-m", module, *arguments])
         os.execv(command[0], command)
 
 

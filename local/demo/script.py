@@ -8,28 +8,34 @@ from rich.console import Console
 
 from local.demo.one_run import one_run
 from local.demo.report import table, write_report
+from local.guests.applications import Application
 from local.stack.stack import Stack, application_scripts, real_disks, running
 from local.world.restore import Verdict
-from local.world.specs import three_disk_guest
+from local.world.specs import guest_with
 
-VM = "ledger-01"
+_COUNTED = {3: "three", 4: "four"}
 
 
-async def demonstrate(why_no_disks: str) -> int:
+async def demonstrate(application: Application, why_no_disks: str) -> int:
     """Run the main job twice, restore both recovery points; 0 when the guest-processed one is whole."""
     console = Console(highlight=False)
     began = time.monotonic()
-    console.print("[bold]Stillframe[/]: one VM, three disks, an application that never stops writing\n")
+    vm = f"{application.name}-01"
+    disks = _COUNTED[1 + len(application.roles)]
+    console.print(
+        f"[bold]Stillframe[/]: one VM, {disks} disks, {application.name} that never stops writing\n"
+    )
     console.print("starting storage, a simulated Azure, the guest and the app ...")
     async with running() as stack:
-        guest = three_disk_guest(VM, stack.places.mounts)
+        guest = guest_with(application.name, vm, stack.places.mounts)
         await stack.add_vm(guest)
         _say_what_runs(console, stack, why_no_disks)
 
         async def restore(snapshots: Sequence[str]) -> Verdict:
             return await stack.restore(guest, snapshots)
 
-        rows = [await one_run(console, stack, VM, settings, restore) for settings in (None, _settings(stack))]
+        held = _settings(stack, application, vm)
+        rows = [await one_run(console, stack, vm, settings, restore) for settings in (None, held)]
     console.print()
     console.print(table(rows))
     path = write_report(rows)
@@ -47,8 +53,11 @@ def _say_what_runs(console: Console, stack: Stack, why_no_disks: str) -> None:
         console.print("           [yellow]no filesystem can be frozen here, so no grade above crash[/]")
 
 
-def _settings(stack: Stack) -> dict[str, Any]:
-    scripts = application_scripts(stack.guests, VM)
+def _settings(stack: Stack, application: Application, vm: str) -> dict[str, Any]:
+    """Hold a database by the handler that knows it, anything else by its scripts; the filesystems, too."""
+    if application.handler:
+        return {"handlers": [{"name": application.handler}]}
+    scripts = application_scripts(stack.guests, vm)
     if real_disks():
         return scripts
     return {"filesystems": "none", **scripts}

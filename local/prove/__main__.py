@@ -1,30 +1,22 @@
 """`python -m local.prove`: is a recovery point worth what it is called? Many times, restored and checked."""
 
 import argparse
-import asyncio
-import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
-from local.azurite import AzuriteUnavailableError
+from local.demo.command import UNAVAILABLE, enter_sandbox, perform
 from local.guests.applications import APPLICATIONS, UnknownApplicationError, application_of
 from local.prove.judging import failures
 from local.prove.proving import Plan, plans, prove
 from local.prove.report import table, why_broken, write_report
 from local.prove.tries import Try
-from local.stack.app_host import HostDidNotStartError
 from local.world.capability import can_use_real_disks
-from local.world.guests import ApplicationStartError
-from local.world.sandbox import enclosed, is_inside
 
 _WIDE = 150  # columns of a log, which has no terminal's width
 _NOT_PROVED = 1
-_UNAVAILABLE = 2
-_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,26 +25,16 @@ def main(arguments: Sequence[str]) -> int:
     capability = can_use_real_disks()
     if not capability.ok:
         print(capability.reason, file=sys.stderr)
-        return _UNAVAILABLE
-    if not is_inside():
-        command = enclosed([sys.executable, "-m", "local.prove", *arguments])
-        os.execv(command[0], command)
+        return UNAVAILABLE
+    enter_sandbox("local.prove", *arguments)
     try:
         wanted = [application_of(name) for name in options.application or APPLICATIONS]
-        left_out = {one.name: one.obstacle() for one in wanted if one.obstacle()}
-        possible = [one for one in wanted if one.name not in left_out]
-        return asyncio.run(_until_stopped(plans(possible, options.tries, options.mode or ()), left_out))
-    except (
-        UnknownApplicationError,
-        AzuriteUnavailableError,
-        HostDidNotStartError,
-        ApplicationStartError,
-    ) as error:
+    except UnknownApplicationError as error:
         print(error, file=sys.stderr)
-        return _UNAVAILABLE
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("interrupted: everything was thawed, stopped and removed", file=sys.stderr)
-        return _INTERRUPTED
+        return UNAVAILABLE
+    left_out = {one.name: one.obstacle() for one in wanted if one.obstacle()}
+    possible = [one for one in wanted if one.name not in left_out]
+    return perform(lambda: _prove(plans(possible, options.tries, options.mode or ()), left_out))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,14 +49,6 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError("expected a whole number from 1")
     return int(text)
-
-
-async def _until_stopped(wanted: Sequence[Plan], left_out: dict[str, str]) -> int:
-    """Prove; a SIGTERM ends it in the same good order as Ctrl-C."""
-    task = asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await _prove(wanted, left_out)
 
 
 async def _prove(wanted: Sequence[Plan], left_out: dict[str, str]) -> int:

@@ -83,12 +83,16 @@ class Api:
                 return
 
     async def vm_ended(self, run_id: str, vm: str, *, within_s: float) -> dict[str, Any]:
-        """Wait until a VM of a run is done; show it.
+        """Wait until a VM of a run is done, asking seldom, so as not to be in the way; show it.
 
         Raises:
             TooSlowError: it was not within ``within_s`` seconds.
         """
-        return [view async for view in self.watch(run_id, vm, within_s=within_s)][-1]
+        async for _ in ticks(within_s, f"{vm} in run {run_id}", pause_s=0.5):
+            view = await self.vm(run_id, vm)
+            if view["phase"] == "done":
+                return view
+        raise AssertionError  # ticks raises first
 
     async def ended(self, run_id: str, *, within_s: float) -> dict[str, Any]:
         """Wait until all VMs of a run have ended; show the run.
