@@ -14,6 +14,9 @@ from local.world.specs import GuestSpec, guest_with
 #: Azure allows 7 snapshots of a disk in 5 minutes; a try more often than every 43 s would meet that.
 UNLIMITED = SimSettings(snapshots_per_window=1_000_000, snapshots_per_disk=1_000_000)
 
+#: Enough to have something to hold; more would leave the processors to nothing else.
+_CLIENTS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -59,7 +62,7 @@ async def prove(wanted: Sequence[Plan], on_try: Callable[[Try], None]) -> list[T
 @contextlib.asynccontextmanager
 async def guest_on(stack: Stack, application: Application) -> AsyncIterator[GuestSpec]:
     """Have a guest with this application, which ends with the block: the next one wants the processors."""
-    guest = guest_with(application.name, f"{application.name}-01", stack.places.mounts)
+    guest = guest_with(application.name, f"{application.name}-01", stack.places.mounts, clients=_CLIENTS)
     await stack.add_vm(guest)
     try:
         yield guest
