@@ -18,13 +18,16 @@ pytestmark = [
 
 OPTIONS = StackOptions(sim=UNLIMITED)
 
+#: SQLite once; its other journal is left to `make prove`.
+TRIED = [name for name in APPLICATIONS if name != "sqlite-wal"]
+
 #: Without guest processing these broke in every try that was ever counted, or nearly; PostgreSQL breaks too
 #: seldom to be waited for.
-BREAKS_SOON = ("ledger", "sqlite", "sqlite-wal", "mariadb")
+BREAKS_SOON = ("ledger", "sqlite", "mariadb")
 TRIES_UNTIL_BROKEN = 5
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", TRIED)
 async def test_held_copies_are_whole_and_graded_as_proved_and_unheld_ones_break(
     stack: Stack, name: str
 ) -> None:
