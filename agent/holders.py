@@ -14,7 +14,7 @@ from agent.moves import HandlerLost, HandlersFailed, HandlersHeld, HandlersRelea
 from agent.orders import HandlerSpec, Quiesce
 from agent.records import HANDLER, Hold, NotHeld, Warning_
 from agent.system import Clock, System
-from agent.undoing import PATIENCE_MS, Undoing
+from agent.undoing import Undoing
 
 #: How much longer than its time a handler may take to say so (ms), before it is ended.
 _GRACE_MS = 1_500
@@ -168,7 +168,7 @@ class Holders:
         self._log.close()
         for process in reversed(self._processes):
             process.tell(LetGo())
-            process.answer(LetGone, PATIENCE_MS)
+            process.answer(LetGone, known.resume_ms(process.spec.name))
         evidence, warnings = self._undoing.all()
         return HandlersReleased(self._generation, evidence, warnings)
 

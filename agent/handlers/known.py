@@ -17,6 +17,15 @@ _MAKERS: Dict[str, Callable[[Site], Handler]] = {
     "sqlserver": sqlserver.SQLServer,
 }
 
+#: How long a handler's process may take to prove and let go (ms), before it is ended and its hold undone.
+_RESUME_MS = 3_000
+_RESUME_SLOWLY_MS = {"services": services.RESUME_MS}
+
+
+def resume_ms(name: str) -> int:
+    """Say how long the handler ``name`` may take to prove that it held, and to let go (ms)."""
+    return _RESUME_SLOWLY_MS.get(name, _RESUME_MS)
+
 
 def make(spec: HandlerSpec, environ: Mapping[str, str]) -> Handler:
     """Make a handler for what ``spec`` names; the guest's file says where it is.

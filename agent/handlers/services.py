@@ -25,6 +25,8 @@ STOP, SIGSTOP = "stop", "sigstop"
 #: Where the unified hierarchy of control groups is mounted (cgroups(7)), and its place beside version 1.
 _CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _START_MS = 30_000
+#: How long it may take to look, to start everything and to look again (ms): a database recovers first.
+RESUME_MS = 2 * _START_MS
 _SOON_MS = 5_000
 _PAUSE_S = 0.01
 

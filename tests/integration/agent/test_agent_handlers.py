@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 
 from agent import processes
 from agent.handlers import Handler, HandlerFailed, Undo, known
+from agent.holders import Holders, Surroundings
 from agent.holds import HoldLog, Note
 from agent.journal import Journal
 from agent.linux import Linux
-from agent.orders import HandlerSpec
+from agent.orders import HandlerSpec, Quiesce
 from agent.system import Clock
 from agent.undoing import Undoing
 from tests.integration.agent.app_side import until
@@ -363,6 +365,30 @@ def test_services_that_run_are_stopped_in_reverse_and_started_again(services: Si
     assert services.state["units"]["db"]["ActiveState"] == "active"
     assert services.state["units"]["idle"]["ActiveState"] == "inactive"
     assert handler.verify() == ""
+
+
+def test_a_service_that_starts_slowly_is_proved_all_the_same(
+    services: Site, pyz: str, tmp_path: Path
+) -> None:
+    services.change(start_s=4)
+    system = Linux()
+    around = Surroundings(
+        system,
+        Clock(system.monotonic_ms, system.monotonic_ms),
+        Journal(str(tmp_path / "state")),
+        services.environ,
+        (sys.executable, pyz, "hold", str(tmp_path / "state")),
+    )
+    holders = Holders(around, "saga", 1, system.monotonic_ms() + 60_000, lambda _heard: None)
+    holders.prepare(Quiesce(10_000, 60_000, None, None, "none", (HandlerSpec("services"),)))
+    holders.hold(10_000)
+
+    released = holders.release()
+    holders.close()
+
+    [evidence] = released.evidence
+    assert (evidence.whole, evidence.released, evidence.detail) == (True, True, "")
+    assert services.state["units"]["db"]["ActiveState"] == "active"
 
 
 def test_a_service_that_does_not_stop_is_refused(services: Site) -> None:
