@@ -77,6 +77,7 @@ def two_faults(scene: Scene, steps: int, first: Fault, between: int, second: Fau
     return True
 
 
+@pytest.mark.timeout(900)  # thousands of sagas; the machine may be a busy one
 @pytest.mark.parametrize(
     ("name", "between", "at_least"),
     [
