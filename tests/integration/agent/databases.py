@@ -4,6 +4,7 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -82,6 +83,16 @@ class Server:
 
     def _probe(self) -> "subprocess.CompletedProcess[str]":
         raise NotImplementedError
+
+    def stop(self) -> None:
+        """Halt all its processes: it answers nothing any more."""
+        self._call("pkill", "-STOP", "-u", self.user, "-f", str(self.data))
+
+    def go_on(self) -> None:
+        """Let its processes go on."""
+        self._call("pkill", "-CONT", "-u", self.user, "-f", str(self.data))
+        if self._process is not None:  # nsenter stops along with its child
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it with all its processes, as a power failure would."""

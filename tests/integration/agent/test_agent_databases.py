@@ -190,6 +190,21 @@ def test_without_a_server_a_required_handler_fails_before_anything_is_held(guest
     eventually_written(guest.box, guest.disk)
 
 
+def test_a_server_that_hangs_is_given_up_in_time_and_let_go(guest: Guest, app: App) -> None:
+    guest.agent(app)
+    app.answer()
+    guest.server.stop()
+    guest.quiesce(app, "drained", quiesce_timeout_ms=3_000, **hooks(guest.box.folder))
+
+    failed = app.answer()
+    guest.server.go_on()
+
+    assert failed.kind == "quiesce_failed"
+    assert failed.body["reason"] in {"handler_timed_out", "quiesce_timeout"}
+    assert runs(guest.box.folder, "pre") == []
+    guest.writes_again()
+
+
 def test_without_a_server_an_optional_handler_is_a_warning(guest: Guest, app: App) -> None:
     guest.server.kill()
     guest.agent(app)
