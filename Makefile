@@ -39,6 +39,7 @@ check: .venv/.installed
 	@$(PYTHON) -m mypy --no-error-summary
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py
+	@.venv/bin/shellcheck agent/*.sh
 	@echo "make check: all well"
 
 bench: .venv/.installed node_modules/.installed build

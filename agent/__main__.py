@@ -1,10 +1,11 @@
-"""The agent's command line: `agent.pyz run [--detach]`. `dead-man` and `hold` are for the agent itself."""
+"""The agent's command line: `agent.pyz check|enrol|installer|run`. `dead-man`, `hold`: for the agent itself."""
 
 import argparse
+import os
 import sys
 from typing import List
 
-from agent import VERSION, startup
+from agent import VERSION, check, installer, startup
 
 
 def main(arguments: List[str]) -> int:
@@ -13,14 +14,25 @@ def main(arguments: List[str]) -> int:
     parser.add_argument("--version", action="version", version=VERSION)
     verbs = parser.add_subparsers(dest="verb")
     run = verbs.add_parser("run", help="serve the session of the bootstrap in STILLFRAME_BOOTSTRAP")
-    run.add_argument("--detach", action="store_true", help="return at once and go on as a daemon")
+    how = run.add_mutually_exclusive_group()
+    how.add_argument("--detach", action="store_true", help="return at once and go on as a daemon")
+    how.add_argument("--resident", action="store_true", help="serve every session, by this guest's enrolment")
+    verbs.add_parser("check", help="say what would stop the agent in this guest")
+    verbs.add_parser("enrol", help="keep the bootstrap in STILLFRAME_BOOTSTRAP for the resident agent")
+    verbs.add_parser("installer", help="print the shell script that installs, upgrades and removes the agent")
     dead_man = verbs.add_parser("dead-man", help="started by the agent, with pipes as stdin and stdout")
     dead_man.add_argument("state_dir")
     hold = verbs.add_parser("hold", help="started by the agent for one handler, likewise")
     hold.add_argument("state_dir")
     options = parser.parse_args(arguments)
     if options.verb == "run":
-        return startup.run(options.detach)
+        return startup.stay() if options.resident else startup.run(options.detach)
+    if options.verb == "check":
+        return check.main(os.environ)
+    if options.verb == "enrol":
+        return startup.enrol()
+    if options.verb == "installer":
+        return installer.main()
     if options.verb == "dead-man":
         return startup.run_dead_man(options.state_dir)
     if options.verb == "hold":

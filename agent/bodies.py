@@ -19,13 +19,18 @@ _WARNINGS = 20
 
 
 class Guest(NamedTuple):
-    """What an agent says of its guest: the VM's ARM id, the boot, the system, the Python, itself."""
+    """What an agent says of its guest: the VM's ARM id, the boot, the system, the Python, itself.
+
+    ``resident``: it is installed in the guest and waits for the next session by itself.
+    """
 
     vm: str
     boot_id: str
     system: str
     python: str
     version: str
+    resident: bool = False
+    key_version: int = 1
 
 
 def ack(answer: Answer, guest: Guest, sent_at: int) -> protocol.Ack:
@@ -47,6 +52,9 @@ def _ready(facts: Ready, guest: Guest) -> Dict[str, Any]:
         "agent_version": guest.version,
         "os": guest.system,
         "python": guest.python,
+        "protocol": protocol.VERSION,
+        "resident": guest.resident,
+        "key_version": guest.key_version,
         "dead_man": {"armed": facts.armed, "locked": facts.locked},
     }
 

@@ -53,7 +53,7 @@ def _members() -> List[Tuple[str, bytes]]:
 
 def _modules(package: str) -> List[str]:
     names = sorted(os.listdir(os.path.join(_REPOSITORY, package)))
-    paths = [package + "/" + name for name in names if name.endswith(".py")]
+    paths = [package + "/" + name for name in names if name.endswith((".py", ".sh"))]
     return [path for path in paths if path != "agent/build.py"]
 
 

@@ -5,7 +5,8 @@ import threading
 import time
 from typing import Callable, Dict, List
 
-from agent.queues import Message, Queue, QueueRefused, QueueUnreachable
+from agent.listing import Message
+from agent.queues import Queue, QueueRefused, QueueUnreachable
 
 #: For how long a received command is invisible (s). Short: with a lost answer the command is lost as long.
 VISIBILITY_S = 5

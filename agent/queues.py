@@ -1,18 +1,21 @@
-"""One queue of Azure Queue Storage, over its REST interface and a SAS URL.
+"""One queue of Azure Queue Storage, over its REST interface, by a SAS URL or with a managed identity.
 
-The URL's `sv` fixes the version of the interface. Texts are base64, the default of the Functions host.
+A SAS URL's `sv` fixes the version of the interface. Texts are base64, the default of the Functions host.
+Nothing that the service answers is believed: not its length, not its form, not where it sends us.
 """
 
 import base64
-import binascii
 import http.client
+import re
 import ssl
 import urllib.parse
-import xml.etree.ElementTree as ET
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional
 
-#: 32 messages of 64 KiB, base64 and XML around them: no right answer is longer (bytes).
-_LONGEST = 8 * 1024 * 1024
+from agent import listing
+from agent.listing import BadListing, Message
+
+#: 32 messages of 64 KiB and the XML around them: no right answer is longer (bytes).
+_LONGEST = 4 * 1024 * 1024
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -44,12 +47,35 @@ class QueueRefused(Exception):
         self.code = code
 
 
-class Message(NamedTuple):
-    """A received message. A text that is no base64 is given as it came."""
+class NoCredential(Exception):
+    """The headers that would open the queue cannot be had right now; ``detail`` says why."""
 
-    name: str
-    receipt: str
-    text: str
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class Credential(NamedTuple):
+    """What opens a queue besides its URL: headers for each request, and what to do once they were refused.
+
+    ``headers`` raises NoCredential.
+    """
+
+    headers: Callable[[], Dict[str, str]]
+    refused: Callable[[], None]
+
+
+#: The URL carries its own right.
+BY_URL = Credential(dict, lambda: None)
+
+
+class Reply(NamedTuple):
+    """An answer of the service: status of HTTP, code of the storage service, its `Date` as it came."""
+
+    status: int
+    code: str
+    date: str
+    document: bytes
 
 
 class Queue:
@@ -59,12 +85,13 @@ class Queue:
         InsecureUrl: the URL is plain http to another machine.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, credential: Credential = BY_URL) -> None:
         parts = checked(url)
         self._url = parts
         self._path = parts.path.rstrip("/") + "/messages"
         self._sas = parts.query
         self._timeout_s = timeout_s
+        self._credential = credential
         self._connection: Optional[http.client.HTTPConnection] = None
 
     def receive(self, limit: int, visibility_s: int) -> List[Message]:
@@ -75,12 +102,11 @@ class Queue:
             QueueRefused: for example with 403, when the SAS has expired.
         """
         query = "numofmessages={}&visibilitytimeout={}".format(limit, visibility_s)
-        document = self._call("receive", "GET", self._path, query)
+        document = self._call("receive", "GET", self._path, query).document
         try:
-            found = ET.fromstring(document.decode("utf-8-sig")).iter("QueueMessage")
-            return [_message(element) for element in found]
-        except (ET.ParseError, UnicodeDecodeError) as error:
-            raise QueueUnreachable("receive", "no XML: {}".format(error)) from None
+            return listing.read(document, limit)
+        except BadListing as error:
+            raise QueueUnreachable("receive", str(error)) from None
 
     def delete(self, message: Message) -> None:
         """Delete a received message; one that is gone, or came again since, is fine.
@@ -108,30 +134,48 @@ class Queue:
         document = "<QueueMessage><MessageText>{}</MessageText></QueueMessage>".format(content)
         self._call("put", "POST", self._path, "", document.encode("ascii"))
 
+    def ask(self, operation: str, method: str, query: str = "", body: bytes = b"") -> Reply:
+        """Make one request to the queue's messages and give the answer, whatever it says.
+
+        Raises:
+            QueueUnreachable: there was none.
+        """
+        return self._answer(operation, method, self._path, query, body)
+
     def close(self) -> None:
         """Close the connection; the next call opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _call(self, operation: str, method: str, path: str, query: str, body: bytes = b"") -> bytes:
+    def _call(self, operation: str, method: str, path: str, query: str, body: bytes = b"") -> Reply:
+        reply = self._answer(operation, method, path, query, body)
+        if reply.status == 401:
+            self._credential.refused()
+        if reply.status >= 300:  # no redirection is followed: it would carry the credential elsewhere
+            raise QueueRefused(operation, reply.status, reply.code)
+        return reply
+
+    def _answer(self, operation: str, method: str, path: str, query: str, body: bytes) -> Reply:
         target = "{}?{}".format(path, "&".join(part for part in (query, self._sas) if part))
+        try:
+            headers = self._credential.headers()
+        except NoCredential as error:
+            raise QueueUnreachable(operation, error.detail) from None
         kept = self._connection is not None
         try:
-            status, code, document = self._exchange(method, target, body)
+            return self._exchange(method, target, body, headers)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if not kept or not isinstance(error, (ConnectionError, http.client.RemoteDisconnected)):
-                raise QueueUnreachable(operation, "{}: {}".format(type(error).__name__, error)) from None
+                raise QueueUnreachable(operation, _in_words(error)) from None
             # A connection that was kept open had been closed by the other side: that says nothing.
-            return self._call(operation, method, path, query, body)
-        if status >= 300:
-            raise QueueRefused(operation, status, code)
-        return document
+            return self._answer(operation, method, path, query, body)
 
-    def _exchange(self, method: str, target: str, body: bytes) -> Tuple[int, str, bytes]:
+    def _exchange(self, method: str, target: str, body: bytes, headers: Dict[str, str]) -> Reply:
         connection = self._connect()
-        headers = {"Content-Type": "application/xml", "Accept": "application/xml"} if body else {}
+        if body:
+            headers = dict(headers, **{"Content-Type": "application/xml", "Accept": "application/xml"})
         connection.request(method, target, body or None, headers)
         response = connection.getresponse()
         document = response.read(_LONGEST + 1)
@@ -139,7 +183,9 @@ class Queue:
             self.close()
         if len(document) > _LONGEST:
             raise http.client.HTTPException("the answer is too long")
-        return response.status, response.headers.get("x-ms-error-code", ""), document
+        code = response.headers.get("x-ms-error-code", "")
+        known = code if re.match(r"[A-Za-z]{1,64}\Z", code) else ""
+        return Reply(response.status, known, response.headers.get("Date", ""), document)
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._connection is None:
@@ -169,10 +215,6 @@ def connection_to(url: urllib.parse.SplitResult, timeout_s: float) -> http.clien
     return http.client.HTTPConnection(host, port, timeout=timeout_s)
 
 
-def _message(element: ET.Element) -> Message:
-    content = element.findtext("MessageText") or ""
-    try:
-        text = base64.b64decode(content, validate=True).decode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        text = content
-    return Message(element.findtext("MessageId") or "", element.findtext("PopReceipt") or "", text)
+def _in_words(error: Exception) -> str:
+    """Say what went wrong, in one printable line: some errors repeat what the other side sent."""
+    return ascii("{}: {}".format(type(error).__name__, error))[1:-1][:200]

@@ -10,11 +10,12 @@ import sys
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import agent
-from agent import bodies, config, hooks, orders, session
+from agent import bodies, config, hooks, line, orders, session
 from agent.config import Bootstrap, Settings
-from agent.courier import TIMEOUT_S, Collector, Sender
+from agent.enrolment import Residence
 from agent.hands import Hands
 from agent.journal import Journal, Saved
+from agent.listing import Message
 from agent.moves import (
     Action,
     CommandReceived,
@@ -27,7 +28,6 @@ from agent.moves import (
     Stopping,
     Tick,
 )
-from agent.queues import Message, Queue
 from agent.records import Answer
 from agent.recovery import Recovery
 from agent.state import HELD, IDLE, State
@@ -59,7 +59,11 @@ class Confirmed(NamedTuple):
 
 
 class Agent:
-    """One agent on one state folder, whose lock the caller holds."""
+    """One agent on one state folder, whose lock the caller holds.
+
+    A resident one ends when its session has ended and another version was installed meanwhile: whoever
+    started it starts that one.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Agent:
         clock: Clock,
         environ: Mapping[str, str],
         own: Tuple[str, ...],
+        residence: Optional[Residence] = None,
     ) -> None:
         self._settings = settings
         self._bootstrap = bootstrap
@@ -77,6 +82,7 @@ class Agent:
         self._system = system
         self._clock = clock
         self._environ = environ
+        self._residence = residence
         self._boot_id = system.boot_id()
         self._state = State()
         self._unsent: Dict[str, Answer] = {}
@@ -152,6 +158,9 @@ class Agent:
             self._idle_since = now
         elif now - self._idle_since > _NO_SESSION_MS:
             self._over = True
+        if self._residence and self._state.phase == IDLE and self._residence.superseded():
+            _log.info("another version was installed: the system starts that one")
+            self._over = True
 
     def _receive(self, delivered: Delivered) -> None:
         key = self._bootstrap.key
@@ -215,6 +224,8 @@ class Agent:
             system=self._system.name,
             python="{}.{}.{}".format(*sys.version_info[:3]),
             version=agent.VERSION,
+            resident=self._residence is not None,
+            key_version=self._bootstrap.key_version,
         )
         key = protocol.session_key(self._bootstrap.key, answer.saga)
         ack = bodies.ack(answer, guest, self._clock.wall())
@@ -223,7 +234,7 @@ class Agent:
     def _count(self, reason: str, detail: str) -> None:
         self._counters[reason] = self._counters.get(reason, 0) + 1
         self._journal.count(self._counters)
-        _log.warning("refused a message: %s (%s)", reason, detail[:200])
+        _log.warning("refused a message: %s (%s)", reason, ascii(detail)[1:-1][:200])
 
     def _save(self) -> None:
         self._journal.save(Saved(self._boot_id, self._state, tuple(self._unsent.values())))
@@ -252,16 +263,16 @@ class Agent:
 
     def _connect(self, bootstrap: Bootstrap) -> None:
         self._bootstrap = bootstrap
-        self._collector = Collector(
-            Queue(bootstrap.command_queue, TIMEOUT_S),
-            self._interval_s,
-            lambda message: self._events.put(Delivered(message.text, message)),
-            _log.warning,
-        )
-        self._sender = Sender(
-            Queue(bootstrap.ack_queue, TIMEOUT_S),
-            lambda name: self._events.put(Confirmed(name)),
-            _log.warning,
+        self._collector, self._sender = line.connect(
+            bootstrap,
+            line.Ends(
+                self._interval_s,
+                lambda message: self._events.put(Delivered(message.text, message)),
+                lambda name: self._events.put(Confirmed(name)),
+                _log.warning,
+            ),
+            self._settings.imds,
+            self._clock.monotonic,
         )
 
     def _interval_s(self) -> float:
@@ -280,14 +291,16 @@ class Agent:
         if bootstrap.vm.lower() != self._bootstrap.vm.lower():
             _log.warning("a bootstrap was handed over that is for another VM")
             return
-        known = self._bootstrap._replace(command="", stay=bootstrap.stay)
-        if bootstrap._replace(command="") != known:
+        if self._residence is not None:
+            bootstrap = self._residence.adopt(self._bootstrap, bootstrap)
+        changed = bootstrap.lasting() != self._bootstrap.lasting()
+        if changed:
             self._collector.stop(_PATIENCE_S)
             self._sender.stop(0.0)
             self._connect(bootstrap)
             self._open_for_business()
             return
-        self._bootstrap = known
+        self._bootstrap = bootstrap
         if bootstrap.command:
             self._receive(Delivered(bootstrap.command, None))
 

@@ -5,10 +5,11 @@ import logging.handlers
 import os
 import sys
 import time
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
-from agent import config, deadman, holder
+from agent import config, deadman, enrolment, holder
 from agent.config import Bootstrap, Settings
+from agent.enrolment import Residence
 from agent.journal import AGENT_LOCK, Journal, UnsafeStateDir
 from agent.queues import InsecureUrl
 from agent.runner import Agent
@@ -17,6 +18,8 @@ from agent.system import Clock, System
 #: How long a start waits for the running agent to take its bootstrap (ms); longer than that takes to end.
 _HAND_OVER_MS = 60_000
 _PAUSE_S = 0.05
+#: Between two looks whether the agent of a single session has ended (s).
+_LONG_PAUSE_S = 1.0
 
 #: Size of the log at which it is begun anew; one older file is kept (bytes).
 _LOG_BYTES = 256 * 1024
@@ -43,6 +46,44 @@ def run(detach: bool) -> int:  # noqa: FBT001 - a command line's switch
         return 0
     _log_to(journal)
     return _serve(settings, bootstrap, journal, system, clock, own)
+
+
+def stay() -> int:
+    """Run the agent that is installed in this guest, by its enrolment; returns the exit code.
+
+    One that was started for a single session is let finish first.
+    """
+    try:
+        bootstrap = enrolment.load(os.environ)
+        settings = config.read_settings(os.environ)
+        journal = Journal(settings.state_dir)
+    except (config.BadSetting, UnsafeStateDir, OSError) as error:
+        print("stillframe agent: {}".format(error), file=sys.stderr)
+        return 2
+    system = _this_system()
+    clock = _clock(system)
+    while system.try_lock(journal.file(AGENT_LOCK)) is None:
+        time.sleep(_LONG_PAUSE_S)
+    _log_to(journal)
+    residence = Residence(dict(os.environ), _superseded(os.path.realpath(sys.argv[0])))
+    return _serve(settings, bootstrap, journal, system, clock, _own_command(), residence)
+
+
+def enrol() -> int:
+    """Keep the bootstrap of the environment for the agent that is installed; returns the exit code."""
+    try:
+        bootstrap = config.read_bootstrap(config.take_bootstrap(os.environ))
+        print("stillframe agent: {} written".format(enrolment.save(os.environ, bootstrap)))
+    except (config.BadSetting, OSError) as error:
+        print("stillframe agent: {}".format(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _superseded(program: str) -> Callable[[], bool]:
+    """Say how to tell that the link ``agent.pyz`` beside this version's file leads to another one."""
+    current = os.path.join(os.path.dirname(program), "agent.pyz")
+    return lambda: os.path.exists(current) and os.path.realpath(current) != program
 
 
 def run_dead_man(state_dir: str) -> int:
@@ -74,9 +115,11 @@ def _serve(
     system: System,
     clock: Clock,
     own: Tuple[str, ...],
+    residence: Optional[Residence] = None,
 ) -> int:
+    environ = dict(os.environ)
     try:
-        agent = Agent(settings, bootstrap, journal, system, clock, dict(os.environ), own)
+        agent = Agent(settings, bootstrap, journal, system, clock, environ, own, residence)
     except InsecureUrl as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
@@ -111,7 +154,7 @@ def _lock_or_hand_over(system: System, clock: Clock, journal: Journal, text: str
 
 def _own_command() -> Tuple[str, ...]:
     """Say how this very program was started: as a zipapp, or from its folder (with -m, there)."""
-    program = os.path.abspath(sys.argv[0])
+    program = os.path.realpath(sys.argv[0])  # not its link: another version may be installed meanwhile
     if os.path.basename(program) == "__main__.py":
         return (sys.executable, "-m", "agent")
     return (sys.executable, program)

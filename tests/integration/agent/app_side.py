@@ -68,6 +68,7 @@ class App:
     def __init__(self, queues: Queues, saga: str = "saga-1") -> None:
         self.queues = queues
         self.saga = saga
+        self.vm_key = KEY
         self.key = protocol.session_key(KEY, saga)
         self.acks: list[protocol.Ack] = []
         self.sequence = 0
@@ -114,7 +115,7 @@ class App:
         """Read what came; an ack that came twice counts once, and must be the same."""
         for content in self.queues.take("acks"):
             text = base64.b64decode(content).decode()
-            ack = protocol.decode_ack(text, lambda _vm, saga: protocol.session_key(KEY, saga))
+            ack = protocol.decode_ack(text, lambda _vm, saga: protocol.session_key(self.vm_key, saga))
             if ack.saga != self.saga:  # another App of the same test reads it
                 self.queues.put("acks", content)
                 continue

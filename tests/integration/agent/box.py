@@ -145,7 +145,7 @@ class Box:
         }
         if mounts is not None:
             environ["STILLFRAME_MOUNTS"] = os.pathsep.join(map(str, mounts))
-        self._enter(python, self._pyz, "run", environ=environ)
+        self._enter(python, more.get("pyz") or self._pyz, "run", environ=environ)
 
     def agents(self) -> list[int]:
         """The agents' processes, by their numbers outside."""

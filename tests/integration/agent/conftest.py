@@ -11,6 +11,7 @@ import pytest
 from agent import build
 from tests.integration.agent import box as boxes
 from tests.integration.agent.app_side import App
+from tests.integration.agent.imds import ImdsStub
 from tests.integration.agent.process import LocalAgent
 from tests.integration.agent.stub import QueueStub
 
@@ -46,6 +47,13 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def stub() -> Iterator[QueueStub]:
     served = QueueStub()
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def imds() -> Iterator[ImdsStub]:
+    served = ImdsStub()
     yield served
     served.close()
 

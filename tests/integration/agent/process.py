@@ -15,6 +15,7 @@ class LocalAgent:
 
     def __init__(self, pyz: str, folder: Path, python: str = sys.executable) -> None:
         self.state = folder / "state"
+        self.enrolment = folder / "enrolment.json"
         self._pyz = pyz
         self._python = python
         self._started: list[subprocess.Popen[bytes]] = []
@@ -28,18 +29,34 @@ class LocalAgent:
             "ack_queue": app.queues.url("acks"),
             "command": more.pop("command", None) or app.arm(**more.pop("arm", {})),
             "stay": more.pop("stay", False),
+            **more.pop("bootstrap", {}),
         }
+        more["STILLFRAME_BOOTSTRAP"] = json.dumps(bootstrap)
+        return self.run("run", *switches, more=more)
+
+    def reside(self, enrolment: dict[str, Any], **more: str) -> subprocess.Popen[bytes]:
+        """Start the resident agent, enrolled as said unless it is enrolled already."""
+        path = self.enrolment
+        if not path.exists():
+            path.touch(0o600)
+            path.write_text(json.dumps(enrolment))
+        return self.run("run", "--resident", more=more)
+
+    def run(
+        self, *words: str, more: dict[str, str] | None = None, stdout: int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start the zipapp with these words on its command line."""
         environ = {
             **os.environ,
-            "STILLFRAME_BOOTSTRAP": json.dumps(bootstrap),
+            "STILLFRAME_ENROLMENT": str(self.enrolment),
             "STILLFRAME_STATE_DIR": str(self.state),
             "STILLFRAME_POLL_MS": "50",
             "STILLFRAME_MOUNTS": "",
             "STILLFRAME_CONFIG": guest_file(self.state.parent),
-            **more,
+            **(more or {}),
         }
-        command = [self._python, self._pyz, "run", *switches]
-        process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE)
+        command = [self._python, self._pyz, *words]
+        process = subprocess.Popen(command, env=environ, stdout=stdout, stderr=subprocess.PIPE)
         self._started.append(process)
         return process
 

@@ -52,6 +52,10 @@ class QueueStub:
         self.faults = Faults()
         self.requests: Counter[str] = Counter()
         self.down = False
+        self.bearer = ""  # where it is set, this token alone opens the queues
+        self.redirect = ""  # where it is set, every request is sent there
+        self.date_shift_s = 0  # how wrong the clock is, as seen from here
+        self.document: bytes | None = None  # instead of the list of messages
         self._queues: dict[str, dict[str, Held]] = {"commands": {}, "acks": {}}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"stub": self}))
@@ -59,7 +63,10 @@ class QueueStub:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def url(self, queue: str) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/{queue}?sv=2020-02-10&sig=s%2B"
+        return self.plain_url(queue) + "?sv=2020-02-10&sig=s%2B"
+
+    def plain_url(self, queue: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/{queue}"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -107,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     stub: QueueStub
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.stub.date_shift_s)
+
     def log_message(self, *_arguments: Any) -> None:
         return
 
@@ -136,14 +146,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _act(self, operation: str, body: bytes) -> tuple[int, bytes]:
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
-        if query.get("sig") != ["s+"]:
+        if self.stub.redirect:
+            return 307, b""
+        if self.stub.bearer:
+            if self.headers.get("Authorization") != "Bearer " + self.stub.bearer:
+                return 401, b""
+            if not self.headers.get("x-ms-version") or not self.headers.get("x-ms-date"):
+                return 403, b""
+        elif query.get("sig") != ["s+"]:
             return 403, b""
         queue = parts.path.split("/")[1]
         if operation == "receive":
             limit, visibility = int(query["numofmessages"][0]), float(query["visibilitytimeout"][0])
-            return 200, _listing(self.stub.receive(queue, limit, visibility))
+            return 200, self.stub.document or _listing(self.stub.receive(queue, limit, visibility))
         if operation == "put":
-            self.stub.put(queue, ET.fromstring(body).findtext("MessageText") or "")
+            text = ET.fromstring(body).findtext("MessageText")
+            if text is None:
+                return 400, b""
+            self.stub.put(queue, text)
             return 201, b""
         name = parts.path.split("/")[3]
         return (204 if self.stub.delete(queue, name, query["popreceipt"][0]) else 404), b""
@@ -155,6 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "nonsense":
             document = b"<html>gateway" if document else b""
         self.send_response(status)
+        if status == 307:
+            self.send_header("Location", self.stub.redirect)
         cut = fault in ("truncated", "hang up after the headers")
         self.send_header("Content-Length", str(len(document) + (10 if cut else 0)))
         self.end_headers()

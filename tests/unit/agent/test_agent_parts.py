@@ -32,7 +32,9 @@ def test_a_bootstrap_is_read_and_taken_out_of_the_environment() -> None:
 
     bootstrap = config.read_bootstrap(config.take_bootstrap(environ))
 
-    assert bootstrap == (GOOD["vm"], b"\x00\xff", GOOD["command_queue"], GOOD["ack_queue"], "", False)
+    assert bootstrap == config.Bootstrap(
+        GOOD["vm"], b"\x00\xff", GOOD["command_queue"], GOOD["ack_queue"], "", stay=False
+    )
     assert environ == {"PATH": "/bin"}
 
 
@@ -44,6 +46,12 @@ def test_a_bootstrap_is_read_and_taken_out_of_the_environment() -> None:
         ({"ack_queue": ""}, ".ack_queue"),
         ({"stay": "yes"}, ".stay"),
         ({"command": {}}, ".command"),
+        ({"key_version": True}, ".key_version"),
+        ({"credential": "password"}, ".credential"),
+        ({"client_id": 7}, ".client_id"),
+        ({"command_queue": "https://a.queue.core.windows.net/c?sig=x y"}, ".command_queue"),
+        ({"command_queue": "https://a.queue.core.windows.net/c?sig=x\n"}, ".command_queue"),
+        ({"ack_queue": "ftp://a/b"}, ".ack_queue"),
     ],
 )
 def test_a_wrong_bootstrap_is_refused_by_the_name_of_its_member(change: dict[str, object], name: str) -> None:
@@ -169,6 +177,9 @@ def test_every_kind_of_facts_has_a_body_that_can_be_signed() -> None:
         "agent_version": "0.1.0",
         "os": "linux",
         "python": "3.6.0",
+        "protocol": 1,
+        "resident": False,
+        "key_version": 1,
         "dead_man": {"armed": True, "locked": False},
     }
     text = protocol.encode_ack(ack, b"key")
