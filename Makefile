@@ -38,7 +38,7 @@ check: .venv/.installed
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
-	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py
+	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
 	@.venv/bin/shellcheck agent/*.sh
 	@echo "make check: all well"
 

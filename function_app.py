@@ -7,7 +7,7 @@ import uuid
 import azure.functions as func
 from azure.core.credentials_async import AsyncTokenCredential
 
-from shared.compute import ClientPool, Compute, credential_for
+from shared.compute import AgentPackage, ClientPool, Compute, credential_for
 from shared.engine.acknowledging import Acks
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
@@ -18,6 +18,7 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
 from shared.settings import read_settings
+from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
 from shared.storage.guest_queues import GuestQueues
@@ -47,7 +48,8 @@ def _build() -> Application:
     guest_storage = read_connection(queues.GUEST_STORAGE, os.environ, credential)
     tables, own_queues = Tables(storage), Queues(storage)
     sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
-    keys = Keys(settings.master_key)
+    agents = AgentTable(tables)
+    keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
     hands = Hands(
         compute=Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now),
@@ -57,6 +59,8 @@ def _build() -> Application:
         runs=runs,
         keys=keys,
         clock=_now,
+        agents=agents,
+        package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now)
     steps = Steps(loop, runs, own_queues)
@@ -71,7 +75,7 @@ def _build() -> Application:
     )
     return Application(
         steps=steps,
-        acks=Acks(loop, sagas, keys),
+        acks=Acks(loop, sagas, keys, agents=agents, clock=_now),
         runs=run_service,
         policies=PolicyService(PolicyTable(tables), run_service, _now),
         reading=Reading(runs, sagas),

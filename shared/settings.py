@@ -1,5 +1,6 @@
 """What the app is told by its application settings (environment variables)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,12 +21,17 @@ class Settings:
     """All settings of the app but its storage connections, which ``shared/storage/connection.py`` reads.
 
     ``master_key`` is what every session key derives from; in Azure a Key Vault reference.
-    ``client_id`` names a user-assigned identity, if the app has one.
+    ``client_id`` names a user-assigned identity, if the app has one. ``key_version`` is raised to rotate the
+    VMs' keys. ``agent_url`` is where guests get ``agent.pyz`` from, if run commands may install it; they
+    refuse what does not have ``agent_sha256``.
     """
 
     master_key: bytes
     arm_endpoint: str
     client_id: str
+    key_version: int = 1
+    agent_url: str = ""
+    agent_sha256: str = ""
 
     def __repr__(self) -> str:
         """Keep the secrets out of logs."""
@@ -38,10 +44,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingError: names the setting that is missing or wrong.
     """
+    agent_url, agent_sha256 = _package(environment)
     return Settings(
         master_key=_key(environment),
         arm_endpoint=environment.get("STILLFRAME_ARM_ENDPOINT", PUBLIC_ARM).rstrip("/"),
         client_id=environment.get("AZURE_CLIENT_ID", ""),
+        key_version=_version(environment),
+        agent_url=agent_url,
+        agent_sha256=agent_sha256,
     )
 
 
@@ -53,3 +63,19 @@ def _key(environment: Mapping[str, str]) -> bytes:
     if len(key) < 32:
         raise SettingError("STILLFRAME_MASTER_KEY", "at least 32 bytes as hex digits")
     return key
+
+
+def _version(environment: Mapping[str, str]) -> int:
+    text = environment.get("STILLFRAME_KEY_VERSION", "1")
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise SettingError("STILLFRAME_KEY_VERSION", "a whole number from 1 to 1000000")
+    return int(text)
+
+
+def _package(environment: Mapping[str, str]) -> tuple[str, str]:
+    url, sha256 = environment.get("STILLFRAME_AGENT_URL", ""), environment.get("STILLFRAME_AGENT_SHA256", "")
+    if url and not re.fullmatch(r"https://[!-~]+|http://127\.0\.0\.1:[!-~]+", url):
+        raise SettingError("STILLFRAME_AGENT_URL", "an https URL")
+    if url and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise SettingError("STILLFRAME_AGENT_SHA256", "the file's SHA-256, 64 small hex digits")
+    return url, sha256

@@ -3,6 +3,7 @@
 Importing this package does not import the SDK: `client` says why.
 """
 
+from shared.compute.agent_start import AgentPackage
 from shared.compute.client import ClientPool
 from shared.compute.compute import Compute
 from shared.compute.credentials import credential_for
@@ -12,6 +13,7 @@ from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
 
 __all__ = [
+    "AgentPackage",
     "CaptureTarget",
     "ClientPool",
     "Compute",

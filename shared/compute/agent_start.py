@@ -1,5 +1,8 @@
 """Waking the agent of a guest by a managed run command, and removing that again."""
 
+from dataclasses import dataclass, field
+from importlib.resources import files
+
 from shared.compute.bodies import run_command
 from shared.compute.client import ClientPool
 from shared.compute.errors import NotFound, UnsupportedGuest, classified
@@ -9,29 +12,66 @@ from shared.saga.facts import VmFacts
 BOOTSTRAP = "STILLFRAME_BOOTSTRAP"
 """The protected parameter, in the guest an environment variable, that hands over what the agent needs."""
 
+#: Further protected parameters, where the agent may be installed.
+PACKAGE_URL = "STILLFRAME_PACKAGE_URL"
+PACKAGE_SHA256 = "STILLFRAME_PACKAGE_SHA256"
+PACKAGE_UPGRADE = "STILLFRAME_PACKAGE_UPGRADE"
+
 #: The script only starts a process that detaches itself.
 SCRIPT_TIMEOUT_S = 120
 
+#: What fetches the package: run by the guest's Python, and sent with the script.
+_FETCH = (files(__package__) / "agent_fetch.py").read_text("ascii")
+
 #: Exit code 3: no agent is installed. Exit code 4: no Python 3 to run it with (platform-python is the one
-#: that RHEL 8 keeps for its own tools, where no python3 is on PATH).
-LINUX_SCRIPT = """\
-agent="${STILLFRAME_AGENT:-/opt/stillframe/agent.pyz}"
+#: that RHEL 8 keeps for its own tools, where no python3 is on PATH). An agent that cannot be upgraded is
+#: run as it is: when it says that it is ready, the app judges its version.
+LINUX_SCRIPT = f"""\
+agent="${{STILLFRAME_AGENT:-/opt/stillframe/agent.pyz}}"
+for python in python3 /usr/libexec/platform-python none; do
+    if command -v "$python" >/dev/null 2>&1; then break; fi
+done
+if [ "$python" != none ] && [ -n "${{{PACKAGE_URL}:-}}" ]; then
+    "$python" - "$agent" <<'END'
+{_FETCH}END
+fi
+unset {PACKAGE_URL} {PACKAGE_SHA256} {PACKAGE_UPGRADE}
 if [ ! -f "$agent" ]; then
     echo "stillframe: no agent at $agent" >&2
     exit 3
 fi
-for python in python3 /usr/libexec/platform-python; do
-    if command -v "$python" >/dev/null 2>&1; then
-        exec "$python" "$agent" run --detach
-    fi
-done
-echo "stillframe: no Python 3 to run $agent with" >&2
-exit 4
+if [ "$python" = none ]; then
+    echo "stillframe: no Python 3 to run $agent with" >&2
+    exit 4
+fi
+exec "$python" "$(readlink -f "$agent")" run --detach
 """
 
 
+@dataclass(frozen=True, slots=True)
+class AgentPackage:
+    """Where guests get ``agent.pyz`` from (a secret, where the URL carries a SAS), and what it must be."""
+
+    url: str = field(repr=False)
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentInstallation:
+    """Leave to install the package where there is no agent, or, with ``upgrade``, an older one."""
+
+    package: AgentPackage
+    upgrade: bool
+
+
 async def start_agent(
-    pool: ClientPool, vm: VmFacts, saga_id: str, generation: int, *, bootstrap: str
+    pool: ClientPool,
+    vm: VmFacts,
+    saga_id: str,
+    generation: int,
+    *,
+    bootstrap: str,
+    install: AgentInstallation | None = None,
 ) -> None:
     """Start the agent in a guest, handing it ``bootstrap`` as a protected parameter, which never comes back.
 
@@ -51,10 +91,17 @@ async def start_agent(
             run_command(
                 location=vm.location,
                 script=LINUX_SCRIPT,
-                secrets={BOOTSTRAP: bootstrap},
+                secrets={BOOTSTRAP: bootstrap} | _package(install),
                 timeout_s=SCRIPT_TIMEOUT_S,
             ),
         )
+
+
+def _package(install: AgentInstallation | None) -> dict[str, str]:
+    if install is None:
+        return {}
+    package = {PACKAGE_URL: install.package.url, PACKAGE_SHA256: install.package.sha256}
+    return package | ({PACKAGE_UPGRADE: "1"} if install.upgrade else {})
 
 
 async def remove(pool: ClientPool, vm_id: str, saga_id: str, generation: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from azure.core.exceptions import AzureError
 
 from shared.compute import agent_start, restore_points, snapshots
+from shared.compute.agent_start import AgentInstallation
 from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool
@@ -104,9 +105,19 @@ class Compute:
         else:
             await snapshots.delete(self._pool, unwanted_id, saga_id)
 
-    async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None:
-        """Start the agent in a guest."""
-        await agent_start.start_agent(self._pool, vm, saga_id, generation, bootstrap=bootstrap)
+    async def start_agent(
+        self,
+        vm: VmFacts,
+        saga_id: str,
+        generation: int,
+        bootstrap: str,
+        *,
+        install: AgentInstallation | None = None,
+    ) -> None:
+        """Start the agent in a guest, after having installed it there if wanted."""
+        await agent_start.start_agent(
+            self._pool, vm, saga_id, generation, bootstrap=bootstrap, install=install
+        )
 
     async def stop_agent(self, vm_id: str, saga_id: str, generation: int) -> None:
         """Remove the run command of one start of the agent."""

@@ -5,9 +5,12 @@ from collections import Counter
 
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
+from shared.engine.ports import Clock
 from shared.engine.reports import event_of
 from shared.protocol import Ack, Rejected, Stranger, decode_ack
-from shared.saga.events import Poisoned
+from shared.saga.events import AgentReady, Poisoned
+from shared.saga.state import SagaState
+from shared.storage.agents import AgentTable, ResidentAgent
 from shared.storage.errors import SagaNotFound, UnusableKey
 from shared.storage.ports import Sagas
 
@@ -17,10 +20,12 @@ _log = logging.getLogger("stillframe.acks")
 class Acks:
     """Acks of guests. ``rejected`` counts what was turned away, by reason, since this process started."""
 
-    def __init__(self, loop: SagaLoop, sagas: Sagas, keys: Keys) -> None:
+    def __init__(self, loop: SagaLoop, sagas: Sagas, keys: Keys, *, agents: AgentTable, clock: Clock) -> None:
         self._loop = loop
         self._sagas = sagas
         self._keys = keys
+        self._agents = agents
+        self._clock = clock
         self.rejected: Counter[str] = Counter()
 
     async def take(self, text: str, queued_at: int) -> None:
@@ -34,7 +39,18 @@ class Acks:
         except Rejected as rejected:
             self._turn_away(rejected)
             return
-        await self._loop.deliver(ack.saga, event)
+        state = await self._loop.deliver(ack.saga, event)
+        if isinstance(event, AgentReady):  # after the order to quiesce has gone out: nobody waits for this
+            await self._note(state, event)
+
+    async def _note(self, state: SagaState, ready: AgentReady) -> None:
+        """Keep in mind whether an agent lives in the guest."""
+        vm_id = state.spec.vm_id
+        if ready.resident:
+            heard = ResidentAgent(vm_id, ready.agent_version, ready.key_version, self._clock())
+            await self._agents.put(heard)
+        elif state.facts is not None and state.facts.resident_agent:
+            await self._agents.forget(vm_id)
 
     async def give_up(self, text: str) -> None:
         """End the saga of an ack that could not be processed; what is no genuine ack is dropped."""

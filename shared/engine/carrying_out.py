@@ -4,9 +4,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shared.compute.agent_start import AgentInstallation, AgentPackage
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
@@ -17,6 +18,7 @@ from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
 from shared.engine.views import run_entry
+from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
     Alert,
@@ -42,6 +44,7 @@ from shared.saga.events import (
 )
 from shared.saga.names import snapshot_id
 from shared.saga.state import Outcome, SagaState
+from shared.storage.agents import AgentTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues
@@ -61,6 +64,8 @@ class Hands:
     runs: RunTable
     keys: Keys
     clock: Clock
+    agents: AgentTable
+    package: AgentPackage | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -79,19 +84,34 @@ class Hands:
 
 
 async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Event:
+    reading = hands.compute.read_facts(effect.vm_id, state.spec.snapshots)
     try:
-        return FactsRead(await hands.compute.read_facts(effect.vm_id, state.spec.snapshots))
+        facts, resident = await asyncio.gather(reading, _has_resident_agent(hands, state))
     except ComputeError as error:
         return FactsUnavailable(error.code, error.detail, error.passing)
+    return FactsRead(replace(facts, resident_agent=resident))
+
+
+async def _has_resident_agent(hands: Hands, state: SagaState) -> bool:
+    """Whether an agent with the current key was heard of, where that may make a difference."""
+    guest = state.spec.guest
+    if not state.spec.layers and (not guest.enabled or guest.agent is not AgentUse.AUTO):
+        return False
+    agent = await hands.agents.get(state.spec.vm_id)
+    return agent is not None and agent.key_version == hands.keys.version
 
 
 async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Event | None:
     assert state.facts is not None
     spec = state.spec
-    urls = await hands.guests.urls(spec.vm_id, session_ms(state))
+    by_sas = spec.guest.agent_credential is AgentCredential.SAS
+    urls = await hands.guests.urls(spec.vm_id, session_ms(state), signed=by_sas)
     bootstrap = {
         "vm": spec.vm_id.lower(),
         "key": hands.keys.of_vm(spec.vm_id).hex(),
+        "key_version": hands.keys.version,
+        "credential": spec.guest.agent_credential.value,
+        "client_id": spec.guest.agent_client_id,
         "command_queue": urls.command,
         "ack_queue": urls.ack,
         "command": signed_command(state, effect.order, hands.keys),
@@ -99,11 +119,22 @@ async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Ev
     }
     try:
         await hands.compute.start_agent(
-            state.facts, spec.saga_id, effect.order.generation, json.dumps(bootstrap)
+            state.facts,
+            spec.saga_id,
+            effect.order.generation,
+            json.dumps(bootstrap),
+            install=_install(hands, state),
         )
     except ComputeError as error:
         return AgentNotStarted(effect.order.generation, error.code, error.detail, error.passing)
     return None
+
+
+def _install(hands: Hands, state: SagaState) -> AgentInstallation | None:
+    mode = state.spec.guest.agent_install
+    if hands.package is None or mode is AgentInstall.NEVER:
+        return None
+    return AgentInstallation(hands.package, upgrade=mode is AgentInstall.UPGRADE)
 
 
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:

@@ -15,14 +15,15 @@ LINGER_MS = 15_000
 
 
 class Keys:
-    """Session keys, derived from the master secret and never stored."""
+    """Session keys, derived from the master secret and never stored. ``version`` is their rotation."""
 
-    def __init__(self, master: bytes) -> None:
+    def __init__(self, master: bytes, version: int = 1) -> None:
         self._master = master
+        self.version = version
 
     def of_vm(self, vm_id: str) -> bytes:
         """Give the key of a VM, 32 bytes."""
-        return vm_key(self._master, vm_id)
+        return vm_key(self._master, vm_id, self.version)
 
     def of_session(self, vm_id: str, saga_id: str) -> bytes:
         """Give the key of a saga's session, 32 bytes."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from shared.compute.agent_start import AgentInstallation
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
@@ -58,6 +59,14 @@ class Compute(Protocol):
 
     async def delete(self, unwanted_id: str, saga_id: str) -> None: ...
 
-    async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None: ...
+    async def start_agent(
+        self,
+        vm: VmFacts,
+        saga_id: str,
+        generation: int,
+        bootstrap: str,
+        *,
+        install: AgentInstallation | None = None,
+    ) -> None: ...
 
     async def stop_agent(self, vm_id: str, saga_id: str, generation: int) -> None: ...

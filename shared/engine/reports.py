@@ -47,6 +47,8 @@ def _ready(ack: Ack, _queued_at: int) -> Event:
         boot_id=_text(ack.body, "boot_id"),
         dead_man_armed=_flag(_object(ack.body, "dead_man"), "armed"),
         agent_version=_text(ack.body, "agent_version"),
+        resident=_flag(ack.body, "resident") if "resident" in ack.body else False,
+        key_version=_number(ack.body, "key_version") if "key_version" in ack.body else 1,
     )
 
 

@@ -1,12 +1,16 @@
 """Reading how a document wants the applications of its VMs to be held."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 from shared.policy import combinations
 from shared.policy.combinations import SYSTEMS, Placed
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_processing import (
+    AgentCredential,
+    AgentInstall,
+    AgentUse,
     Anchor,
     AnchorProvider,
     Filesystems,
@@ -31,6 +35,7 @@ _AUTO = "auto"
 _SETTINGS = (
     "enabled", "on_guest_failure", "filesystems", "pre_script", "post_script", "handlers", "anchor",
     "freeze_budget_ms", "quiesce_timeout_ms", "arming_timeout_ms", "resume_timeout_ms", "attempts",
+    "agent", "agent_install", "agent_credential", "agent_client_id",
 )  # fmt: skip
 #: Where null means that there is none, also where a layer below has one.
 _NULLABLE = ("pre_script", "post_script", "anchor")
@@ -90,17 +95,14 @@ def _changes(guest: Fields) -> Changes:
     def whole(name: str, least: int, most: int) -> int | None:
         return guest.whole(name, 0, least=least, most=most) if guest.names(name) else None
 
+    def choice[E: StrEnum](name: str, default: E) -> E | None:
+        return guest.choice(name, type(default), default) if guest.names(name) else None
+
     handlers, detect = _handlers(guest)
     return Changes(
         enabled=guest.flag("enabled", default=True) if guest.names("enabled") else None,
-        on_guest_failure=(
-            guest.choice("on_guest_failure", OnGuestFailure, OnGuestFailure.FAIL)
-            if guest.names("on_guest_failure")
-            else None
-        ),
-        filesystems=(
-            guest.choice("filesystems", Filesystems, Filesystems.ALL) if guest.names("filesystems") else None
-        ),
+        on_guest_failure=choice("on_guest_failure", OnGuestFailure.FAIL),
+        filesystems=choice("filesystems", Filesystems.ALL),
         pre_script=read_script(guest, "pre_script"),
         post_script=read_script(guest, "post_script"),
         handlers=handlers,
@@ -111,6 +113,10 @@ def _changes(guest: Fields) -> Changes:
         arming_timeout_ms=whole("arming_timeout_ms", 5_000, 1_800_000),
         resume_timeout_ms=whole("resume_timeout_ms", 5_000, 1_800_000),
         attempts=whole("attempts", 1, 5),
+        agent=choice("agent", AgentUse.AUTO),
+        agent_install=choice("agent_install", AgentInstall.UPGRADE),
+        agent_credential=choice("agent_credential", AgentCredential.SAS),
+        agent_client_id=guest.text("agent_client_id", longest=64) if guest.names("agent_client_id") else None,
         cleared=tuple(name for name in _NULLABLE if guest.names(name) and not guest.has(name)),
     )
 

@@ -29,6 +29,40 @@ class StderrRule(StrEnum):
     FAIL = "fail"
 
 
+class AgentUse(StrEnum):
+    """How the agent of a guest is woken."""
+
+    AUTO = "auto"
+    """By its queue where it was last heard of as resident, by a run command where it does not answer."""
+
+    RESIDENT = "resident"
+    """By its queue alone: the app needs no right to run commands in the guest."""
+
+    RUN_COMMAND = "run_command"
+    """By a run command, always."""
+
+
+class AgentInstall(StrEnum):
+    """What the run command that starts the agent may install in the guest."""
+
+    NEVER = "never"
+    MISSING = "missing"
+    """The agent, where there is none."""
+
+    UPGRADE = "upgrade"
+    """The agent, where there is none or an older one."""
+
+
+class AgentCredential(StrEnum):
+    """How an agent that a run command starts opens its queues."""
+
+    SAS = "sas"
+    """By a SAS that it is handed, valid for the session."""
+
+    MANAGED_IDENTITY = "managed_identity"
+    """By the VM's own managed identity."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script: one at ``path`` in the guest, or one called ``name`` that is delivered. All times in ms.
@@ -109,7 +143,8 @@ class GuestProcessing:
     ``quiesce_timeout_ms`` bounds making the applications hold still, and lies inside the budget.
     ``attempts`` is how many generations a saga may try before ``on_guest_failure`` decides; only what may
     pass by itself is tried again, never a script that failed. ``detect_handlers``: every application that is
-    found is held, as far as that can be done.
+    found is held, as far as that can be done. ``agent_client_id`` names
+    the managed identity where the VM has several.
     """
 
     enabled: bool = True
@@ -125,6 +160,10 @@ class GuestProcessing:
     arming_timeout_ms: int = 120_000
     resume_timeout_ms: int = 60_000
     attempts: int = 2
+    agent: AgentUse = AgentUse.AUTO
+    agent_install: AgentInstall = AgentInstall.UPGRADE
+    agent_credential: AgentCredential = AgentCredential.SAS
+    agent_client_id: str = ""
 
     @property
     def longest_hold_ms(self) -> int:

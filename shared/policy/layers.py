@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from shared.policy.guest_processing import (
+    AgentCredential,
+    AgentInstall,
+    AgentUse,
     Anchor,
     Filesystems,
     GuestProcessing,
@@ -38,6 +41,10 @@ class Changes:
     arming_timeout_ms: int | None = None
     resume_timeout_ms: int | None = None
     attempts: int | None = None
+    agent: AgentUse | None = None
+    agent_install: AgentInstall | None = None
+    agent_credential: AgentCredential | None = None
+    agent_client_id: str | None = None
     cleared: tuple[str, ...] = ()
 
     @property

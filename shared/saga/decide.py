@@ -178,7 +178,7 @@ def _may_try_again(state: SagaState) -> bool:
 def _clean_outcome(state: SagaState) -> Outcome:
     """Say whether a recovery point as good as asked for has a blemish all the same."""
     resumed = state.evidence.resumed if state.evidence else None
-    gave_up_guest = state.agent_generations > 0 and not _was_held(state)
+    gave_up_guest = state.sequence > 0 and not _was_held(state)
     post_script_failed = resumed and resumed.script and resumed.script.failed
     if gave_up_guest or post_script_failed or blemishes(state):
         return Outcome.DEGRADED

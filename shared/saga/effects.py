@@ -80,7 +80,7 @@ class CheckCopies:
 class Clean:
     """Tag what is kept, delete what is not, remove the run commands, take back the first watch.
 
-    The agent was started for the generations 1 to ``agent_generations``.
+    Run commands may have started the agent for the generations 1 to ``agent_generations``.
     """
 
     keep: tuple[str, ...]

@@ -63,13 +63,18 @@ class AgentNotStarted:
 
 @dataclass(frozen=True, slots=True)
 class AgentReady:
-    """The agent answered ``arm``: its dead-man stands by."""
+    """The agent answered ``arm``: its dead-man stands by.
+
+    ``resident``: it lives in the guest, and waits for other sessions after this one.
+    """
 
     generation: int
     ack: int
     boot_id: str
     dead_man_armed: bool
     agent_version: str = ""
+    resident: bool = False
+    key_version: int = 1
 
     @property
     def key(self) -> str:

@@ -26,6 +26,8 @@ class VmFacts:
 
     ``power_state`` is what follows ``PowerState/`` in the instance view (``running``, ``deallocated``, ...).
     ``tags`` are the VM's own, in the order of their names.
+    ``resident_agent``: an agent was heard of that lives in the guest and has the current key, so that it can
+    be woken by its queue.
     ``obstacles`` are limits that would make the snapshots or the restore point fail later, each a sentence;
     ``crash_obstacles`` those of a restore point that asks for no more than CrashConsistent,
     ``platform_obstacles`` those of one that asks for what the platform can do.
@@ -42,6 +44,7 @@ class VmFacts:
     tags: tuple[tuple[str, str], ...] = ()
     crash_obstacles: tuple[str, ...] = ()
     platform_obstacles: tuple[str, ...] = ()
+    resident_agent: bool = False
 
     @property
     def is_windows(self) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.policy.layers import resolve
+from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
@@ -130,6 +131,8 @@ def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition
         return _too_late(state)
     if not event.dead_man_armed:
         return guest_gave_up(state, now, "the guest's dead-man could not be armed", passing=False)
+    if is_too_old(event.agent_version):
+        return replace_agent(state, event.agent_version, now)
     return enter_quiescing(state, now)
 
 

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+from shared.policy.guest_processing import AgentUse
 from shared.saga.decide import guest_gave_up, settle
-from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, StartAgent
+from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, Watch
 from shared.saga.events import TimePassed
 from shared.saga.phases import (
     Transition,
@@ -16,6 +17,7 @@ from shared.saga.phases import (
     kept_ids,
     quiesce_order,
     resume_order,
+    start_agent,
     watch_again,
 )
 from shared.saga.state import Ending, Outcome, Phase, SagaState
@@ -31,9 +33,18 @@ def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
     if now >= state.deadline:
         return _watched(_overdue(state, now), now)
     at = min(state.deadline, now + first_watch_ms(state.spec))
-    if state.phase is Phase.ARMING:  # an agent that runs is asked first; then it is started again
-        state = replace(state, pauses=state.pauses + 1)
+    if state.phase is Phase.ARMING:
+        return _ask_or_start(replace(state, pauses=state.pauses + 1), at)
     return watch_again(state, at, *_repeated(state))
+
+
+def _ask_or_start(state: SagaState, at: int) -> Transition:
+    """Ask the agent, which may run, and start it by turns; never start one that is to be resident."""
+    may_start = state.spec.guest.agent is not AgentUse.RESIDENT
+    if may_start and (state.agent_refused or state.pauses % 2 == 0):
+        started = start_agent(state)
+        return watch_again(started.state, at, *started.effects)
+    return watch_again(state, at, SendCommand(arm_order(state)))
 
 
 def _repeated(state: SagaState) -> tuple[Effect, ...]:
@@ -41,10 +52,6 @@ def _repeated(state: SagaState) -> tuple[Effect, ...]:
     match state.phase:
         case Phase.PREFLIGHT:
             return (ReadFacts(state.spec.vm_id),)
-        case Phase.ARMING if state.agent_refused or state.pauses % 2 == 0:
-            return (StartAgent(arm_order(state)),)
-        case Phase.ARMING:
-            return (SendCommand(arm_order(state)),)
         case Phase.QUIESCING:
             return (SendCommand(quiesce_order(state)),)
         case Phase.RESUMING if not state.guest_released:
@@ -86,6 +93,8 @@ def _overdue(state: SagaState, now: int) -> Transition:
 
 def _watched(transition: Transition, now: int) -> Transition:
     """Have the saga looked at again: the watch that brought it here is used up."""
+    if any(isinstance(effect, Watch) for effect in transition.effects):
+        return transition
     after = transition.state
     again = watch_again(after, now + first_watch_ms(after.spec), *transition.effects)
     return Transition(again.state, again.effects)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from shared.policy.guest_processing import AgentUse
 from shared.protocol import ARM, QUIESCE, RELEASE, RESUME
 from shared.saga.effects import (
     Capture,
@@ -36,6 +37,8 @@ RESUME_RESERVE_MS = 1_500
 SHORTEST_CAPTURE_MS = 500
 #: A saga is looked at this often while it waits, so that a lost message is repeated soon.
 WATCH_INTERVAL_MS = 30_000
+#: An idle resident agent looks at its queue every 5 s. One that has not answered by now is started (ms).
+WAKE_MS = 8_000
 #: Pauses between looks at a background copy double from the first to the last.
 FIRST_PAUSE_MS, LAST_PAUSE_MS = 5_000, 300_000
 
@@ -67,19 +70,30 @@ def enter_preflight(state: SagaState, now: int) -> Transition:
 
 
 def enter_arming(state: SagaState, now: int) -> Transition:
-    """Begin a new generation: start or wake the agent, which arms its dead-man and says ``ready``."""
+    """Begin a new generation: wake or start the agent, which arms its dead-man and says ``ready``.
+
+    One that is woken is given ``WAKE_MS``; the watch then starts it by a run command, unless it may not.
+    """
     after = replace(
         state,
         phase=Phase.ARMING,
         deadline=now + state.spec.guest.arming_timeout_ms,
         generation=state.generation + 1,
-        agent_generations=state.generation + 1,
         sequence=state.sequence + 1,
         agent_refused=False,
         pauses=0,
         guest_failure="",
         evidence=None,
     )
+    if state.spec.guest.agent is AgentUse.RESIDENT or _is_resident(state):
+        at = min(now + WAKE_MS, now + state.spec.guest.arming_timeout_ms)
+        return watch_again(replace(after, pauses=1), at, SendCommand(arm_order(after)))
+    return start_agent(after)
+
+
+def start_agent(state: SagaState) -> Transition:
+    """Start the agent by a run command, whatever was tried before."""
+    after = replace(state, agent_generations=state.generation)
     return Transition(after, (StartAgent(arm_order(after)),))
 
 
@@ -224,6 +238,11 @@ def facts(state: SagaState) -> VmFacts:
     """Give what preflight read; every phase after it has it."""
     assert state.facts is not None
     return state.facts
+
+
+def _is_resident(state: SagaState) -> bool:
+    known = state.facts is not None and state.facts.resident_agent
+    return known and state.spec.guest.agent is AgentUse.AUTO
 
 
 def _capture(state: SagaState, not_before: int, deadline: int) -> Capture | TakeRestorePoint:

@@ -94,7 +94,8 @@ class SagaState:
 
     ``guest_released`` and ``capture_ended`` say what is still out there: while one of them is False the
     saga may not decide about its recovery point. ``guest_failure`` is why the current generation's hold is
-    given up. ``agent_refused`` says that the last attempt to start the agent was turned down for now.
+    given up. ``agent_generations`` is the last generation that a run command may have started the agent for.
+    ``agent_refused`` says that the last attempt to start the agent was turned down for now.
     ``notes`` are sentences for people on what happened on the way, ``warnings`` what the guest said that a
     person should look at, in all generations. ``discard`` are snapshots to delete,
     ``recovery_point`` those to keep. ``watch_number`` counts the delayed messages that carry the deadline;

@@ -22,7 +22,7 @@ _ADD = "a"
 
 @dataclass(frozen=True, slots=True)
 class GuestUrls:
-    """What an agent may use: receive from ``command``, add to ``ack``. Both are secrets."""
+    """What an agent may use: receive from ``command``, add to ``ack``. Signed ones are secrets."""
 
     command: str
     ack: str
@@ -69,8 +69,10 @@ class GuestQueues:
         await self._queues.put(command_queue(vm_id), text, delay_s=0, expires_in_s=seconds(left_ms))
         return True
 
-    async def urls(self, vm_id: str, valid_ms: int) -> GuestUrls:
+    async def urls(self, vm_id: str, valid_ms: int, *, signed: bool = True) -> GuestUrls:
         """Make the URLs of a VM's agent, valid for ``valid_ms`` (at most 7 days under a token credential).
+
+        Those that are not ``signed`` open nothing by themselves: the VM's managed identity has to.
 
         Both queues are created if they are not there yet: the rights that an agent gets do not let it do so.
         """
@@ -78,6 +80,8 @@ class GuestQueues:
         for queue in {self._ack_queue, command} - self._seen:
             await self._queues.ensure(queue)
             self._seen.add(queue)
+        if not signed:
+            return GuestUrls(self._signer.plain_url(command), self._signer.plain_url(self._ack_queue))
         return GuestUrls(
             command=await self._signer.url(command, _PROCESS, valid_ms),
             ack=await self._signer.url(self._ack_queue, _ADD, valid_ms),

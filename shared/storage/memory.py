@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from shared.storage.agents import AgentTable
 from shared.storage.connection import Connection
 from shared.storage.errors import DelayTooLong, TooManyRows
 from shared.storage.guest_queues import GuestQueues
@@ -176,6 +177,7 @@ class MemoryStorage:
     sagas: SagaTable
     runs: RunTable
     policies: PolicyTable
+    agents: AgentTable
     queues: MemoryQueues
     guest_queues: GuestQueues
 
@@ -211,6 +213,7 @@ def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
         sagas=SagaTable(tables),
         runs=RunTable(tables),
         policies=PolicyTable(tables),
+        agents=AgentTable(tables),
         queues=queues,
         guest_queues=GuestQueues(queues, QueueSigner(nowhere, clock), clock),
     )

@@ -73,6 +73,10 @@ class QueueSigner:
         self._service = PerLoop(lambda: queue_service(connection, transport))
         self._signing = _Signing(connection, connection.queue_endpoint, clock, self._new_key)
 
+    def plain_url(self, queue: str) -> str:
+        """The queue's URL without any right."""
+        return f"{self._connection.queue_endpoint}/{queue}"
+
     async def url(self, queue: str, permission: str, valid_ms: int) -> str:
         """The queue's URL with a SAS of this permission (``p``: process, ``a``: add).
 
@@ -91,7 +95,7 @@ class QueueSigner:
             expiry=validity.expiry,
             protocol=validity.protocol,
         )
-        return f"{self._connection.queue_endpoint}/{queue}?{signature}"
+        return f"{self.plain_url(queue)}?{signature}"
 
     async def _new_key(self, start: datetime, expiry: datetime) -> Any:
         return await self._service.get().get_user_delegation_key(start=start, expiry=expiry)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from local.azurite import AzuriteProcess
+from shared.storage.agents import AgentTable
 from shared.storage.clients import queue_service
 from shared.storage.connection import Connection, read_connection
 from shared.storage.guest_queues import GuestQueues
@@ -64,6 +65,7 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
         sagas=SagaTable(tables),
         runs=RunTable(tables),
         policies=PolicyTable(tables),
+        agents=AgentTable(tables),
         queues=queues,
         guest_queues=guest_queues,
         receive=receive,
@@ -89,6 +91,7 @@ def _in_memory() -> Storage:
         sagas=memory.sagas,
         runs=memory.runs,
         policies=memory.policies,
+        agents=memory.agents,
         queues=memory.queues,
         guest_queues=memory.guest_queues,
         receive=receive,
@@ -110,6 +113,6 @@ def requests() -> Requests:
 async def watched(connection: Connection, requests: Requests) -> AsyncIterator[Tables]:
     """Tables on Azurite whose requests are counted, and whose answers can be lost."""
     tables = Tables(connection, transport=requests.transport)
-    await tables.ensure("sagas", "runs", "policies")
+    await tables.ensure("sagas", "runs", "policies", "agents")
     yield tables
     await tables.close()

@@ -10,6 +10,7 @@ from azure.core.pipeline.transport import AioHttpTransport
 
 from shared.saga.history import HistoryEntry
 from shared.saga.state import Phase, SagaSpec, SagaState
+from shared.storage.agents import AgentTable
 from shared.storage.clients import TIMEOUTS
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunRecord, RunTable
@@ -38,6 +39,7 @@ class Storage:
     sagas: SagaTable
     runs: RunTable
     policies: PolicyTable
+    agents: AgentTable
     queues: SomeQueues
     guest_queues: SomeGuestQueues
     receive: Callable[[str, int], Awaitable[str | None]]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
+from shared.compute.agent_start import AgentInstallation
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
 from shared.policy.snapshots import SnapshotSettings
@@ -69,6 +70,7 @@ class FakeCompute:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     run_commands: set[tuple[str, str, int]] = field(default_factory=set)
     bootstraps: list[str] = field(default_factory=list)
+    installations: list[AgentInstallation | None] = field(default_factory=list)
     errors: dict[str, list[ComputeError]] = field(default_factory=dict)
     power_state: str = "running"
     os_type: str = "Linux"
@@ -180,11 +182,20 @@ class FakeCompute:
             self._fail("delete")
             self.snapshots.pop(snapshot_id, None)
 
-    async def start_agent(self, vm: VmFacts, saga_id: str, generation: int, bootstrap: str) -> None:
+    async def start_agent(
+        self,
+        vm: VmFacts,
+        saga_id: str,
+        generation: int,
+        bootstrap: str,
+        *,
+        install: AgentInstallation | None = None,
+    ) -> None:
         async with self.interruptions.around("start agent"):
             self._fail("start_agent")
             self.run_commands.add((vm.vm_id, saga_id, generation))
             self.bootstraps.append(bootstrap)
+            self.installations.append(install)
             self.start_guest(vm.vm_id, json.loads(bootstrap))
 
     async def stop_agent(self, vm_id: str, saga_id: str, generation: int) -> None:

@@ -44,6 +44,9 @@ class FakeGuest:
         self.vm_id = vm_id
         self.deaf_to: set[str] = set()
         self.script_fails = False
+        self.version = "0.1.0"
+        self.key_version = 1
+        self.resident = False
         self.warnings: list[dict[str, str]] = []
         self.commands: list[Command] = []
         self.rejected: list[Rejected] = []
@@ -77,6 +80,11 @@ class FakeGuest:
         """The run command started the agent with this."""
         self._session = dict(bootstrap)
         self._started_with.append(bootstrap["command"])
+
+    def resides(self, bootstrap: Mapping[str, Any]) -> None:
+        """Have an agent installed that looks into its queue by itself, enrolled with this."""
+        self.resident = True
+        self._session = dict(bootstrap)
 
     async def work(self) -> bool:
         """Obey what has come; say whether there was anything to do."""
@@ -117,9 +125,14 @@ class FakeGuest:
 
     def _carry_out(self, command: Command) -> tuple[str, dict[str, Any]]:
         if command.kind == ARM:
-            armed = {"dead_man": {"armed": True}, "boot_id": BOOT, "agent_version": "0.1.0"}
             self._budget_ms = command.body["budget_ms"]
-            return READY, armed
+            return READY, {
+                "dead_man": {"armed": True},
+                "boot_id": BOOT,
+                "agent_version": self.version,
+                "resident": self.resident,
+                "key_version": self.key_version,
+            }
         if command.kind == QUIESCE:
             return self._quiesce(command)
         self._closed = command.generation

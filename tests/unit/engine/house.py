@@ -14,6 +14,7 @@ from typing import Any
 import azure.functions as func
 from azure.functions.queue import QueueMessage
 
+from shared.compute.agent_start import AgentPackage
 from shared.engine.acknowledging import Acks
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
@@ -25,6 +26,7 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
 from shared.policy.documents import read_run
+from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
 from shared.storage.guest_queues import GuestQueues
@@ -69,7 +71,14 @@ class TestClock:
 class House:
     """Everything there is. ``app`` is one instance of the app; ``another_instance`` gives more."""
 
-    def __init__(self, interruptions: Interruptions | None = None, *, lost_for_ms: int = 0) -> None:
+    def __init__(
+        self,
+        interruptions: Interruptions | None = None,
+        *,
+        lost_for_ms: int = 0,
+        package: AgentPackage | None = None,
+    ) -> None:
+        self.package = package
         self.clock = TestClock()
         self.interruptions = interruptions or Interruptions()
         self.lost_for_ms = lost_for_ms
@@ -83,6 +92,7 @@ class House:
             RunTable(self.tables),
             PolicyTable(self.tables),
         )
+        self.agents = AgentTable(self.tables)
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
         self._numbers = itertools.count(1)
@@ -112,6 +122,8 @@ class House:
             runs=self.runs,
             keys=keys,
             clock=self.clock,
+            agents=self.agents,
+            package=self.package,
         )
         loop = SagaLoop(sagas, carry_out(hands), self.clock)
         steps = Steps(loop, self.runs, self.queues)
@@ -126,7 +138,7 @@ class House:
         )
         return Application(
             steps=steps,
-            acks=Acks(loop, sagas, keys),
+            acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock),
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
             reading=Reading(self.runs, sagas),

@@ -1,8 +1,8 @@
 """A simulated guest: an agent that keeps the agent's rules, a dead-man that keeps the budget, no network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from shared.policy.guest_processing import GuestProcessing
+from shared.policy.guest_processing import AgentInstall, GuestProcessing
 from shared.protocol import ARM, QUIESCE, RESUME
 from shared.saga.effects import Order
 from shared.saga.events import AgentReady, Quiesced, QuiesceFailed, Released, Resumed
@@ -40,6 +40,7 @@ class Guest:
     def __init__(self, processing: GuestProcessing) -> None:
         self._processing = processing
         self.alive = False
+        self.version = "0.1.0"
         self.hold: Hold | None = None
         self.warnings: tuple[GuestWarning, ...] = ()
         self._boot = 1
@@ -60,8 +61,10 @@ class Guest:
         return (Held("script", PRE), *mounts) if self._processing.pre_script else mounts
 
     def started(self, order: Order, now: int) -> list[Said]:
-        """The run command started the agent."""
+        """The run command started the agent, having installed the newest where that is allowed."""
         self.alive = True
+        if self._processing.agent_install is AgentInstall.UPGRADE:
+            self.version = "0.1.0"
         return self.obey(order, now)
 
     def obey(self, order: Order, now: int) -> list[Said]:
@@ -74,9 +77,8 @@ class Guest:
             return []  # left in the queue until nothing is held
         self._last_sequence, self._answer = order.sequence, None
         if order.kind == ARM:
-            return self._say(
-                AgentReady(order.generation, self._number(), f"boot-{self._boot}", dead_man_armed=True)
-            )
+            ready = AgentReady(order.generation, self._number(), f"boot-{self._boot}", dead_man_armed=True)
+            return self._say(replace(ready, agent_version=self.version))
         if order.kind == QUIESCE:
             return self._quiesce(order, now)
         self._closed = max(self._closed, order.generation)

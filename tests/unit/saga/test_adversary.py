@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from shared.policy.guest_processing import GuestProcessing, OnGuestFailure
+from shared.policy.guest_processing import AgentInstall, AgentUse, GuestProcessing, OnGuestFailure
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, SagaState
@@ -26,6 +26,8 @@ def processings(draw: st.DrawFn) -> GuestProcessing:
             attempts=draw(st.integers(1, 3)),
             enabled=draw(st.sampled_from([True, True, True, False])),
         ),
+        agent=draw(st.sampled_from(AgentUse)),
+        agent_install=draw(st.sampled_from(AgentInstall)),
         freeze_budget_ms=budget,
         quiesce_timeout_ms=draw(st.integers(500, budget)),
         arming_timeout_ms=5_000 + draw(SECONDS),
@@ -40,8 +42,13 @@ PLANS = st.tuples(
 )
 
 
+#: Whether an agent lives in the guest and its version; and whether the app believes that one does.
+RESIDENTS = st.tuples(st.booleans(), st.sampled_from(["0.1.0", "0.1.0", "0.0.9", "1.0.0"]), st.booleans())
+
+
 @given(
     processing=processings(),
+    resident=RESIDENTS,
     running=st.sampled_from([True, True, True, False]),
     kind=st.sampled_from(RecoveryPointKind),
     os_type=st.sampled_from(["Linux", "Linux", "Windows"]),
@@ -51,6 +58,7 @@ PLANS = st.tuples(
 def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_and_no_false_grade(
     *,
     processing: GuestProcessing,
+    resident: tuple[bool, str, bool],
     running: bool,
     kind: RecoveryPointKind,
     os_type: str,
@@ -58,7 +66,10 @@ def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_an
 ) -> None:
     steps, faults = plan
     power_state = "running" if running else "deallocated"
-    world = World(spec(processing, kind), facts(power_state=power_state, os_type=os_type))
+    there, version, believed = resident
+    vm = replace(facts(power_state=power_state, os_type=os_type), resident_agent=believed)
+    world = World(spec(processing, kind), vm, resident=there)
+    world.guest.version = version
     for name, pause in faults:
         for _ in range(steps):
             world.go_on()
@@ -80,6 +91,6 @@ def check_outcome(state: SagaState, *, kept: int) -> None:
     if state.outcome in (Outcome.SUCCEEDED, Outcome.DEGRADED):
         assert len(state.recovery_point) == kept
     strict = state.spec.guest.on_guest_failure is OnGuestFailure.FAIL
-    if strict and state.agent_generations and state.outcome is not Outcome.FAILED:
+    if strict and state.sequence and state.outcome is not Outcome.FAILED:
         asked = Grade.APPLICATION if state.spec.guest.quiesces_applications else Grade.FILESYSTEM
         assert state.grade is None or state.grade.at_least(asked), "a strict policy keeps nothing less"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shared.policy.guest_processing import GuestProcessing, OnGuestFailure
+from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.state import Phase
 from tests.unit.saga.build import facts, guest, spec
@@ -23,6 +23,7 @@ class Scene:
 
 
 SCENES = {
+    "resident": Scene(replace(guest(attempts=2), agent=AgentUse.RESIDENT)),
     "strict": Scene(guest(attempts=2)),
     "lenient": Scene(
         replace(
@@ -41,7 +42,8 @@ SCENES = {
 
 
 def after_steps(scene: Scene, steps: int) -> World:
-    world = World(spec(scene.processing, scene.kind), facts(os_type=scene.os_type))
+    resident = scene.processing.agent is AgentUse.RESIDENT
+    world = World(spec(scene.processing, scene.kind), facts(os_type=scene.os_type), resident=resident)
     for _ in range(steps):
         world.go_on()
     return world

@@ -74,11 +74,12 @@ class Job:
 class World:
     """All there is besides the saga's decisions."""
 
-    def __init__(self, spec: SagaSpec, vm: VmFacts) -> None:
+    def __init__(self, spec: SagaSpec, vm: VmFacts, *, resident: bool = False) -> None:
         self.now = T0
         self.vm = vm
         self.state = pending(spec, T0)
         self.guest = Guest(spec.guest)
+        self.guest.alive = resident
         self.outbox: list[Effect] = []
         self.inbox: list[Event] = []
         self.commands: list[Order] = []
