@@ -1,5 +1,7 @@
 """A whole session over Azurite's own queues and SAS URLs."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,7 +10,7 @@ import pytest
 from azure.storage.queue import QueueSasPermissions, QueueServiceClient, generate_queue_sas
 
 from local.azurite import ACCOUNT, ACCOUNT_KEY, AzuriteProcess
-from tests.integration.agent.app_side import App, hooks, runs
+from tests.integration.agent.app_side import KEY, VM, App, hooks, runs
 from tests.integration.agent.process import LocalAgent
 
 pytestmark = pytest.mark.azurite
@@ -84,3 +86,21 @@ def test_a_whole_session_runs_over_sas_urls_and_leaves_no_message(
     assert runs(tmp_path, "pre") == runs(tmp_path, "post") == ["1"]
     assert queues.left("commands") == 0
     assert agent.counters() == {}
+
+
+def test_a_check_finds_what_the_service_allows_and_adds_nothing(
+    queues: AzuriteQueues, local_agent: LocalAgent
+) -> None:
+    enrolment = {"vm": VM, "key": KEY.hex()}
+    allowed = {**enrolment, "command_queue": queues.url("commands"), "ack_queue": queues.url("acks")}
+    swapped = {**enrolment, "command_queue": queues.url("acks"), "ack_queue": queues.url("commands")}
+    found = []
+    for document in (allowed, swapped):
+        local_agent.enrolment.touch(0o600)
+        local_agent.enrolment.write_text(json.dumps(document))
+        told, _ = local_agent.run("check", stdout=subprocess.PIPE).communicate(timeout=60)
+        verdicts = {line.split()[1]: line.split()[0] for line in told.decode().splitlines()}
+        found.append((verdicts["commands"], verdicts["acks"]))
+
+    assert found == [("ok", "ok"), ("failed", "failed")]
+    assert (queues.left("commands"), queues.left("acks")) == (0, 0)
