@@ -45,3 +45,27 @@ def test_settings_do_not_show_their_secrets() -> None:
     for shown in (repr(settings), str(settings), f"{settings}"):
         assert KEY not in shown
         assert "xff" not in shown
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "two", "1.5"])
+def test_a_key_version_is_a_whole_number(version: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        read_settings({**GOOD, "STILLFRAME_KEY_VERSION": version})
+
+    assert refused.value.name == "STILLFRAME_KEY_VERSION"
+
+
+@pytest.mark.parametrize(
+    ("url", "sha256", "name"),
+    [
+        ("http://example.org/agent.pyz", "0" * 64, "STILLFRAME_AGENT_URL"),
+        ("https://example.org/a b", "0" * 64, "STILLFRAME_AGENT_URL"),
+        ("https://example.org/agent.pyz", "", "STILLFRAME_AGENT_SHA256"),
+        ("https://example.org/agent.pyz", "G" * 64, "STILLFRAME_AGENT_SHA256"),
+    ],
+)
+def test_a_package_without_a_pin_or_over_plain_http_is_refused(url: str, sha256: str, name: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        read_settings({**GOOD, "STILLFRAME_AGENT_URL": url, "STILLFRAME_AGENT_SHA256": sha256})
+
+    assert refused.value.name == name
