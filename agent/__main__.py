@@ -1,4 +1,4 @@
-"""The agent's command line: `agent.pyz check|enrol|installer|run`. `dead-man`, `hold`: for the agent itself."""
+"""The agent's command line: `agent.pyz check|enrol|installer|run`. `dead-man`, `hold`: for itself."""
 
 import argparse
 import os

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.installer import text as installer
-from tests.integration.agent.app_side import KEY, VM, App, hooks, runs, until
+from tests.integration.agent.app_side import KEY, VM, App, guest_file, hooks, runs, until
 from tests.integration.agent.box import Box
 from tests.integration.agent.stub import QueueStub
 
@@ -40,6 +40,7 @@ class Machine:
             "NOTES": str(self.folder / "notes"),
             "STILLFRAME_MOUNTS": "",
             "STILLFRAME_POLL_MS": "50",
+            "STILLFRAME_CONFIG": guest_file(self.folder),
             **environ,
         }
         entered = ["nsenter", "-t", str(self.box.root), "-m", "-p", "--", "sh", str(script), *words]
