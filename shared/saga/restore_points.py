@@ -33,7 +33,8 @@ def held_by_platform(state: SagaState) -> bool:
     """Whether the platform alone is to hold a running guest: no agent is needed."""
     assert state.facts is not None
     guest = state.spec.guest
-    ours = guest.quiesces_applications or not state.facts.is_windows
+    asked_of_agent = guest.pre_script or guest.handlers or guest.detect_handlers or guest.anchor
+    ours = bool(asked_of_agent) or not state.facts.is_windows
     return state.spec.snapshots.is_restore_point and guest.enabled and not ours
 
 
@@ -44,8 +45,9 @@ def obstacles_of_restore_point(state: SagaState) -> tuple[str, ...]:
         return ()
     if not guest.enabled:
         return facts.crash_obstacles
-    freezes = facts.running and not facts.is_windows and guest.filesystems is Filesystems.ALL
-    return facts.crash_obstacles if freezes else facts.platform_obstacles
+    freezes = not facts.is_windows and guest.filesystems is Filesystems.ALL
+    by_agent = facts.running and (freezes or guest.anchor is not None)
+    return facts.crash_obstacles if by_agent else facts.platform_obstacles
 
 
 def asked_consistency(state: SagaState) -> str:

@@ -1,10 +1,19 @@
 """Sagas whose recovery point is a VM restore point: who holds, what is asked for, whose word counts."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure
+from shared.policy.guest_processing import (
+    Anchor,
+    AnchorProvider,
+    Filesystems,
+    GuestProcessing,
+    Handler,
+    HandlerName,
+    OnGuestFailure,
+)
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.consistency import Grade
 from shared.saga.effects import Alert, Capture, CheckCopies, Clean, StartAgent, TakeRestorePoint
@@ -188,6 +197,21 @@ def test_where_only_scripts_hold_the_platform_holds_too_and_its_word_counts(
     saga = ended(scripts_only(begun(guest(filesystems=Filesystems.NONE), os_type=os_type), reached))
 
     assert (saga.state.grade, saga.state.outcome) == (grade, Outcome.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"handlers": (Handler(name=HandlerName.SQLSERVER, required=False),)},
+        {"detect_handlers": True},
+        {"anchor": Anchor(provider=AnchorProvider.VSS)},
+    ],
+)
+def test_on_windows_whatever_the_policy_asks_of_our_agent_is_asked_of_it(asked: dict[str, Any]) -> None:
+    saga = begun(replace(guest(scripts=False), **asked), os_type="Windows")
+
+    assert saga.state.phase is Phase.ARMING
+    assert not saga.done(TakeRestorePoint)
 
 
 def test_the_platforms_word_counts_for_nothing_where_our_scripts_did_not_hold() -> None:
