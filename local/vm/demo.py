@@ -26,7 +26,7 @@ VM = "ledger-vm"
 DISKS = tuple(f"{VM}-{role}" for role in ("os", "journal", "accounts"))
 
 _DATA_DISK_MIB = 64
-_BOOTS_WITHIN_S = 180.0  # emulated, and on a busy machine; 10 to 20 s are usual
+_BOOTS_WITHIN_S = 300.0  # emulated, and on a busy machine; 10 to 20 s are usual
 _SCRIPTS = f"/{LEDGER}/local/guests/scripts"
 _SOCKET = "/run/ledger.sock"
 _APPLICATION_STARTS = f"until [ -S {_SOCKET} ]; do sleep 0.1; done"
@@ -34,10 +34,11 @@ _APPLICATION_STARTS = f"until [ -S {_SOCKET} ]; do sleep 0.1; done"
 #: Ledger and filesystems held; an emulated machine on a busy host is given its time.
 GUEST_PROCESSING: dict[str, Any] = {
     "on_guest_failure": "fail",
-    "pre_script": {"path": f"{_SCRIPTS}/pre-application.sh", "arguments": [_SOCKET]},
-    "post_script": {"path": f"{_SCRIPTS}/post-application.sh", "arguments": [_SOCKET]},
-    "freeze_budget_ms": 60_000,
-    "quiesce_timeout_ms": 45_000,
+    "pre_script": {"path": f"{_SCRIPTS}/pre-application.sh", "arguments": [_SOCKET], "timeout_ms": 35_000},
+    "post_script": {"path": f"{_SCRIPTS}/post-application.sh", "arguments": [_SOCKET], "timeout_ms": 35_000},
+    "arming_timeout_ms": 300_000,
+    "freeze_budget_ms": 90_000,
+    "quiesce_timeout_ms": 75_000,
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from local.world.disks import Disks
 
 _MARK = "VERDICT "
-_CHECK_DEADLINE_S = 180.0  # emulated, and on a busy machine; 10 to 20 s are usual
+_CHECK_DEADLINE_S = 300.0  # emulated, and on a busy machine; 10 to 20 s are usual
 
 
 async def boot_and_check(disks: Disks, image: Image, folder: Path, snapshots: Sequence[str]) -> Verdict:
