@@ -11,7 +11,7 @@ from agent.moves import DeadManLost, DeadManReady, Input
 from agent.system import System
 
 #: How long a dead-man may take from its start to its first word (s).
-_START_S = 60.0
+_START_S = 30.0
 
 
 class DeadManLink:
