@@ -52,8 +52,8 @@ class ScriptUser(NamedTuple):
 class Hold(NamedTuple):
     """Something that holds still: a script's or a handler's application, a filesystem, an anchor's volume.
 
-    ``mode`` says what a handler's hold rests on (``frozen``, ``drained``, ``stopped``), and is ``anchor`` for
-    what an in-guest snapshot covers.
+    ``mode`` says what a handler's hold rests on (``frozen``, ``drained``, ``stopped``, ``halted``), and is
+    ``anchor`` for what an in-guest snapshot covers.
     """
 
     kind: str

@@ -9,8 +9,9 @@ import abc
 from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
 #: What a hold rests on. ``frozen``: the filesystems under it are frozen too; ``drained``: every write is held
-#: by the application itself, and none is left to be written; ``stopped``: its processes do not run.
-FROZEN, DRAINED, STOPPED = "frozen", "drained", "stopped"
+#: by the application itself, and none is left to be written; ``stopped``: its processes have ended in good
+#: order; ``halted``: they stand still wherever they were, perhaps in the middle of a change.
+FROZEN, DRAINED, STOPPED, HALTED = "frozen", "drained", "stopped", "halted"
 
 #: What must be told to whoever undoes a hold, as texts.
 Undo = Dict[str, str]

@@ -75,18 +75,18 @@ def rows(tries: Iterable[Try]) -> list[Row]:
 def failures(tries: Iterable[Try], modes: Iterable[Mode]) -> Iterator[str]:
     """Say what must not have happened.
 
-    A guest-processed copy is broken or missing, a broken one is called more than crash-consistent, or any
+    A copy that must be whole is broken or missing, a broken one is called more than crash-consistent, or any
     is graded higher than its mode can prove.
     """
-    proves = {mode.name: mode.proves for mode in modes}
+    by_name = {mode.name: mode for mode in modes}
     for one in tries:
-        where = f"{one.application}, {one.mode}"
-        if one.guest_processing and not one.restored_ok:
+        where, mode = f"{one.application}, {one.mode}", by_name[one.mode]
+        if mode.guest_processing and not one.restored_ok and (mode.must_be_whole or not one.grade):
             yield f"{where}: {one.reason}"
         elif not one.restored_ok and one.grade not in {None, GRADES[0]}:
             yield f"{where}: graded {one.grade}, but broken: {one.reason}"
-        if one.grade and GRADES.index(one.grade) > GRADES.index(proves[one.mode]):
-            yield f"{where}: graded {one.grade}, but it can prove {proves[one.mode]} at most"
+        if one.grade and GRADES.index(one.grade) > GRADES.index(mode.proves):
+            yield f"{where}: graded {one.grade}, but it can prove {mode.proves} at most"
 
 
 def _in_general(reason: str) -> str:

@@ -1,7 +1,7 @@
 """The ways in which an application is held, and the highest grade that each can prove."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.guests.applications import Application
@@ -16,12 +16,16 @@ _TIMES = {"freeze_budget_ms": 60_000, "quiesce_timeout_ms": 45_000, "attempts": 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A guest processing: what a run request says of it, and the highest grade that it ``proves``."""
+    """A guest processing: what a run request says of it, and the highest grade that it ``proves``.
+
+    ``must_be_whole``: a broken copy that was guest-processed is a failure, whatever its grade.
+    """
 
     name: str
     proves: str
     settings: Callable[[Stack, str], Mapping[str, Any]]
     guest_processing: bool = True
+    must_be_whole: bool = True
 
     def asked(self, stack: Stack, vm: str) -> dict[str, Any]:
         """Give the `guest_processing` of a run request for this VM."""
@@ -50,8 +54,10 @@ def modes_of(application: Application) -> tuple[Mode, ...]:
 
 def _by_services() -> Iterator[Mode]:
     """Hold any application by its processes: stopped, or halted where they stand."""
-    for how in ("stop", "sigstop"):
-        yield _handled("services", how, filesystems="none")
+    yield _handled("services", "stop", filesystems="none")
+    # Halted between the two files of one transaction, a copy may have half of it.
+    halted = _handled("services", "sigstop", filesystems="none")
+    yield replace(halted, proves="crash", must_be_whole=False)
 
 
 def _by_handler(name: str) -> Iterator[Mode]:

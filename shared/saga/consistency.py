@@ -20,6 +20,10 @@ APPLICATIONS = frozenset({"script", "handler", "vss"})
 #: The mode of a hold whose instant lies in a snapshot inside the guest.
 ANCHOR = "anchor"
 
+#: The mode of processes that stand still in the middle of whatever they did: held like the filesystem under
+#: them, not quiesced. Seen: a copy of SQLite, halted between its two files, with half a transaction.
+HALTED = "halted"
+
 #: Handlers and modes that were shown to hold every write by themselves, by restoring what was snapshotted
 #: disk after disk, 300 ms apart, under write load, 25 tries each; and where the figures are. Any other
 #: handler or mode proves nothing unless the filesystems are held too.
@@ -102,7 +106,7 @@ def grade(evidence: Evidence) -> Verdict:
     fallback = Grade.FILESYSTEM if basis.filesystems else Grade.CRASH
     if not any(item.kind in APPLICATIONS for item in quiesced.held):
         return Verdict(fallback, ("no application was asked to hold still", *basis.reasons))
-    unheld = tuple(_not_held(quiesced, APPLICATIONS))
+    unheld = (*_not_held(quiesced, APPLICATIONS), *_halted(quiesced))
     if unheld:
         return Verdict(fallback, (*unheld, *basis.reasons))
     return Verdict(Grade.APPLICATION, basis.reasons)
@@ -153,6 +157,12 @@ def _not_held(quiesced: QuiesceReport, kinds: frozenset[str]) -> Iterable[str]:
     for item in quiesced.not_held:
         if item.kind in kinds:
             yield f"the {item.kind} {item.name} was not held ({item.reason})"
+
+
+def _halted(quiesced: QuiesceReport) -> Iterable[str]:
+    for item in quiesced.held:
+        if item.mode == HALTED:
+            yield f"the {item.kind} {item.name} was halted where it stood, not brought to rest"
 
 
 def _unproved(applications: Iterable[Held]) -> Iterable[str]:

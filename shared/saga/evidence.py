@@ -42,9 +42,9 @@ class Held:
     """One thing that was held: ``kind`` is ``script``, ``handler``, ``filesystem`` or ``vss``.
 
     ``mode`` says how: ``frozen`` (relies on the frozen filesystems), ``drained`` (holds every write by
-    itself), ``stopped`` (stopped, or SIGSTOPped), ``anchor`` (the instant lies in a snapshot inside the
-    guest); empty where there is only one way. A handler's name is its application, and what tells one from
-    another: ``postgresql:5432``.
+    itself), ``stopped``, ``halted`` (SIGSTOPped in mid-work), ``anchor`` (the instant lies in a snapshot
+    inside the guest); empty where there is only one way. A handler's name is its application, and what
+    tells one from another: ``postgresql:5432``.
     """
 
     kind: str

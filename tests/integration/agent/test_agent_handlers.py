@@ -436,7 +436,8 @@ def test_processes_are_halted_with_their_children_and_go_on(
 ) -> None:
     handler = services.handler("services", "sigstop")
     handler.preflight(10_000)
-    handler.quiesce(10_000, lambda _undo: None)
+    held = handler.quiesce(10_000, lambda _undo: None)
+    assert held.mode == "halted"
     assert states(family) == {"T"}
 
     proof = handler.resume()

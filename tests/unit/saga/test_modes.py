@@ -145,6 +145,18 @@ def test_a_guest_that_was_paused_within_the_tolerance_of_clocks_is_not_called_so
         assert grade(with_resumed(holding(*FROZEN), clock_jump_ms=jump)).grade is Grade.FILESYSTEM
 
 
+def test_a_halted_application_was_not_brought_to_rest() -> None:
+    halted = Held("handler", "services:app", "halted")
+
+    alone = grade(holding(halted))
+    frozen = grade(holding(halted, *FROZEN))
+    beside_another = grade(holding(halted, POSTGRESQL))
+
+    assert (alone.grade, frozen.grade) == (Grade.CRASH, Grade.FILESYSTEM)
+    assert beside_another.grade is Grade.CRASH
+    assert "the handler services:app was halted where it stood, not brought to rest" in frozen.reasons
+
+
 # --- less evidence is never worth more --------------------------------------------------------------
 
 NAMES = ("postgresql:5432", "mariadb:3306", "mysql:3306", "services:app", "/", "/data", PRE, "C:")
