@@ -47,6 +47,7 @@ class Collector:
         self._deliver = deliver
         self._report = report
         self._done: List[Message] = []
+        self._open = 0  # delivered, and neither done with nor left in the queue yet
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._hurried = False
@@ -61,7 +62,13 @@ class Collector:
         """Have a message deleted."""
         with self._lock:
             self._done.append(message)
+            self._open = max(0, self._open - 1)  # it may be an earlier collector's
         self._wake.set()
+
+    def leave(self) -> None:
+        """Leave a delivered message in its queue: it comes again."""
+        with self._lock:
+            self._open = max(0, self._open - 1)  # it may be an earlier collector's
 
     def hurry(self) -> None:
         """Look at the queue now: the pauses have become shorter."""
@@ -85,7 +92,9 @@ class Collector:
             due = not woken or self._hurried
             try:
                 self._delete()
-                if due:
+                if due and self._open > 0:  # what is fetched faster than it is read would come twice
+                    rest_s = _FIRST_PAUSE_S
+                elif due:
                     self._hurried = False
                     rest_s = 0.0 if self._receive() == _BATCH else self._interval_s()
                     pause = Pause(_LONGEST_PAUSE_S)
@@ -103,6 +112,8 @@ class Collector:
 
     def _receive(self) -> int:
         messages = self._queue.receive(_BATCH, VISIBILITY_S)
+        with self._lock:
+            self._open += len(messages)
         for message in messages:
             self._deliver(message)
         return len(messages)

@@ -180,6 +180,8 @@ class Agent:
         _log.info("%s of generation %d, sequence %d", order.kind, order.generation, order.sequence)
         if not any(isinstance(a, Defer) for a in self._react(CommandReceived(order, offset))):
             self._done(delivered)
+        elif delivered.message is not None:
+            self._collector.leave()
 
     def _done(self, delivered: Delivered) -> None:
         if delivered.message is not None:
