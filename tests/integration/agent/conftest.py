@@ -17,6 +17,8 @@ from tests.integration.agent.stub import QueueStub
 
 #: The oldest Python that the agent is for, and the app's own.
 VERSIONS = ("3.6", "3.13")
+#: And those of today's distributions in between, for what is worth its time with each.
+EVERY_VERSION = ("3.6", "3.8", "3.11", "3.13")
 
 
 def interpreter(version: str) -> str | None:
@@ -31,12 +33,21 @@ def interpreter(version: str) -> str | None:
     return str(kept[-1]) if kept else None
 
 
+def interpreter_or_skip(version: str) -> str:
+    found = interpreter(version)
+    if found is None:
+        pytest.skip(f"no Python {version} here")
+    return found
+
+
 @pytest.fixture(params=VERSIONS)
 def python(request: pytest.FixtureRequest) -> str:
-    found = interpreter(request.param)
-    if found is None:
-        pytest.skip(f"no Python {request.param} here")
-    return found
+    return interpreter_or_skip(request.param)
+
+
+@pytest.fixture(params=EVERY_VERSION)
+def every_python(request: pytest.FixtureRequest) -> str:
+    return interpreter_or_skip(request.param)
 
 
 @pytest.fixture(scope="session")

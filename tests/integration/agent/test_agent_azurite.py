@@ -65,10 +65,10 @@ def queues(azurite: AzuriteProcess) -> Iterator[AzuriteQueues]:
 
 
 def test_a_whole_session_runs_over_sas_urls_and_leaves_no_message(
-    queues: AzuriteQueues, python: str, pyz: str, tmp_path: Path
+    queues: AzuriteQueues, every_python: str, pyz: str, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    agent, app = LocalAgent(pyz, tmp_path, python), App(queues)
+    agent, app = LocalAgent(pyz, tmp_path, every_python), App(queues)
     try:
         process = agent.start(app)
         assert app.answer().kind == "ready"

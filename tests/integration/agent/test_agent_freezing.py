@@ -13,10 +13,10 @@ pytestmark = pytest.mark.world
 
 
 def test_all_disks_are_held_until_the_order_and_the_kernel_bears_witness(
-    box: Box, app: App, python: str
+    box: Box, app: App, every_python: str
 ) -> None:
     data, log = box.disk("data"), box.disk("log")
-    box.agent(app, python, (data, log))
+    box.agent(app, every_python, (data, log))
     ready = app.answer()
     app.quiesce(**hooks(box.folder))
 
