@@ -84,6 +84,7 @@ def two_faults(scene: Scene, steps: int, first: Fault, between: int, second: Fau
     ("name", "between", "at_least"),
     [
         *((name, between, 2_000) for name in ("strict", "lenient") for between in (0, 1, 3)),
+        ("resident", 1, 2_000),
         ("restore point in our own freeze", 1, 2_000),
         ("restore point left to the platform", 0, 500),
         ("restore point left to the platform", 1, 500),
