@@ -37,6 +37,7 @@ check: .venv/.installed
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
+	@$(PYTHON) -m mypy --no-error-summary --platform win32 --cache-dir .mypy_cache/windows agent shared/protocol.py
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
 	@.venv/bin/shellcheck agent/*.sh
@@ -73,7 +74,7 @@ system-deps:
 	@apt-get update -qq
 	@RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 	    btrfs-progs busybox-static cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
-	    seabios util-linux xfsprogs >/dev/null
+	    seabios util-linux wine wine64 xfsprogs >/dev/null
 
 lock: .venv/.installed
 	@set -e; compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \

@@ -1,4 +1,4 @@
-"""The agent's command line: `agent.pyz check|enrol|installer|run`. `dead-man`, `hold`: for itself."""
+"""The agent's command line: `agent.pyz check|enrol|installer|run|tidy`; `dead-man`, `hold` for itself."""
 
 import argparse
 import os
@@ -20,6 +20,7 @@ def main(arguments: List[str]) -> int:
     verbs.add_parser("check", help="say what would stop the agent in this guest")
     verbs.add_parser("enrol", help="keep the bootstrap in STILLFRAME_BOOTSTRAP for the resident agent")
     verbs.add_parser("installer", help="print the shell script that installs, upgrades and removes the agent")
+    verbs.add_parser("tidy", help="at boot: delete what a reboot kept an earlier agent from deleting")
     dead_man = verbs.add_parser("dead-man", help="started by the agent, with pipes as stdin and stdout")
     dead_man.add_argument("state_dir")
     hold = verbs.add_parser("hold", help="started by the agent for one handler, likewise")
@@ -33,6 +34,8 @@ def main(arguments: List[str]) -> int:
         return startup.enrol()
     if options.verb == "installer":
         return installer.main()
+    if options.verb == "tidy":
+        return startup.run_tidy()
     if options.verb == "dead-man":
         return startup.run_dead_man(options.state_dir)
     if options.verb == "hold":

@@ -16,6 +16,8 @@ DEFAULT_IMDS = "http://169.254.169.254"
 
 #: How the agent shows its queues who it is: by what their URLs carry, or by the VM's managed identity.
 SAS, MANAGED_IDENTITY = "sas", "managed_identity"
+#: Under %ProgramData%.
+DEFAULT_STATE_DIR_ON_WINDOWS = "Stillframe\\state"
 #: Pause between two looks at the command queue (ms): while a session is armed, and while none is.
 ARMED_POLL_MS = 250
 #: While an application is held, every wait for the order to resume lengthens the freeze window.
@@ -142,7 +144,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         BadSetting: one is set and wrong.
     """
-    state_dir = environ.get(STATE_DIR) or DEFAULT_STATE_DIR
+    state_dir = environ.get(STATE_DIR) or _default_state_dir(environ)
     if not os.path.isabs(state_dir):
         raise BadSetting(STATE_DIR, "an absolute path")
     poll = environ.get(POLL) or str(ARMED_POLL_MS)
@@ -152,3 +154,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if not re.match(r"http://[!-~]+\Z", imds):
         raise BadSetting(IMDS, "an http URL")
     return Settings(state_dir, int(poll), IDLE_POLL_MS, imds.rstrip("/"))
+
+
+def _default_state_dir(environ: Mapping[str, str]) -> str:
+    if os.name == "nt":
+        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), DEFAULT_STATE_DIR_ON_WINDOWS)
+    return DEFAULT_STATE_DIR

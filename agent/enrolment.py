@@ -9,8 +9,10 @@ import json
 import logging
 import os
 import stat
+import sys
 from typing import Callable, Mapping
 
+from agent import files
 from agent.config import MANAGED_IDENTITY, SAS, BadSetting, Bootstrap, read_bootstrap
 
 SETTING = "STILLFRAME_ENROLMENT"
@@ -24,7 +26,7 @@ def path_of(environ: Mapping[str, str]) -> str:
     if environ.get(SETTING):
         return environ[SETTING]
     if os.name == "nt":
-        return os.path.join(environ.get("ProgramData", "C:\\ProgramData"), "Stillframe", "enrolment.json")
+        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "Stillframe", "enrolment.json")
     return DEFAULT
 
 
@@ -61,7 +63,7 @@ def save(environ: Mapping[str, str], bootstrap: Bootstrap) -> str:
         json.dump(document, file, indent=1, sort_keys=True)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(fresh, path)
+    files.replace(fresh, path)
     return path
 
 
@@ -96,7 +98,7 @@ class Residence:
 
 def _check(path: str, found: os.stat_result) -> None:
     """Refuse a file whose key others know, or could have set. On Windows the folder's ACL sees to that."""
-    if os.name == "nt":
-        return
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise BadSetting(path, "a file of root that nobody else may read or write (chmod 600)")
+    if sys.platform != "win32":
+        mode = found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+        if found.st_uid not in (0, os.geteuid()) or mode:
+            raise BadSetting(path, "a file of root that nobody else may read or write (chmod 600)")

@@ -8,9 +8,9 @@ file in the guest holds the credentials). A guest without the file has the defau
 
 import configparser
 import os
-import stat
 from typing import Dict, Mapping
 
+from agent import private
 from agent.config import BadSetting
 
 SETTING = "STILLFRAME_CONFIG"
@@ -25,7 +25,7 @@ def path_of(environ: Mapping[str, str]) -> str:
     if environ.get(SETTING):
         return environ[SETTING]
     if os.name == "nt":
-        return os.path.join(environ.get("ProgramData", "C:\\ProgramData"), "Stillframe", "agent.conf")
+        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "Stillframe", "agent.conf")
     return DEFAULT
 
 
@@ -54,8 +54,7 @@ def load(environ: Mapping[str, str]) -> Sections:
 
 
 def _check(path: str, found: os.stat_result) -> None:
-    """Refuse a file that others may write: it decides what runs as root. On Windows the folder's ACL does."""
-    if os.name == "nt":
-        return
-    if found.st_uid not in (0, os.geteuid()) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise BadSetting(path, "a file of root that nobody else may write (chmod 600)")
+    """Refuse a file that others may write: it decides what runs as root."""
+    wrong = private.file(path, found)
+    if wrong:
+        raise BadSetting(path, "a file of root that nobody else may write: {}".format(wrong))

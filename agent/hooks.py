@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Mapping, Optional, Tuple
 
-from agent import records, scripts, staging
+from agent import files, records, scripts, staging
 from agent.journal import Journal, generation_name, name_of
 from agent.orders import ScriptSpec
 from agent.records import POST, ScriptResult
@@ -82,7 +82,7 @@ class Hooks:
         name = self._journal.file("post-{}.result".format(self._name))
         with open(name + ".new", "w") as file:
             json.dump(records.to_json(result), file)
-        os.replace(name + ".new", name)
+        files.replace(name + ".new", name)
         return result
 
     def _claim(self, number: int) -> bool:

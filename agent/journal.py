@@ -1,7 +1,8 @@
 """What an agent leaves for the next one, and for its dead-man: a folder on a tmpfs.
 
-The folder must lie on a filesystem that is never frozen. Nothing is synced: what a reboot takes away, a
-reboot has also released. Files are replaced as a whole, so that a reader never sees half of one.
+The folder must lie on a filesystem that is never frozen; on Windows that is any. Nothing is synced: what a
+reboot takes away, a reboot has also released. Files are replaced as a whole, so that a reader never sees half
+of one.
 
     agent.lock, dead-man.lock   held for as long as the process lives
     state.json                  the session and its acks that no queue has confirmed yet
@@ -16,10 +17,9 @@ reboot has also released. Files are replaced as a whole, so that a reader never 
 import hashlib
 import json
 import os
-import stat
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from agent import orders, records, state
+from agent import files, orders, private, records, state
 from agent.records import Answer, Evidence, UnreadableRecord, types_of
 from agent.state import State
 
@@ -65,11 +65,9 @@ class Journal:
 
     def __init__(self, path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise UnsafeStateDir(path, "not a folder of user {}".format(os.geteuid()))
-        if found.st_mode & 0o022:
-            raise UnsafeStateDir(path, "others may write to it")
+        wrong = private.folder(path)
+        if wrong:
+            raise UnsafeStateDir(path, wrong)
         self.path = path
 
     def file(self, name: str) -> str:
@@ -143,7 +141,7 @@ class Journal:
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w") as file:
             file.write(text)
-        os.replace(fresh, self.file(name))
+        files.replace(fresh, self.file(name))
 
 
 def name_of(saga: str) -> str:
@@ -172,7 +170,7 @@ class FreezeLog:
     def start(self, saga: str, generation: int, paths: Tuple[str, ...]) -> None:
         """Begin the log of a generation; the one before is gone."""
         self.close()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | files.BINARY
         self._handle = os.open(self._path, flags, 0o600)
         self._line({"saga": saga, "generation": generation, "mounts": list(paths)})
 

@@ -10,7 +10,7 @@ from agent import deadman, records
 from agent.moves import DeadManLost, DeadManReady, Input
 from agent.system import System
 
-#: How long a dead-man may take from its start to its first word (s).
+#: How long a dead-man may take from its start to its first word (s): a scanned or starved guest is slow.
 _START_S = 30.0
 
 

@@ -7,8 +7,11 @@ and lost its parents is still found. Only one that did all that and also wiped i
 
 import os
 import signal
+import sys
 import time
 from typing import Dict, List, Mapping, NamedTuple, Optional, Set
+
+assert sys.platform != "win32"
 
 #: How long killed processes may take to go (s); one in an uninterruptible wait may take longer.
 _PATIENCE_S = 2.0

@@ -73,7 +73,7 @@ def _folders(options: Mapping[str, str], environ: Mapping[str, str]) -> Tuple[st
 
 def _default_folder(environ: Mapping[str, str]) -> str:
     if os.name == "nt":
-        return os.path.join(environ.get("ProgramData", "C:\\ProgramData"), "Stillframe", "scripts")
+        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "Stillframe", "scripts")
     return DEFAULT_FOLDER
 
 

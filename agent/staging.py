@@ -10,7 +10,7 @@ import json
 import os
 from typing import Callable, Mapping, NamedTuple, Optional, Union
 
-from agent import fetching, orders, records, script_rules
+from agent import fetching, files, orders, records, script_rules
 from agent.config import BadSetting
 from agent.journal import Journal, generation_name
 from agent.orders import Quiesce, ScriptSpec
@@ -154,7 +154,7 @@ def _stem(journal: Journal, saga: str, generation: int, phase: str) -> str:
 def _write(path: str, content: Union[str, bytes]) -> None:
     """Write a file that nobody else may read, and that is there only as a whole."""
     data = content.encode("ascii") if isinstance(content, str) else content
-    handle = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
+    handle = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | files.BINARY, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
-    os.replace(path + ".new", path)
+    files.replace(path + ".new", path)

@@ -8,6 +8,7 @@ import time
 from typing import Callable, Optional, Tuple
 
 from agent import config, deadman, enrolment, holder
+from agent.anchors import AnchorRefused
 from agent.config import Bootstrap, Settings
 from agent.enrolment import Residence
 from agent.journal import AGENT_LOCK, Journal, UnsafeStateDir
@@ -86,6 +87,27 @@ def _superseded(program: str) -> Callable[[], bool]:
     return lambda: os.path.exists(current) and os.path.realpath(current) != program
 
 
+def run_tidy() -> int:
+    """Delete the anchors that outlived a reboot, unless an agent is at work; returns the exit code."""
+    try:
+        journal = Journal(config.read_settings(os.environ).state_dir)
+    except (config.BadSetting, UnsafeStateDir, OSError) as error:
+        print("stillframe agent: {}".format(error), file=sys.stderr)
+        return 2
+    system = _this_system()
+    lock = system.try_lock(journal.file(AGENT_LOCK))
+    if lock is None:
+        return 0  # it knows what it has made
+    try:
+        system.tidy()
+    except AnchorRefused as refusal:
+        print("stillframe agent: {}: {}".format(refusal.reason, refusal.detail), file=sys.stderr)
+        return 1
+    finally:
+        os.close(lock)
+    return 0
+
+
 def run_dead_man(state_dir: str) -> int:
     """Run a dead-man at the other end of stdin and stdout; returns the exit code."""
     system = _this_system()
@@ -103,9 +125,10 @@ def _this_system() -> System:
         from agent.windows import Windows  # noqa: PLC0415 - each exists on its own system only
 
         return Windows()
-    from agent.linux import Linux  # noqa: PLC0415 - the same
+    else:  # noqa: RET505 - the type checker goes by it
+        from agent.linux import Linux  # noqa: PLC0415 - the same
 
-    return Linux()
+        return Linux()
 
 
 def _serve(

@@ -112,6 +112,13 @@ class System(abc.ABC):
             ThawFailed: it may still be frozen.
         """
 
+    def tidy(self) -> None:  # noqa: B027 - most anchors end with the boot, or are found by the next agent
+        """Delete the anchors that outlived a reboot; no agent is at work.
+
+        Raises:
+            AnchorRefused: one of them is still there.
+        """
+
     @abc.abstractmethod
     def lock_memory(self) -> bool:
         """Keep this process from being swapped out; False where the system refuses."""
@@ -192,8 +199,8 @@ class ScriptUnusable(Exception):
     """A script is not run.
 
     ``reason``: script_missing | script_not_executable | script_unsafe | script_path | script_outside |
-    script_not_allowed | script_hash_mismatch | script_unreachable | script_gone | script_too_large |
-    run_as_unknown | run_as_refused | run_as_not_allowed | bad_guest_config.
+    script_not_allowed | script_arguments | script_hash_mismatch | script_unreachable | script_gone |
+    script_too_large | run_as_unknown | run_as_refused | run_as_not_allowed | bad_guest_config.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

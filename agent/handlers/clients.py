@@ -138,24 +138,31 @@ def as_user(user: str) -> Dict[str, Any]:
         return {}
     if sys.platform == "win32":
         raise HandlerFailed("bad_setting", "the guest's section.user: not on Windows")
-    import pwd  # noqa: PLC0415 - there is none on Windows
+    else:  # noqa: RET506 - the type checker goes by it
+        return _becoming(user)
 
-    try:
-        found = pwd.getpwnam(user)
-    except KeyError:
-        expected = "the guest's section.user: expected a user of this guest, not {}".format(user)
-        raise HandlerFailed("bad_setting", expected) from None
-    if found.pw_uid == os.geteuid():
-        return {}
-    if os.geteuid() != 0:
-        raise HandlerFailed("denied", "Only an agent of root can become the user {}.".format(user))
 
-    def become() -> None:
-        os.initgroups(user, found.pw_gid)
-        os.setgid(found.pw_gid)
-        os.setuid(found.pw_uid)
+if sys.platform != "win32":
 
-    return {"preexec_fn": become}
+    def _becoming(user: str) -> Dict[str, Any]:
+        import pwd  # noqa: PLC0415 - there is none on Windows
+
+        try:
+            found = pwd.getpwnam(user)
+        except KeyError:
+            expected = "the guest's section.user: expected a user of this guest, not {}".format(user)
+            raise HandlerFailed("bad_setting", expected) from None
+        if found.pw_uid == os.geteuid():
+            return {}
+        if os.geteuid() != 0:
+            raise HandlerFailed("denied", "Only an agent of root can become the user {}.".format(user))
+
+        def become() -> None:
+            os.initgroups(user, found.pw_gid)
+            os.setgid(found.pw_gid)
+            os.setuid(found.pw_uid)
+
+        return {"preexec_fn": become}
 
 
 def _environ(environ: Mapping[str, str], user: str) -> Dict[str, str]:

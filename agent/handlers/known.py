@@ -1,25 +1,31 @@
 """The handlers that there are, by name."""
 
+import sys
 from typing import Callable, Dict, Mapping, Tuple
 
 from agent import guest_config
 from agent.config import BadSetting
-from agent.handlers import Handler, HandlerFailed, mariadb, mongodb, postgresql, services, sqlserver
+from agent.handlers import Handler, HandlerFailed, sqlserver
 from agent.handlers.sites import Site
 from agent.orders import HandlerSpec
 
-_MAKERS: Dict[str, Callable[[Site], Handler]] = {
-    "mariadb": mariadb.MariaDB,
-    "mysql": mariadb.MySQL,
-    "mongodb": mongodb.MongoDB,
-    "postgresql": postgresql.PostgreSQL,
-    "services": services.Services,
-    "sqlserver": sqlserver.SQLServer,
-}
+_MAKERS: Dict[str, Callable[[Site], Handler]] = {"sqlserver": sqlserver.SQLServer}
 
 #: How long a handler's process may take to prove and let go (ms), before it is ended and its hold undone.
 _RESUME_MS = 3_000
-_RESUME_SLOWLY_MS = {"services": services.RESUME_MS}
+_RESUME_SLOWLY_MS: Dict[str, int] = {}
+
+if sys.platform != "win32":
+    from agent.handlers import mariadb, mongodb, postgresql, services
+
+    _MAKERS.update(
+        mariadb=mariadb.MariaDB,
+        mysql=mariadb.MySQL,
+        mongodb=mongodb.MongoDB,
+        postgresql=postgresql.PostgreSQL,
+        services=services.Services,
+    )
+    _RESUME_SLOWLY_MS["services"] = services.RESUME_MS
 
 
 def resume_ms(name: str) -> int:

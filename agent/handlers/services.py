@@ -10,6 +10,7 @@ Which units and pid files may be named is settled in the guest's file; an order 
 
 import os
 import signal
+import sys
 import time
 from typing import Callable, Dict, List, Mapping, Set, Tuple
 
@@ -17,6 +18,8 @@ from agent import processes
 from agent.handlers import HALTED, STOPPED, Handler, HandlerFailed, Held, Proof, Undo
 from agent.handlers.clients import run
 from agent.handlers.sites import Site, deadline_in, left_ms
+
+assert sys.platform != "win32"
 
 GUEST = frozenset(["client", "units", "pid_files"])
 SETTINGS = frozenset(["units"])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from importlib.resources import files
 
+from shared.compute import agent_start_windows
 from shared.compute.bodies import run_command
 from shared.compute.client import ClientPool
 from shared.compute.errors import NotFound, UnsupportedGuest, classified
@@ -79,8 +80,7 @@ async def start_agent(
     when it is ready. Doing it twice may run the script twice: the second agent finds the first one at work.
     Raises `UnsupportedGuest` and other `ComputeError`.
     """
-    if vm.os_type.lower() != "linux":
-        raise UnsupportedGuest(vm.vm_id, vm.os_type)
+    script, parameters = _how(vm, bootstrap, install)
     target = parse_id(vm.vm_id, Kind.VM)
     commands = pool.of(target.subscription_id).patient.virtual_machine_run_commands
     with classified():
@@ -90,8 +90,8 @@ async def start_agent(
             run_command_name(saga_id, generation),
             run_command(
                 location=vm.location,
-                script=LINUX_SCRIPT,
-                secrets={BOOTSTRAP: bootstrap} | _package(install),
+                script=script,
+                secrets=parameters,
                 timeout_s=SCRIPT_TIMEOUT_S,
             ),
         )
@@ -102,6 +102,20 @@ def _package(install: AgentInstallation | None) -> dict[str, str]:
         return {}
     package = {PACKAGE_URL: install.package.url, PACKAGE_SHA256: install.package.sha256}
     return package | ({PACKAGE_UPGRADE: "1"} if install.upgrade else {})
+
+
+def _how(vm: VmFacts, bootstrap: str, install: AgentInstallation | None) -> tuple[str, dict[str, str]]:
+    """Give the script for the guest's system, and what it is handed.
+
+    On Windows the agent is installed by ``install.ps1`` alone: the package there is more than one file.
+    """
+    match vm.os_type.lower():
+        case "linux":
+            return LINUX_SCRIPT, {BOOTSTRAP: bootstrap} | _package(install)
+        case "windows":
+            return agent_start_windows.SCRIPT, {BOOTSTRAP: agent_start_windows.handed(bootstrap)}
+        case _:
+            raise UnsupportedGuest(vm.vm_id, vm.os_type)
 
 
 async def remove(pool: ClientPool, vm_id: str, saga_id: str, generation: int) -> None:

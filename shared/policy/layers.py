@@ -13,6 +13,7 @@ from shared.policy.guest_processing import (
     AgentInstall,
     AgentUse,
     Anchor,
+    AnchorProvider,
     Filesystems,
     GuestProcessing,
     Handler,
@@ -100,3 +101,10 @@ def resolve(base: GuestProcessing, layers: Sequence[Layer], os: str, tags: Tags)
         if layer.fits(os.lower(), by_name):
             base = layer.changes.on(base)
     return base
+
+
+def anchored_by_default(settings: GuestProcessing, os: str) -> GuestProcessing:
+    """Hold all filesystems of a Windows guest by VSS, which has no other way: on all fixed volumes."""
+    if os.lower() != "windows" or settings.filesystems is Filesystems.NONE or settings.anchor is not None:
+        return settings
+    return replace(settings, anchor=Anchor(provider=AnchorProvider.VSS))

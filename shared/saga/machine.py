@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.policy.layers import resolve
+from shared.policy.layers import anchored_by_default, resolve
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
@@ -88,6 +88,8 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         return _too_late(state)
     facts, spec = event.facts, state.spec
     guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
+    if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
+        guest = anchored_by_default(guest, facts.os_type)
     known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
     if not facts.disks:
         return enter_cleaning(known, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))

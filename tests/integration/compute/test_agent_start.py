@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.arm.faults import Fault
+from shared.compute import agent_start_windows
 from shared.compute.agent_start import BOOTSTRAP, LINUX_SCRIPT
 from shared.compute.errors import ComputeError, Refused, UnsupportedGuest
 from tests.integration.compute.conftest import DB1, SAGA, Azure, serving
@@ -42,13 +44,24 @@ async def test_the_bootstrap_is_a_protected_parameter_and_the_run_is_not_waited_
     assert azure.requests("GET", "runCommands") == []
 
 
-async def test_a_windows_guest_has_no_agent_yet() -> None:
+async def test_a_windows_guest_gets_its_own_script_and_a_bootstrap_without_quotation_marks() -> None:
     async with serving(replace(DB1, os_type="Windows")) as azure:
-        with pytest.raises(UnsupportedGuest) as refused:
-            await azure.compute.start_agent(await azure.facts(), SAGA, 1, "the secret")
+        await azure.compute.start_agent(await azure.facts(), SAGA, 1, '{"key": "the secret"}')
 
-        assert (refused.value.os_type, refused.value.passing) == ("Windows", False)
-        assert azure.requests("PUT") == []
+        await until(lambda: bool(azure.guest.runs))
+        [(vm, script, environment)] = azure.guest.runs
+        assert (vm, script) == ("db1", agent_start_windows.SCRIPT)
+        assert base64.b64decode(environment[BOOTSTRAP]) == b'{"key": "the secret"}'
+
+
+async def test_a_guest_of_another_system_is_refused(azure: Azure) -> None:
+    facts = replace(await azure.facts(), os_type="Plan9")
+
+    with pytest.raises(UnsupportedGuest) as refused:
+        await azure.compute.start_agent(facts, SAGA, 1, "the secret")
+
+    assert (refused.value.os_type, refused.value.passing) == ("Plan9", False)
+    assert azure.requests("PUT") == []
 
 
 async def test_a_vm_that_is_not_running_refuses_the_run_command() -> None:

@@ -20,7 +20,7 @@ from shared.policy.guest_processing import (
     HandlerName,
     Script,
 )
-from shared.policy.layers import Changes, Layer, for_vm, resolve
+from shared.policy.layers import Changes, Layer, anchored_by_default, for_vm, resolve
 from shared.saga.codec import decode, encode
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/app"
@@ -247,6 +247,17 @@ def test_every_setting_is_that_of_the_last_layer_that_says_it(
         said = [getattr(layer.changes, each.name) for layer in fitting]
         said = [value for value in said if value is not None]
         assert getattr(found, each.name) == (said[-1] if said else getattr(GuestProcessing(), each.name))
+
+
+def test_all_filesystems_of_a_windows_guest_are_held_by_vss_unless_another_anchor_is_ordered() -> None:
+    by_vss = Anchor(provider=AnchorProvider.VSS)
+    longer = Anchor(provider=AnchorProvider.VSS, lifetime_ms=600_000, settings=(("backup", "full"),))
+
+    assert anchored_by_default(GuestProcessing(), "Windows").anchor == by_vss
+    assert anchored_by_default(GuestProcessing(anchor=longer), "Windows").anchor == longer
+    without = GuestProcessing(filesystems=Filesystems.NONE)
+    assert anchored_by_default(without, "Windows").anchor is None
+    assert anchored_by_default(GuestProcessing(), "Linux").anchor is None
 
 
 @given(LAYERS, SYSTEM, TAGS)
