@@ -2,8 +2,8 @@
 
 Both modes hold a global read lock (FLUSH TABLES WITH READ LOCK) in one session that stays open: it ends with
 this process, however it ends. ``frozen``: the filesystems are frozen on top, and they hold. ``drained``:
-under the lock every dirty page is written, until nothing is left to be written; it holds by itself (measured
-with MariaDB: 0 of 25 restored copies broken; with the lock alone 9 of 25).
+under the lock every dirty page is written, until nothing is left to be written; it holds by itself
+(docs/proof.md, with MariaDB: 0 of 20 restored copies broken). The lock alone does not: pages are written on.
 
 To drain, the limits of dirty pages are lowered for that time. The old ones are noted before, as the server
 would keep the new ones.

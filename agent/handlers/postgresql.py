@@ -2,7 +2,7 @@
 
 ``frozen``: a checkpoint, so that little is left to be written; the filesystems are frozen on top, and they
 hold. ``drained``: every table of every database is locked against writing, then a checkpoint writes what is
-left; it holds by itself (measured: 0 of 25 restored copies broken).
+left; it holds by itself (docs/proof.md: 0 of 20 restored copies broken).
 
 The locks are those of sessions: they end with this process, however it ends.
 """
