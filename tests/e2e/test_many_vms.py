@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,17 +14,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 VMS = 50
 
 
+def delivered(guest: dict[str, Any]) -> dict[str, Any]:
+    """Send the scripts along: they note where they run, and no guest has those of another."""
+    for script in (guest["pre_script"], guest["post_script"]):
+        script["content"] = Path(script.pop("path")).read_text()
+    return guest
+
+
 @pytest.mark.timeout(300)
 async def test_fifty_vms_in_one_run_all_end_with_their_grade(stack: Stack) -> None:
     vms = [await plain_vm(stack, f"many-{number}", data_disks=number % 2) for number in range(VMS)]
     # Fifty guests share this machine's processors; that they are slow is not what is looked for.
     patience = {"freeze_budget_ms": 180_000, "quiesce_timeout_ms": 120_000}
-    guest = vms[0].guest_processing(**patience)
-    for script in (
-        guest["pre_script"],
-        guest["post_script"],
-    ):  # they note where they run; no guest has another's
-        script["content"] = Path(script.pop("path")).read_text()
+    guest = delivered(vms[0].guest_processing(**patience))
     run_id = await stack.api.start_run({"vms": [vm.id for vm in vms], "guest_processing": guest})
     run = await stack.api.ended(run_id, within_s=240)
     assert run["vms_ended"] == VMS
