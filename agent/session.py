@@ -41,6 +41,7 @@ from agent.moves import (
 )
 from agent.records import (
     BY_AGENT,
+    BY_DEAD_MAN,
     BY_ORDER,
     BY_RESTART,
     PRE,
@@ -126,6 +127,8 @@ def _dead_man_fired(state: State, given: DeadManFired, now: int) -> Step:
         return state, ()
     if attempt.post_by and attempt.anchored is None:  # it crossed the agent's own release
         return state, ()
+    if attempt.dead_man_lost:  # its last word, read after the agent took over: nothing more comes from it
+        return change(state, released_by=BY_DEAD_MAN), ()
     return releasing.fired(state, given.evidence, now)
 
 

@@ -25,7 +25,7 @@ ANCHOR = "anchor"
 HALTED = "halted"
 
 #: Handlers and modes that were shown to hold every write by themselves, by restoring what was snapshotted
-#: disk after disk, 300 ms apart, under write load, 25 tries each; and where the figures are. Any other
+#: disk after disk, 300 ms apart, under write load, 20 tries each; and where the figures are. Any other
 #: handler or mode proves nothing unless the filesystems are held too.
 SHOWN: Mapping[tuple[str, str], str] = {
     ("postgresql", "drained"): "docs/proof.md",

@@ -133,7 +133,9 @@ def test_a_stopped_agent_and_handler_do_not_keep_the_database(guest: Guest, app:
     guest.box.kill(guest.box.agents(), signal.SIGCONT)
     told = app.unasked()
 
-    assert (told.body["released_by"], told.body["held_until_order"]) == ("dead-man", False)
+    # Its dead-man is overdue and its handler dead: it may act before it reads the dead-man's word.
+    assert told.body["released_by"] in {"dead-man", "agent"}
+    assert not told.body["held_until_order"]
 
 
 def test_agent_dead_man_and_handler_killed_the_next_start_lets_go(guest: Guest, app: App) -> None:

@@ -369,6 +369,20 @@ def test_a_dead_man_that_dies_in_its_post_script_is_taken_over() -> None:
     assert table.last.released_by == "dead-man"
 
 
+def test_what_a_dead_man_said_before_the_agent_took_over_is_read_after_it_and_waits_for_nothing() -> None:
+    table = Table().held()
+    table.give(moves.Tick(), after=32_000)  # the agent was stopped, and reads its dead-man's words only now
+
+    table.give(moves.DeadManFired(1, (DISK,)))
+    steps = [
+        table.give(moves.FilesystemsReleased(1, (DISK,))),
+        table.give(moves.ScriptEnded(1, "post", result("/post"))),
+    ]
+
+    assert [kinds(step) for step in steps] == [[moves.RunScript], [moves.Disarm, moves.SendAck]]
+    assert (table.last.released_by, table.last.held_until_order) == ("dead-man", False)
+
+
 def test_a_filesystem_that_was_thawed_before_the_order_breaks_the_proof() -> None:
     table = Table().held()
     table.command("resume")

@@ -46,6 +46,8 @@ class World:
     posts: dict[int, int] = field(default_factory=dict)
     acks: list[moves.SendAck] = field(default_factory=list)
     ordered_posts: list[int] = field(default_factory=list)
+    #: What the dead-man said and the agent has not read yet.
+    unread: list[moves.Input] = field(default_factory=list)
 
     def give(self, given: moves.Input) -> None:
         self.state, actions = react(self.state, given, self.now)
@@ -102,8 +104,10 @@ class World:
             self.give(moves.FilesystemsReleased(action.generation, self.thaw(action.generation)))
         elif isinstance(action, moves.ThawOurselves):
             self.dead_man, self.watching = False, 0
-            self.give(moves.FilesystemsReleased(action.generation, self.thaw(action.generation)))
-
+            thawed = self.thaw(action.generation)
+            self.unread = self.unread[:1]  # it is killed before its last word
+            self.read()
+            self.give(moves.FilesystemsReleased(action.generation, thawed))
         else:
             self._hold(action, good=good)
 
@@ -161,16 +165,25 @@ class World:
         held = moves.FilesystemsHeld(generation, (Hold("filesystem", "/data"),), ())
         self.give(held if good else moves.FreezeFailed(generation, "freeze_error", "io"))
 
-    def fire(self) -> None:
-        """The dead-man's deadline."""
+    def fire(self, *, unread: bool = False) -> None:
+        """The dead-man's deadline; an agent that is stopped reads of it later, or never."""
         if not self.dead_man or not self.watching:
             return
         generation, self.watching = self.watching, 0
-        self.give(moves.DeadManFired(generation, self.thaw(generation)))
+        self._say(moves.DeadManFired(generation, self.thaw(generation)), unread=unread)
         self.let_go(generation)
         result = self.run_post(generation) if generation in self.started else None
         self.drop(generation)
-        self.give(moves.ScriptEnded(generation, "post", result))
+        self._say(moves.ScriptEnded(generation, "post", result), unread=unread)
+
+    def _say(self, word: moves.Input, *, unread: bool) -> None:
+        self.unread.append(word)
+        if not unread:
+            self.read()
+
+    def read(self) -> None:
+        while self.unread:
+            self.give(self.unread.pop(0))
 
     def lose_dead_man(self) -> None:
         if self.dead_man:
@@ -180,6 +193,7 @@ class World:
     def settle(self) -> None:
         """Let everything under way come to its end, time included."""
         for _ in range(200):
+            self.read()
             while self.pending:
                 self.step(0, good=True)
             due = next_deadline(self.state)
@@ -219,7 +233,8 @@ EVENTS = st.one_of(
     commands().map(lambda order: ("command", order)),
     st.tuples(st.just("step"), st.tuples(st.integers(0, 3), st.booleans())),
     st.tuples(st.just("step"), st.tuples(st.integers(0, 3), st.just(value=True))),
-    st.tuples(st.just("fire"), st.none()),
+    st.tuples(st.just("fire"), st.booleans()),
+    st.tuples(st.just("read"), st.none()),
     st.tuples(st.just("lose"), st.none()),
     st.tuples(st.just("lose handler"), st.none()),
     st.tuples(st.just("time"), st.integers(0, 12_000)),
@@ -236,7 +251,9 @@ def play(world: World, events: list[tuple[str, object]]) -> None:
             assert isinstance(value, tuple)
             world.step(value[0], good=value[1])
         elif what == "fire":
-            world.fire()
+            world.fire(unread=bool(value))
+        elif what == "read":
+            world.read()
         elif what == "lose":
             world.lose_dead_man()
         elif what == "lose handler":
