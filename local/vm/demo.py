@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from local.arm.settings import SimSettings
 from local.arm.specs import DiskSpec, VmSpec
 from local.demo.one_run import one_run
 from local.demo.report import table, write_report
@@ -60,14 +61,15 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(guest: Image) -> AsyncIterator[Scene]:
-    """Set the scene; nothing of it is left at the end. Only inside the sandbox.
+async def scene(guest: Image, sim: SimSettings | None = None) -> AsyncIterator[Scene]:
+    """Set the scene, in Azure as ``sim`` says; nothing of it is left at the end. Only inside the sandbox.
 
     Raises MachineEndedError, and what `running` raises.
     """
     vm_agents = VmAgents()
+    options = StackOptions(sim=sim or SimSettings(), backend=vm_agents)
     async with contextlib.AsyncExitStack() as opened:
-        stack = await opened.enter_async_context(running(StackOptions(backend=vm_agents)))
+        stack = await opened.enter_async_context(running(options))
         drives = await asyncio.to_thread(_make_disks, stack, guest)
         folder = stack.places.runtime / "machines"
         began = time.monotonic()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from local.arm.settings import SimSettings
 from local.azurite import AzuriteUnavailableError
 from local.stack.stack import AGENT
 from local.stack.waiting import ticks
@@ -24,6 +25,10 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(1500),  # the guest's packages may have to be fetched, and everything is emulated
 ]
+
+#: Between the copies of two disks: longer than in the demonstration, as an emulated machine on a busy one may
+#: write nothing for 300 ms, and the copies of a guest that is not held must differ.
+GAP_S = 1.0
 
 RUN_WITHIN_S = 600.0
 SOON_S = 120.0
@@ -44,7 +49,7 @@ async def ready() -> AsyncIterator[Scene]:
         pytest.skip("run by `make test`: a virtual machine's disks are in the sandbox")
     try:
         guest = await asyncio.to_thread(image, AGENT, print)
-        setting = scene(guest)
+        setting = scene(guest, SimSettings(capture_gap_s=GAP_S))
         scenery = await setting.__aenter__()
     except (AzuriteUnavailableError, BaseUnavailableError) as error:
         pytest.skip(str(error))
@@ -83,14 +88,19 @@ async def test_a_held_virtual_machine_boots_again_from_its_snapshots_and_is_whol
     assert verdict.transfers > 0
 
 
-async def test_the_held_virtual_machine_goes_on_and_its_root_can_be_written(ready: Scene) -> None:
-    before = json.loads(await in_guest(ready, STATUS))
+async def goes_on(ready: Scene) -> None:
+    """See that its root can be written, and that its ledger makes transfers."""
     await asyncio.wait_for(in_guest(ready, "echo written > /var/tmp/probe && sync"), SOON_S)
+    before = json.loads(await in_guest(ready, STATUS))
     async for _ in ticks(SOON_S, "a transfer of the virtual machine's ledger"):
         after = json.loads(await in_guest(ready, STATUS))
         assert not after["held"]
         if after["transfers"] > before["transfers"]:
             return
+
+
+async def test_the_held_virtual_machine_goes_on_and_its_root_can_be_written(ready: Scene) -> None:
+    await goes_on(ready)
 
 
 async def test_a_machine_paused_by_its_host_while_held_goes_on_and_is_not_called_proved(ready: Scene) -> None:
@@ -100,7 +110,7 @@ async def test_a_machine_paused_by_its_host_while_held_goes_on_and_is_not_called
     settings |= {"on_guest_failure": "continue"}
     run = asyncio.create_task(run_to_end(ready, settings))
     async for _ in ticks(RUN_WITHIN_S, "the first disk's copy", pause_s=0.005):
-        if len(copied) > before:  # two more follow, 300 ms apart: until then nobody orders to resume
+        if len(copied) > before:  # two more follow: until then nobody orders to resume
             break
     qemu.send_signal(signal.SIGSTOP)
     try:
@@ -110,14 +120,15 @@ async def test_a_machine_paused_by_its_host_while_held_goes_on_and_is_not_called
     view = await run
     assert view["evidence"]["quiesced"]["held"], "it was not held when it was paused"
     assert view["grade"] == "crash", view["reasons"]
-    assert "dead-man" in " ".join(view["reasons"]), "it was spent by the pause, and the dead-man let go"
-    await asyncio.wait_for(in_guest(ready, "echo written > /var/tmp/probe && sync"), SOON_S)
-    assert not json.loads(await in_guest(ready, STATUS))["held"]
+    resumed = view["evidence"]["resumed"]  # none where an emulated guest tells too late for the run
+    assert resumed is None or not resumed["held_until_order"], "the pause had spent its budget"
+    await goes_on(ready)
 
 
 async def test_without_guest_processing_the_virtual_machine_comes_back_broken(ready: Scene) -> None:
     broken = False
-    for _ in range(5):  # a machine that is starved may write nothing for 300 ms
+    for _ in range(5):  # a machine that is starved may still write nothing between two copies
+        await goes_on(ready)
         view = await run_to_end(ready, {"enabled": False})
         assert (view["outcome"], view["grade"]) == ("succeeded", "crash")
         broken = not (await ready.restore(snapshots_of(view))).whole
