@@ -50,6 +50,17 @@ def _scripts(settings: GuestProcessing) -> str:
     return ""
 
 
+def _resuming(settings: GuestProcessing) -> str:
+    """The guest says that it has resumed when its post-script has ended: later, nobody listens."""
+    post = settings.post_script
+    if post is None or post.total_ms < settings.resume_timeout_ms:
+        return ""
+    return (
+        f"must be more than post_script may take with its retries ({post.total_ms}): the guest says only "
+        "then that it was held until the order"
+    )
+
+
 def _something(settings: GuestProcessing) -> str:
     holds = settings.pre_script or settings.handlers or settings.detect_handlers or settings.anchor
     if settings.enabled and settings.filesystems is Filesystems.NONE and not holds:
@@ -62,6 +73,7 @@ _HOLDING = frozenset({"enabled", "filesystems", "pre_script", "handlers", "detec
 RULES = (
     Rule(frozenset({"quiesce_timeout_ms", "freeze_budget_ms"}), "quiesce_timeout_ms", _times),
     Rule(frozenset({"pre_script", "post_script"}), "post_script", _scripts),
+    Rule(frozenset({"post_script", "resume_timeout_ms"}), "resume_timeout_ms", _resuming),
     Rule(_HOLDING, "filesystems", _something),
 )
 

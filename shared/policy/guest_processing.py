@@ -90,6 +90,11 @@ class Script:
     stderr: StderrRule = StderrRule.IGNORE
     run_as: str = ""
 
+    @property
+    def total_ms(self) -> int:
+        """How long all of its runs and the pauses between them may take."""
+        return self.timeout_ms + self.retries * (self.timeout_ms + self.retry_delay_ms)
+
 
 class HandlerName(StrEnum):
     """The applications that the agent can hold by itself."""

@@ -225,6 +225,8 @@ BAD: list[tuple[Change, str, str]] = [
     (put(f"{G}.pre_script.timeout_ms", 99), f"{G}.pre_script.timeout_ms", "from 100"),
     (put(f"{G}.post_script", None), f"{G}.post_script", "must be started"),
     (drop(f"{G}.post_script"), f"{G}.post_script", "must be started"),
+    (put(f"{G}.post_script.timeout_ms", 99_000), f"{G}.resume_timeout_ms", "must be more than post"),
+    (put(f"{G}.post_script.retries", 9), f"{G}.resume_timeout_ms", "must be more than post_script"),
     (put(G, {"filesystems": "none"}), f"{G}.filesystems", "nothing would be held"),
     (put("snapshots", value=True), "snapshots", "JSON object"),
     (put("snapshots.group", "g"), "snapshots.group", "unknown field"),
