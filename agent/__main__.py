@@ -1,11 +1,22 @@
-"""The agent's command line: `agent.pyz check|enrol|installer|run|tidy`; `dead-man`, `hold` for itself."""
+"""The agent's command line: `agent.pyz check|enrol|installer|place|run|tidy`; two verbs more for itself."""
 
 import argparse
 import os
 import sys
-from typing import List
+from typing import Callable, Dict, List
 
-from agent import VERSION, check, installer, startup
+from agent import VERSION, check, installer, startup, versions
+
+_VERBS: Dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": lambda options: startup.stay() if options.resident else startup.run(options.detach),
+    "check": lambda _: check.main(os.environ),
+    "enrol": lambda _: startup.enrol(),
+    "installer": lambda _: installer.main(),
+    "place": lambda options: versions.main(options.folder),
+    "tidy": lambda _: startup.run_tidy(),
+    "dead-man": lambda options: startup.run_dead_man(options.state_dir),
+    "hold": lambda options: startup.run_holder(options.state_dir),
+}
 
 
 def main(arguments: List[str]) -> int:
@@ -20,26 +31,17 @@ def main(arguments: List[str]) -> int:
     verbs.add_parser("check", help="say what would stop the agent in this guest")
     verbs.add_parser("enrol", help="keep the bootstrap in STILLFRAME_BOOTSTRAP for the resident agent")
     verbs.add_parser("installer", help="print the shell script that installs, upgrades and removes the agent")
+    place = verbs.add_parser("place", help="on Windows: make this the version that is installed in a folder")
+    place.add_argument("folder")
     verbs.add_parser("tidy", help="at boot: delete what a reboot kept an earlier agent from deleting")
     dead_man = verbs.add_parser("dead-man", help="started by the agent, with pipes as stdin and stdout")
     dead_man.add_argument("state_dir")
     hold = verbs.add_parser("hold", help="started by the agent for one handler, likewise")
     hold.add_argument("state_dir")
     options = parser.parse_args(arguments)
-    if options.verb == "run":
-        return startup.stay() if options.resident else startup.run(options.detach)
-    if options.verb == "check":
-        return check.main(os.environ)
-    if options.verb == "enrol":
-        return startup.enrol()
-    if options.verb == "installer":
-        return installer.main()
-    if options.verb == "tidy":
-        return startup.run_tidy()
-    if options.verb == "dead-man":
-        return startup.run_dead_man(options.state_dir)
-    if options.verb == "hold":
-        return startup.run_holder(options.state_dir)
+    verb = _VERBS.get(options.verb)
+    if verb is not None:
+        return verb(options)
     parser.print_help()
     return 2
 

@@ -12,7 +12,7 @@ import stat
 import sys
 from typing import Callable, Mapping
 
-from agent import files
+from agent import files, private
 from agent.config import MANAGED_IDENTITY, SAS, BadSetting, Bootstrap, read_bootstrap
 
 SETTING = "STILLFRAME_ENROLMENT"
@@ -97,8 +97,10 @@ class Residence:
 
 
 def _check(path: str, found: os.stat_result) -> None:
-    """Refuse a file whose key others know, or could have set. On Windows the folder's ACL sees to that."""
-    if sys.platform != "win32":
-        mode = found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-        if found.st_uid not in (0, os.geteuid()) or mode:
-            raise BadSetting(path, "a file of root that nobody else may read or write (chmod 600)")
+    """Refuse a file whose key others know or could have set; who reads it on Windows, its folder says."""
+    wrong = private.file(path, found)
+    if not wrong and sys.platform != "win32" and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        wrong = "others may read it"
+    if wrong:
+        expected = "a file of root that nobody else may read or write (chmod 600): {}".format(wrong)
+        raise BadSetting(path, expected)

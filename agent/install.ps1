@@ -5,8 +5,10 @@ Installs, upgrades or removes the Stillframe agent on Windows Server.
 .DESCRIPTION
 Unpacks python.org's embeddable CPython and agent.pyz into %ProgramFiles%\Stillframe, makes the folders under
 %ProgramData%\Stillframe that only the system and administrators may write to, and registers a scheduled task
-that tidies up at every boot. Nothing else of the system is changed. Running it again upgrades. No secret is
-installed: an agent gets its key when it is woken.
+that tidies up at every boot. A bootstrap in the environment variable STILLFRAME_BOOTSTRAP is enrolled: the task
+then keeps a resident agent running. Without one, run commands start the agent, and hand it its key each time.
+Nothing else of the system is changed. Running it again upgrades: a session under way is finished by the version
+that began it, unless Python itself is replaced; then agents are asked to let go and to end first.
 
 .EXAMPLE
 .\install.ps1 -PythonZip .\python-3.13.2-embed-amd64.zip -PythonSha256 <hex> -Agent .\agent.pyz -AgentSha256 <hex>
@@ -39,6 +41,8 @@ $StopSeconds = 60
 $programs = if ($env:ProgramW6432) { $env:ProgramW6432 } else { $env:ProgramFiles }
 $folder = Join-Path -Path $programs -ChildPath 'Stillframe'
 $data = Join-Path -Path $env:ProgramData -ChildPath 'Stillframe'
+$python = Join-Path -Path $folder -ChildPath 'python\python.exe'
+$program = Join-Path -Path $folder -ChildPath 'agent.py'
 
 function Assert-Hash([string] $Path, [string] $Expected) {
     $found = (Get-FileHash -LiteralPath $Path -Algorithm SHA256).Hash
@@ -79,7 +83,14 @@ function Stop-Agent {
     }
 }
 
+# Python is replaced only by another one: agents run on it.
 function Install-Python {
+    $mark = Join-Path -Path $folder -ChildPath 'python\stillframe-sha256'
+    if ((Test-Path -LiteralPath $mark) -and ((Get-Content -LiteralPath $mark) -eq $PythonSha256)) { return }
+    if (Get-ScheduledTask -TaskName $TaskName -ErrorAction SilentlyContinue) {
+        Disable-ScheduledTask -TaskName $TaskName | Out-Null
+    }
+    Stop-Agent
     $fresh = Join-Path -Path $folder -ChildPath 'python.new'
     $target = Join-Path -Path $folder -ChildPath 'python'
     foreach ($path in @($fresh, $target)) {
@@ -87,26 +98,36 @@ function Install-Python {
         if ($path -eq $fresh) { Expand-Archive -LiteralPath $PythonZip -DestinationPath $fresh }
     }
     Move-Item -LiteralPath $fresh -Destination $target
+    Set-Content -LiteralPath $mark -Value $PythonSha256 -Encoding Ascii
 }
 
+# One task, whose actions follow each other: deletes what a reboot left behind, then is the resident agent. A task
+# that has ended is begun anew every minute, one that runs is left alone: so a new version is started by itself.
 function Register-Task {
-    $python = Join-Path -Path $folder -ChildPath 'python\python.exe'
-    $program = Join-Path -Path $folder -ChildPath 'agent.pyz'
-    $action = New-ScheduledTaskAction -Execute $python -Argument ('"{0}" tidy' -f $program)
-    $trigger = New-ScheduledTaskTrigger -AtStartup
+    $actions = @(New-ScheduledTaskAction -Execute $python -Argument ('"{0}" tidy' -f $program))
+    $triggers = @(New-ScheduledTaskTrigger -AtStartup)
+    $enrolled = Test-Path -LiteralPath (Join-Path -Path $data -ChildPath 'enrolment.json')
+    if ($enrolled) {
+        $actions += New-ScheduledTaskAction -Execute $python -Argument ('"{0}" run --resident' -f $program)
+        $triggers += New-ScheduledTaskTrigger -Once -At (Get-Date) -RepetitionInterval ([TimeSpan]::FromMinutes(1))
+    }
     $principal = New-ScheduledTaskPrincipal -UserId 'S-1-5-18' -LogonType ServiceAccount -RunLevel Highest
     $settings = New-ScheduledTaskSettingsSet -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries `
-        -StartWhenAvailable -MultipleInstances IgnoreNew -ExecutionTimeLimit ([TimeSpan]::FromMinutes(10))
-    Register-ScheduledTask -TaskName $TaskName -Action $action -Trigger $trigger -Principal $principal `
+        -StartWhenAvailable -MultipleInstances IgnoreNew -ExecutionTimeLimit ([TimeSpan]::Zero)
+    Register-ScheduledTask -TaskName $TaskName -Action $actions -Trigger $triggers -Principal $principal `
         -Settings $settings -Force | Out-Null
+    if ($enrolled) { Start-ScheduledTask -TaskName $TaskName }
 }
 
 if ($Uninstall) {
-    Stop-Agent
+    # First the task: it would start an agent that has ended anew.
     if (Get-ScheduledTask -TaskName $TaskName -ErrorAction SilentlyContinue) {
         Unregister-ScheduledTask -TaskName $TaskName -Confirm:$false
     }
+    Stop-Agent
     if (Test-Path -LiteralPath $folder) { Remove-Item -LiteralPath $folder -Recurse -Force }
+    $enrolment = Join-Path -Path $data -ChildPath 'enrolment.json'
+    if (Test-Path -LiteralPath $enrolment) { Remove-Item -LiteralPath $enrolment -Force }
     if ($RemoveData -and (Test-Path -LiteralPath $data)) { Remove-Item -LiteralPath $data -Recurse -Force }
     Write-Output -InputObject 'stillframe: removed'
     return
@@ -114,14 +135,15 @@ if ($Uninstall) {
 
 Assert-Hash -Path $PythonZip -Expected $PythonSha256
 Assert-Hash -Path $Agent -Expected $AgentSha256
-Stop-Agent
 Protect-Folder -Path $folder
 foreach ($path in @($data, (Join-Path -Path $data -ChildPath 'state'), (Join-Path -Path $data -ChildPath 'scripts'))) {
     Protect-Folder -Path $path
 }
 Install-Python
-Copy-Item -LiteralPath $Agent -Destination (Join-Path -Path $folder -ChildPath 'agent.pyz') -Force
+Invoke-Checked $python @($Agent, 'place', $folder)
+if ($env:STILLFRAME_BOOTSTRAP) { Invoke-Checked $python @($program, 'enrol') }
+Remove-Item -Path 'Env:STILLFRAME_BOOTSTRAP' -ErrorAction SilentlyContinue
 Register-Task
-$version = & (Join-Path -Path $folder -ChildPath 'python\python.exe') (Join-Path -Path $folder -ChildPath 'agent.pyz') --version
+$version = & $python $program --version
 if ($LASTEXITCODE -ne 0) { throw 'the agent does not start' }
 Write-Output -InputObject "stillframe: agent $version is installed in $folder"

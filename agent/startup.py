@@ -5,9 +5,9 @@ import logging.handlers
 import os
 import sys
 import time
-from typing import Callable, Optional, Tuple
+from typing import Optional, Tuple
 
-from agent import config, deadman, enrolment, holder
+from agent import config, deadman, enrolment, holder, versions
 from agent.anchors import AnchorRefused
 from agent.config import Bootstrap, Settings
 from agent.enrolment import Residence
@@ -66,7 +66,7 @@ def stay() -> int:
     while system.try_lock(journal.file(AGENT_LOCK)) is None:
         time.sleep(_LONG_PAUSE_S)
     _log_to(journal)
-    residence = Residence(dict(os.environ), _superseded(os.path.realpath(sys.argv[0])))
+    residence = Residence(dict(os.environ), versions.superseded(os.path.realpath(sys.argv[0])))
     return _serve(settings, bootstrap, journal, system, clock, _own_command(), residence)
 
 
@@ -79,12 +79,6 @@ def enrol() -> int:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
     return 0
-
-
-def _superseded(program: str) -> Callable[[], bool]:
-    """Say how to tell that the link ``agent.pyz`` beside this version's file leads to another one."""
-    current = os.path.join(os.path.dirname(program), "agent.pyz")
-    return lambda: os.path.exists(current) and os.path.realpath(current) != program
 
 
 def run_tidy() -> int:
@@ -147,7 +141,8 @@ def _serve(
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
     system.on_stop(agent.stop)
-    agent.run()
+    with versions.in_use(os.path.realpath(sys.argv[0])):
+        agent.run()
     return 0
 
 

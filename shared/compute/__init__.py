@@ -3,7 +3,7 @@
 Importing this package does not import the SDK: `client` says why.
 """
 
-from shared.compute.agent_start import AgentPackage
+from shared.compute.agent_package import AgentPackage
 from shared.compute.client import ClientPool
 from shared.compute.compute import Compute
 from shared.compute.credentials import credential_for

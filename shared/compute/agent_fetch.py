@@ -33,6 +33,9 @@ def main(agent: str, environ: Dict[str, str]) -> None:
             file.write(package)
         if os.path.exists(agent) and version(agent) > version(fresh):
             return
+        if os.name == "nt":
+            subprocess.run([sys.executable, fresh, "place", os.path.dirname(agent)], env=environ, check=True)
+            return
         installer = subprocess.check_output([sys.executable, fresh, "installer"])
         subprocess.run(["/bin/sh", "-s", "install", fresh], input=installer, env=environ, check=True)
 

@@ -1,9 +1,14 @@
 """Waking the agent of a guest by a managed run command, and removing that again."""
 
-from dataclasses import dataclass, field
-from importlib.resources import files
-
 from shared.compute import agent_start_windows
+from shared.compute.agent_package import (
+    FETCH,
+    PACKAGE_SHA256,
+    PACKAGE_UPGRADE,
+    PACKAGE_URL,
+    AgentInstallation,
+    package_parameters,
+)
 from shared.compute.bodies import run_command
 from shared.compute.client import ClientPool
 from shared.compute.errors import NotFound, UnsupportedGuest, classified
@@ -13,16 +18,8 @@ from shared.saga.facts import VmFacts
 BOOTSTRAP = "STILLFRAME_BOOTSTRAP"
 """The protected parameter, in the guest an environment variable, that hands over what the agent needs."""
 
-#: Further protected parameters, where the agent may be installed.
-PACKAGE_URL = "STILLFRAME_PACKAGE_URL"
-PACKAGE_SHA256 = "STILLFRAME_PACKAGE_SHA256"
-PACKAGE_UPGRADE = "STILLFRAME_PACKAGE_UPGRADE"
-
 #: The script only starts a process that detaches itself.
 SCRIPT_TIMEOUT_S = 120
-
-#: What fetches the package: run by the guest's Python, and sent with the script.
-_FETCH = (files(__package__) / "agent_fetch.py").read_text("ascii")
 
 #: Exit code 3: no agent is installed. Exit code 4: no Python 3 to run it with (platform-python is the one
 #: that RHEL 8 keeps for its own tools, where no python3 is on PATH). An agent that cannot be upgraded is
@@ -34,7 +31,7 @@ for python in python3 /usr/libexec/platform-python none; do
 done
 if [ "$python" != none ] && [ -n "${{{PACKAGE_URL}:-}}" ]; then
     "$python" - "$agent" <<'END'
-{_FETCH}END
+{FETCH}END
 fi
 unset {PACKAGE_URL} {PACKAGE_SHA256} {PACKAGE_UPGRADE}
 if [ ! -f "$agent" ]; then
@@ -47,22 +44,6 @@ if [ "$python" = none ]; then
 fi
 exec "$python" "$(readlink -f "$agent")" run --detach
 """
-
-
-@dataclass(frozen=True, slots=True)
-class AgentPackage:
-    """Where guests get ``agent.pyz`` from (a secret, where the URL carries a SAS), and what it must be."""
-
-    url: str = field(repr=False)
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class AgentInstallation:
-    """Leave to install the package where there is no agent, or, with ``upgrade``, an older one."""
-
-    package: AgentPackage
-    upgrade: bool
 
 
 async def start_agent(
@@ -97,23 +78,18 @@ async def start_agent(
         )
 
 
-def _package(install: AgentInstallation | None) -> dict[str, str]:
-    if install is None:
-        return {}
-    package = {PACKAGE_URL: install.package.url, PACKAGE_SHA256: install.package.sha256}
-    return package | ({PACKAGE_UPGRADE: "1"} if install.upgrade else {})
-
-
 def _how(vm: VmFacts, bootstrap: str, install: AgentInstallation | None) -> tuple[str, dict[str, str]]:
     """Give the script for the guest's system, and what it is handed.
 
-    On Windows the agent is installed by ``install.ps1`` alone: the package there is more than one file.
+    On Windows the package replaces an older agent, and no more: the first one comes with its Python, by
+    ``install.ps1``.
     """
+    parameters = {BOOTSTRAP: bootstrap} | package_parameters(install)
     match vm.os_type.lower():
         case "linux":
-            return LINUX_SCRIPT, {BOOTSTRAP: bootstrap} | _package(install)
+            return LINUX_SCRIPT, parameters
         case "windows":
-            return agent_start_windows.SCRIPT, {BOOTSTRAP: agent_start_windows.handed(bootstrap)}
+            return agent_start_windows.SCRIPT, agent_start_windows.handed(parameters)
         case _:
             raise UnsupportedGuest(vm.vm_id, vm.os_type)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from azure.core.exceptions import AzureError
 
 from shared.compute import agent_start, restore_points, snapshots
-from shared.compute.agent_start import AgentInstallation
+from shared.compute.agent_package import AgentInstallation
 from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool

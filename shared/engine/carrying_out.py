@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.compute.agent_start import AgentInstallation, AgentPackage
+from shared.compute.agent_package import AgentInstallation, AgentPackage
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from shared.compute.agent_start import AgentInstallation
+from shared.compute.agent_package import AgentInstallation
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation

@@ -62,6 +62,12 @@ def hooks(folder: Path) -> dict[str, Any]:
     return {"pre_script": script(hook(folder, "pre")), "post_script": script(hook(folder, "post"))}
 
 
+def enrolled(queues: Queues, **more: Any) -> dict[str, Any]:
+    """Give what makes an agent that of this VM."""
+    urls = {"command_queue": queues.url("commands"), "ack_queue": queues.url("acks")}
+    return {"vm": VM, "key": KEY.hex(), **urls, **more}
+
+
 class App:
     """One saga."""
 
@@ -88,6 +94,12 @@ class App:
     def arm(self, linger_ms: int = 3_000, session_ms: int = 120_000) -> str:
         body = {"budget_ms": 20_000, "session_ms": session_ms, "linger_ms": linger_ms}
         return self.command("arm", 0, body)
+
+    def bootstrap(self, more: dict[str, Any]) -> dict[str, Any]:
+        """Give the bootstrap of one session, taking what concerns it out of ``more``; by default an `arm`."""
+        command = more.pop("command", None) or self.arm(**more.pop("arm", {}))
+        stay = more.pop("stay", False)
+        return enrolled(self.queues, command=command, stay=stay, **more.pop("bootstrap", {}))
 
     def send(self, text: str) -> None:
         self.queues.put("commands", base64.b64encode(text.encode()).decode())

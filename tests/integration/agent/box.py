@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.integration.agent.app_side import KEY, VM, App, guest_file, until
+from tests.integration.agent.app_side import App, guest_file, until
 
 _UNSHARE = ["unshare", "-m", "-p", "-f", "--mount-proc", "--kill-child", "--propagation", "private"]
 
@@ -126,14 +126,7 @@ class Box:
         self, app: App, python: str = "python3", mounts: tuple[Path, ...] | None = (), **more: Any
     ) -> None:
         """Start an agent inside; its session is armed by the bootstrap's own command."""
-        bootstrap = {
-            "vm": VM,
-            "key": KEY.hex(),
-            "command_queue": app.queues.url("commands"),
-            "ack_queue": app.queues.url("acks"),
-            "command": more.pop("command", None) or app.arm(),
-            "stay": more.pop("stay", False),
-        }
+        bootstrap = app.bootstrap(more)
         environ = {
             **os.environ,
             "STILLFRAME_BOOTSTRAP": json.dumps(bootstrap),

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.integration.agent.app_side import KEY, VM, App, guest_file, until
+from tests.integration.agent.app_side import App, guest_file, until
 
 
 class LocalAgent:
@@ -22,15 +22,7 @@ class LocalAgent:
 
     def start(self, app: App, *switches: str, **more: Any) -> subprocess.Popen[bytes]:
         """Start one; ``command`` is by default a fresh `arm`."""
-        bootstrap = {
-            "vm": VM,
-            "key": KEY.hex(),
-            "command_queue": app.queues.url("commands"),
-            "ack_queue": app.queues.url("acks"),
-            "command": more.pop("command", None) or app.arm(**more.pop("arm", {})),
-            "stay": more.pop("stay", False),
-            **more.pop("bootstrap", {}),
-        }
+        bootstrap = app.bootstrap(more)
         more["STILLFRAME_BOOTSTRAP"] = json.dumps(bootstrap)
         return self.run("run", *switches, more=more)
 

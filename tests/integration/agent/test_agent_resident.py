@@ -6,14 +6,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from agent import enrolment
 from agent.config import Bootstrap, read_bootstrap
 from shared import protocol
-from tests.integration.agent.app_side import KEY, VM, App, hooks, runs, until
+from tests.integration.agent.app_side import VM, App, enrolled, hooks, runs, until
 from tests.integration.agent.imds import ImdsStub
 from tests.integration.agent.process import LocalAgent
 from tests.integration.agent.stub import QueueStub
@@ -28,11 +27,6 @@ class NewApp(App):
         super().__init__(stub, saga)
         self.vm_key = NEW_KEY
         self.key = protocol.session_key(NEW_KEY, saga)
-
-
-def enrolled(stub: QueueStub, **more: Any) -> dict[str, Any]:
-    urls = {"command_queue": stub.url("commands"), "ack_queue": stub.url("acks")}
-    return {"vm": VM, "key": KEY.hex(), **urls, **more}
 
 
 def bootstrap_of(stub: QueueStub) -> Bootstrap:

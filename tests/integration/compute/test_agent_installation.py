@@ -9,13 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.compute.agent_start import (
-    BOOTSTRAP,
-    LINUX_SCRIPT,
-    PACKAGE_SHA256,
-    PACKAGE_UPGRADE,
-    PACKAGE_URL,
-)
+from shared.compute.agent_package import PACKAGE_SHA256, PACKAGE_UPGRADE, PACKAGE_URL
+from shared.compute.agent_start import BOOTSTRAP, LINUX_SCRIPT
 
 #: Stands for an agent: its installer copies it to where the script looks.
 AGENT = """import os, sys

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from tests.integration.agent.app_side import KEY, VM, App, until
+from tests.integration.agent.app_side import App, until
 
 WINE, SERVER = Path("/usr/lib/wine/wine64"), Path("/usr/lib/wine/wineserver")
 
@@ -110,29 +110,46 @@ class WindowsAgent:
         self.state.parent.mkdir(exist_ok=True)
         self.program = wine.drive / "agent" / name / "agent.pyz"
         self.program.parent.mkdir(parents=True)
+        self.launcher = self.program.with_name("agent.py")
+        self.enrolment = self.state.with_name(name + "-enrolment.json")
         shutil.copy(pyz, self.program)
         self.started: list[subprocess.Popen[bytes]] = []
 
     def start(self, app: App, *switches: str, **more: Any) -> subprocess.Popen[bytes]:
         """Start one; ``command`` is by default a fresh `arm`."""
-        bootstrap = {
-            "vm": VM,
-            "key": KEY.hex(),
-            "command_queue": app.queues.url("commands"),
-            "ack_queue": app.queues.url("acks"),
-            "command": more.pop("command", None) or app.arm(**more.pop("arm", {})),
-            "stay": more.pop("stay", False),
-        }
-        environ = {
-            **self.wine.environ,
-            "STILLFRAME_BOOTSTRAP": json.dumps(bootstrap),
-            "STILLFRAME_STATE_DIR": self.wine.path(self.state),
-            "STILLFRAME_POLL_MS": "50",
-            **more,
-        }
+        more["STILLFRAME_BOOTSTRAP"] = json.dumps(app.bootstrap(more))
+        return self._run(self.program, "run", *switches, **more)
+
+    def place(self, program: Path) -> None:
+        """Do what the installer does with a version: put it into the agent's folder, as the current one."""
+        self.call(program, "place", self.wine.path(self.program.parent), stdin=b"")
+
+    def reside(self, enrolment: dict[str, Any]) -> subprocess.Popen[bytes]:
+        """Start the resident agent as the scheduled task does, enrolled as said."""
+        self.enrolment.write_text(json.dumps(enrolment))
+        return self._run(self.launcher, "run", "--resident")
+
+    def tidy(self, **more: str) -> None:
+        """Do what the scheduled task does at boot."""
+        self.call(self.program, "tidy", stdin=b"", **more)
+
+    def call(self, program: Path, *words: str, stdin: bytes, **more: str) -> None:
+        """Run the interpreter to its end, which must be a good one; ``program`` may be ``-``."""
+        done = subprocess.run(
+            self._command(program, *words),
+            env=self._environ(more),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def _run(self, program: Path, *words: str, **more: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [str(WINE), self.wine.path(self.python), self.wine.path(self.program), "run", *switches],
-            env=environ,
+            self._command(program, *words),
+            env=self._environ(more),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,  # not a file: the interpreter would find its handle invalid
             stderr=subprocess.STDOUT,
@@ -140,20 +157,18 @@ class WindowsAgent:
         self.started.append(process)
         return process
 
-    def tidy(self, **more: str) -> None:
-        """Do what the scheduled task does at boot."""
-        environ = {**self.wine.environ, "STILLFRAME_STATE_DIR": self.wine.path(self.state), **more}
-        command = [str(WINE), self.wine.path(self.python), self.wine.path(self.program), "tidy"]
-        done = subprocess.run(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout
+    def _command(self, program: Path, *words: str) -> list[str]:
+        named = self.wine.path(program) if program.is_absolute() else str(program)
+        return [str(WINE), self.wine.path(self.python), named, *words]
+
+    def _environ(self, more: dict[str, str]) -> dict[str, str]:
+        return {
+            **self.wine.environ,
+            "STILLFRAME_STATE_DIR": self.wine.path(self.state),
+            "STILLFRAME_ENROLMENT": self.wine.path(self.enrolment),
+            "STILLFRAME_POLL_MS": "50",
+            **more,
+        }
 
     def batch(self, name: str, text: str = "") -> str:
         """Write a batch file that notes each of its runs in a file beside it."""

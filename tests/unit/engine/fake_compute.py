@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
-from shared.compute.agent_start import AgentInstallation
+from shared.compute.agent_package import AgentInstallation
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
 from shared.policy.snapshots import SnapshotSettings

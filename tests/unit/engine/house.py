@@ -14,7 +14,7 @@ from typing import Any
 import azure.functions as func
 from azure.functions.queue import QueueMessage
 
-from shared.compute.agent_start import AgentPackage
+from shared.compute.agent_package import AgentPackage
 from shared.engine.acknowledging import Acks
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from shared.compute.agent_start import AgentInstallation, AgentPackage
+from shared.compute.agent_package import AgentInstallation, AgentPackage
 from shared.engine.orders import Keys
 from shared.protocol import ARM, QUIESCE, RESUME
 from shared.storage.agents import ResidentAgent
