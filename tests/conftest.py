@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,19 @@ from local.azurite import AzuriteProcess, AzuriteUnavailableError, running
 # How long an example takes is the machine's affair, not a property.
 settings.register_profile("stillframe", deadline=None)
 settings.load_profile("stillframe")
+
+
+#: Tests of one of these folders run one after the other: what they start wants the machine for itself. Both
+#: wait most of the time, so that they can be run beside each other, and all others beside them.
+_ONE_BY_ONE = ("e2e", "integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell the workers of `make test` which tests belong together."""
+    for item in items:
+        kind = item.path.relative_to(Path(__file__).parent).parts[0]
+        if kind in _ONE_BY_ONE:
+            item.add_marker(pytest.mark.xdist_group(kind))
 
 
 @pytest.fixture(scope="session")

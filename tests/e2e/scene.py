@@ -74,7 +74,7 @@ class Machine:
         """Give settings that hold application and filesystems; without real disks no filesystem, and once."""
         scripts: dict[str, Any] = {
             "pre_script": {"path": self.hook("pre")},
-            "post_script": {"path": self.hook("post")},
+            "post_script": {"path": self.hook("post"), "timeout_ms": 4_000},
         }
         without_disks = {"filesystems": "none", "on_guest_failure": "continue", "attempts": 1}
         chosen = scripts | ({} if real_disks() else without_disks) | settings
