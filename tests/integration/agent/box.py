@@ -60,6 +60,7 @@ class Box:
     def __init__(self, folder: Path, pyz: str) -> None:
         self.folder = folder
         self._pyz = pyz
+        self._probes = 0
         self._started: list[subprocess.Popen[bytes]] = []
         self._init = subprocess.Popen(
             [*_UNSHARE, sys.executable, "-c", _INIT, str(folder)],
@@ -102,7 +103,9 @@ class Box:
     def can_write(self, point: Path) -> bool:
         """Say whether a write to the disk comes through within a second."""
         probe = 'exec 3>> "$1"'  # by the shell, which starts at once on a busy machine too
-        writer = self._enter("timeout", "-s", "KILL", "1", "sh", "-c", probe, "sh", str(point / "probe"))
+        self._probes += 1  # a fresh file each time: to open one that is there need not be a write
+        file = str(point / f"probe-{self._probes}")
+        writer = self._enter("timeout", "-s", "KILL", "1", "sh", "-c", probe, "sh", file)
         done = writer.wait()
         return done == 0
 
@@ -124,9 +127,13 @@ class Box:
 
     def agent(
         self, app: App, python: str = "python3", mounts: tuple[Path, ...] | None = (), **more: Any
-    ) -> None:
-        """Start an agent inside; its session is armed by the bootstrap's own command."""
+    ) -> subprocess.Popen[bytes]:
+        """Start an agent inside; its session is armed by the bootstrap's own command.
+
+        The process ends when the agent's does, and in the same way.
+        """
         bootstrap = app.bootstrap(more)
+        program = [*more.pop("launcher", ()), more.pop("pyz", None) or self._pyz]
         environ = {
             **os.environ,
             "STILLFRAME_BOOTSTRAP": json.dumps(bootstrap),
@@ -138,7 +145,7 @@ class Box:
         }
         if mounts is not None:
             environ["STILLFRAME_MOUNTS"] = os.pathsep.join(map(str, mounts))
-        self._enter(python, more.get("pyz") or self._pyz, "run", environ=environ)
+        return self._enter(python, *program, "run", environ=environ)
 
     def agents(self) -> list[int]:
         """The agents' processes, by their numbers outside."""
