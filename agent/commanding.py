@@ -35,7 +35,9 @@ def _other_saga(state: State, order: Order, now: int) -> Step:
     if order.kind == protocol.ARM:
         if state.attempt is not None or state.phase == ARMING:
             return state, (Defer(),)
-        return _arm(_begin(remember(state, PAST_SAGAS), order, past), order, now)
+        begun = _begin(remember(state, PAST_SAGAS), order, past)
+        offset = state.clock_offset
+        return _arm(begun._replace(clock_offset=offset, session_offset=offset), order, now)
     # A session that is over, or never was: nothing of it can be held, which is the answer.
     alone = _begin(State(past=()), order, past)._replace(phase=ARMED)
     alone, actions = _COMMANDS[order.kind](alone, order, now)

@@ -7,6 +7,7 @@ from typing import Callable, Dict, List
 
 from agent.listing import Message
 from agent.queues import Queue, QueueRefused, QueueUnreachable
+from agent.waiting import Condition, Flag
 
 #: For how long a received command is invisible (s). Short: with a lost answer the command is lost as long.
 VISIBILITY_S = 5
@@ -48,46 +49,59 @@ class Collector:
         self._report = report
         self._done: List[Message] = []
         self._open = 0  # delivered, and neither done with nor left in the queue yet
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._changed = Condition()
+        self._woken = False
         self._hurried = False
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._ended = Flag()
 
     def start(self) -> None:
         """Begin to collect."""
-        self._thread.start()
+        threading.Thread(target=self._run, name="collector", daemon=True).start()
 
     def done(self, message: Message) -> None:
         """Have a message deleted."""
-        with self._lock:
+        with self._changed:
             self._done.append(message)
             self._open = max(0, self._open - 1)  # it may be an earlier collector's
-        self._wake.set()
+            self._wake()
 
     def leave(self) -> None:
         """Leave a delivered message in its queue: it comes again."""
-        with self._lock:
+        with self._changed:
             self._open = max(0, self._open - 1)  # it may be an earlier collector's
 
     def hurry(self) -> None:
         """Look at the queue now: the pauses have become shorter."""
-        self._hurried = True
-        self._wake.set()
+        with self._changed:
+            self._hurried = True
+            self._wake()
 
     def stop(self, patience_s: float) -> None:
         """End, after the deletions that are due."""
-        self._stopped = True
-        self._wake.set()
-        self._thread.join(patience_s)
+        with self._changed:
+            self._stopped = True
+            self._wake()
+        self._ended.wait(patience_s)
+
+    def _wake(self) -> None:
+        self._woken = True
+        self._changed.notify_all()
 
     def _run(self) -> None:
+        try:
+            self._collect()
+        finally:
+            self._ended.set()
+
+    def _collect(self) -> None:
         pause = Pause(_LONGEST_PAUSE_S)
         rest_s = 0.0
         while not self._stopped:
             began = time.monotonic()
-            woken = self._wake.wait(rest_s)
-            self._wake.clear()
+            with self._changed:
+                woken = self._changed.wait_for(lambda: self._woken, rest_s)
+                self._woken = False
             rest_s = max(0.0, rest_s - (time.monotonic() - began))
             due = not woken or self._hurried
             try:
@@ -112,7 +126,7 @@ class Collector:
 
     def _receive(self) -> int:
         messages = self._queue.receive(_BATCH, VISIBILITY_S)
-        with self._lock:
+        with self._changed:
             self._open += len(messages)
         for message in messages:
             self._deliver(message)
@@ -120,7 +134,7 @@ class Collector:
 
     def _delete(self) -> None:
         """Delete what is done with; what fails comes again, and is answered as a repetition."""
-        with self._lock:
+        with self._changed:
             due, self._done = self._done, []
         for message in due:
             self._queue.delete(message)
@@ -137,13 +151,12 @@ class Sender:
         self._sent = sent
         self._report = report
         self._waiting: Dict[str, str] = {}
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        threading.Thread(target=self._run, name="sender", daemon=True).start()
 
     def send(self, name: str, text: str) -> None:
         """Send ``text``, known as ``name``; once if it is on its way already."""

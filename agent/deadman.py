@@ -38,6 +38,7 @@ from agent.orders import ScriptSpec
 from agent.records import BY_DEAD_MAN, BY_ORDER, POST, PRE, Evidence, NotHeld
 from agent.system import Clock, System
 from agent.undoing import Undoing
+from agent.waiting import Flag
 
 #: How long a release waits for the last mount before it says what it has (s); less than the agent's patience.
 PATIENCE_S = 1.5
@@ -237,11 +238,11 @@ class Voice:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._lines: "queue.Queue[bytes]" = queue.Queue()
-        self._thread = threading.Thread(target=self._write, name="voice", daemon=True)
+        self._silent = Flag()
 
     def start(self) -> None:
         """Begin to write."""
-        self._thread.start()
+        threading.Thread(target=self._write, name="voice", daemon=True).start()
 
     def say(self, text: bytes) -> None:
         """Have a line written."""
@@ -250,9 +251,13 @@ class Voice:
     def finish(self, patience_s: float) -> None:
         """Wait until all is written, or nobody reads, or for ``patience_s``."""
         self._lines.put(b"")
-        self._thread.join(patience_s)
+        self._silent.wait(patience_s)
 
     def _write(self) -> None:
+        self._write_all()
+        self._silent.set()
+
+    def _write_all(self) -> None:
         while True:
             rest = self._lines.get()
             if not rest:

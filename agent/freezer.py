@@ -11,6 +11,7 @@ from typing import Callable, List, Optional, Tuple
 from agent.journal import FreezeLog
 from agent.records import FILESYSTEM, Evidence, Hold, NotHeld
 from agent.system import FreezeRefused, System, ThawFailed
+from agent.waiting import Condition
 
 #: Threads of the dead-man are locked in memory: their stacks are kept small (bytes).
 STACK_BYTES = 256 * 1024
@@ -44,7 +45,7 @@ class Freezer:
         self._system = system
         self._log = log
         self._notify = notify
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._released = threading.Event()
         self._mounts: List[Mount] = []
 

@@ -15,6 +15,7 @@ from agent.orders import HandlerSpec, Quiesce
 from agent.records import HANDLER, Hold, NotHeld, Warning_
 from agent.system import Clock, System
 from agent.undoing import Undoing
+from agent.waiting import Condition
 
 #: How much longer than its time a handler may take to say so (ms), before it is ended.
 _GRACE_MS = 1_500
@@ -39,9 +40,8 @@ class Process:
         self.spec = prepare.spec
         self.number = prepare.number
         self.quiet: Optional[Quiet] = None
-        self._clock = around.clock
         self._lost = lost
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._said: List[Any] = []
         self._ended = False
         self._let_go = False
@@ -70,14 +70,13 @@ class Process:
 
     def answer(self, kind: type, timeout_ms: int) -> Any:
         """Wait for an event of ``kind``, or for a failure; None if it ended, or said nothing in time."""
-        deadline = self._clock.monotonic() + timeout_ms
+
+        def said() -> Any:
+            return next((e for e in self._said if isinstance(e, (kind, Failed))), None)
+
         with self._changed:
-            while True:
-                found = next((e for e in self._said if isinstance(e, (kind, Failed))), None)
-                left = deadline - self._clock.monotonic()
-                if found is not None or self._ended or left <= 0:
-                    return found
-                self._changed.wait(left / 1000.0)
+            self._changed.wait_for(lambda: self._ended or said() is not None, timeout_ms / 1000.0)
+            return said()
 
     def close(self) -> None:
         """Let it end: its control ends."""

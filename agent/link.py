@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping, Optional, Tuple
 from agent import deadman, records
 from agent.moves import DeadManLost, DeadManReady, Input
 from agent.system import System
+from agent.waiting import Flag
 
 #: How long a dead-man may take from its start to its first word (s): a scanned or starved guest is slow.
 _START_S = 30.0
@@ -26,7 +27,7 @@ class DeadManLink:
     ) -> None:
         self._hear = hear
         self._quiet = threading.Event()
-        self._ready = threading.Event()
+        self._ready = Flag()
         self.locked = False
         self._process = subprocess.Popen(
             list(command),
@@ -37,9 +38,7 @@ class DeadManLink:
             **system.apart(),
         )
         threading.Thread(target=self._listen, name="dead-man", daemon=True).start()
-        self._patience = threading.Timer(_START_S, self._overdue)
-        self._patience.daemon = True
-        self._patience.start()
+        threading.Thread(target=self._await_first_word, name="patience", daemon=True).start()
 
     @property
     def pid(self) -> int:
@@ -87,14 +86,13 @@ class DeadManLink:
             if isinstance(event, DeadManReady):
                 self.locked = event.locked
                 self._ready.set()
-                self._patience.cancel()
             self._hear(event)
         code = self._process.wait()
         if not self._quiet.is_set():
             self._hear(DeadManLost("it ended with {}".format(code)))
 
-    def _overdue(self) -> None:
-        if not self._ready.is_set():
+    def _await_first_word(self) -> None:
+        if not self._ready.wait(_START_S):
             self._process.kill()
 
 

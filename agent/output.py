@@ -4,6 +4,8 @@ import os
 import threading
 from typing import IO, List, Optional
 
+from agent.waiting import Flag
+
 #: Bytes of the output that are kept of its head, and as many of its tail.
 KEPT = 4096
 
@@ -24,19 +26,18 @@ class Output:
         self._dropped = 0
         self._complaint = b""
         self._lock = threading.Lock()
-        self._threads: List[threading.Thread] = []
+        self._ends: List[Flag] = []
         for pipe in (stdout, stderr):
             if pipe is not None:
-                reader = threading.Thread(
-                    target=self._drain, args=(pipe, pipe is stderr), name="output", daemon=True
-                )
-                self._threads.append(reader)
-                reader.start()
+                end = Flag()
+                self._ends.append(end)
+                words = (pipe, pipe is stderr, end)
+                threading.Thread(target=self._drain, args=words, name="output", daemon=True).start()
 
     def wait(self, patience_s: float) -> None:
         """Wait up to ``patience_s`` for the end of each pipe: a daemon may keep one open for ever."""
-        for thread in self._threads:
-            thread.join(patience_s)
+        for end in self._ends:
+            end.wait(patience_s)
 
     def text(self) -> str:
         """Give what came so far."""
@@ -52,7 +53,7 @@ class Output:
         with self._lock:
             return self._complaint.decode("utf-8", "replace")
 
-    def _drain(self, pipe: IO[bytes], complains: bool) -> None:  # noqa: FBT001 - a thread's arguments
+    def _drain(self, pipe: IO[bytes], complains: bool, end: Flag) -> None:  # noqa: FBT001 - a thread's arguments
         while True:
             try:
                 chunk = os.read(pipe.fileno(), 65536)
@@ -60,6 +61,7 @@ class Output:
                 chunk = b""
             if not chunk:
                 pipe.close()
+                end.set()
                 return
             with self._lock:
                 self._keep(chunk)

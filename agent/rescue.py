@@ -8,6 +8,7 @@ from agent.freezer import STILL_THAWING, THAWED_BEFORE, thaw
 from agent.journal import FreezeLog
 from agent.records import FILESYSTEM, Evidence
 from agent.system import System
+from agent.waiting import Flag
 
 _PAUSE_S = 0.02
 
@@ -27,7 +28,7 @@ def thaw_left(
     that is not done by then goes on.
     """
     evidence: Dict[str, Evidence] = {}
-    workers = []
+    ends = []
     for path, word in left:
         if word in (FreezeLog.WHOLE, FreezeLog.BROKEN):
             whole = word == FreezeLog.WHOLE
@@ -35,15 +36,28 @@ def thaw_left(
         elif word != FreezeLog.REFUSED:
             evidence[path] = Evidence(FILESYSTEM, path, whole=False, released=False, detail=STILL_THAWING)
             settled = gone if word == FreezeLog.BEGUN else _at_once
-            worker = threading.Thread(
-                target=_thaw_one, args=(system, path, opened, settled, evidence), name=path, daemon=True
-            )
-            workers.append(worker)
-            worker.start()
+            end = Flag()
+            ends.append(end)
+            words = (system, path, opened, settled, evidence, end)
+            threading.Thread(target=_work, args=words, name=path, daemon=True).start()
     deadline = time.monotonic() + patience_s
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
+    for end in ends:
+        end.wait(max(0.0, deadline - time.monotonic()))
     return tuple(evidence[path] for path, _ in left if path in evidence)
+
+
+def _work(
+    system: System,
+    path: str,
+    opened: Mapping[str, int],
+    settled: Callable[[], bool],
+    evidence: Dict[str, Evidence],
+    end: Flag,
+) -> None:
+    try:
+        _thaw_one(system, path, opened, settled, evidence)
+    finally:
+        end.set()
 
 
 def _thaw_one(

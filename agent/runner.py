@@ -4,10 +4,10 @@ One thread decides. What it decided is in the journal before anything of it is d
 from its queue only then: so a death at any point is followed by a repetition, which changes nothing.
 """
 
+import collections
 import logging
-import queue
 import sys
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Deque, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 import agent
 from agent import bodies, config, hooks, line, orders, session
@@ -16,6 +16,7 @@ from agent.enrolment import Residence
 from agent.hands import Hands
 from agent.journal import Journal, Saved
 from agent.listing import Message
+from agent.mailbox import Mailbox
 from agent.moves import (
     Action,
     CommandReceived,
@@ -87,7 +88,8 @@ class Agent:
         self._state = State()
         self._unsent: Dict[str, Answer] = {}
         self._counters: Dict[str, int] = {}
-        self._events: "queue.Queue[Union[Input, Delivered, Confirmed]]" = queue.Queue()
+        self._events = Mailbox()
+        self._unread: Deque[Union[Input, Delivered, Confirmed]] = collections.deque()
         self._hands = Hands(system, clock, journal, environ, own, self._events.put)
         self._stop_asked = False
         self._over = False
@@ -116,17 +118,17 @@ class Agent:
     # --- events ---------------------------------------------------------------------------------
 
     def _next_event(self) -> Union[Input, Delivered, Confirmed]:
-        due = session.next_deadline(self._state)
-        wait = _LOOK_MS if due is None else min(_LOOK_MS, max(0, due - self._clock.monotonic()))
-        try:
-            return self._events.get(timeout=wait / 1000.0)
-        except queue.Empty:
-            return Tick()
+        if not self._unread:
+            due = session.next_deadline(self._state)
+            wait = _LOOK_MS if due is None else min(_LOOK_MS, max(0, due - self._clock.monotonic()))
+            self._unread.extend(self._events.take(wait / 1000.0))
+        return self._unread.popleft() if self._unread else Tick()
 
     def _rest(self) -> Iterator[Confirmed]:
         """Give the confirmations that came last; nothing else matters at the end."""
-        while not self._events.empty():
-            event = self._events.get()
+        self._unread.extend(self._events.take(0.0))
+        while self._unread:
+            event = self._unread.popleft()
             if isinstance(event, Confirmed):
                 yield event
 
@@ -169,7 +171,7 @@ class Agent:
                 delivered.text,
                 self._bootstrap.vm,
                 lambda saga: protocol.session_key(key, saga),
-                self._clock.wall(),
+                self._judging_time(),
             )
             order = orders.parse(command)
         except protocol.Rejected as rejected:
@@ -182,6 +184,16 @@ class Agent:
             self._done(delivered)
         elif delivered.message is not None:
             self._collector.leave()
+
+    def _judging_time(self) -> int:
+        """Give the time by which the expiry of commands is judged (ms since the epoch).
+
+        A wall clock that is set while a session is under way must neither lose its `resume` nor bring back
+        what had expired: so the session's time is that of its `arm`, carried on by the monotonic clock.
+        """
+        if self._state.phase == IDLE:
+            return self._clock.wall()
+        return self._clock.monotonic() + self._state.session_offset
 
     def _done(self, delivered: Delivered) -> None:
         if delivered.message is not None:

@@ -17,6 +17,7 @@ from agent.records import ScriptResult
 from agent.staging import Prepared
 from agent.system import Clock, Command, ScriptUnusable, System
 from agent.verdicts import Run
+from agent.waiting import Flag
 
 #: How long the output is still read after the script itself has ended (s).
 _DRAIN_S = 0.2
@@ -42,8 +43,8 @@ class Execution:
         self._prepared = prepared
         self._spec = prepared.spec
         self._marks = dict(marked)
-        self._killed = threading.Event()
-        self._over = threading.Event()
+        self._killed = Flag()
+        self._over = Flag()
 
     def kill(self) -> None:
         """End the script, also one that has not been started yet or waits to be run again."""
@@ -89,7 +90,7 @@ class Execution:
             command = self._command()
         except ScriptUnusable as refusal:
             return not_started(spec, refusal.reason, refusal.detail)
-        self._over = threading.Event()  # before the question: a kill sets the one it finds
+        self._over = Flag()  # before the question: a kill sets the one it finds
         if self._killed.is_set():
             return not_started(spec, verdicts.KILLED, "It was called off before it started.")
         starting()
@@ -154,7 +155,7 @@ def not_started(spec: ScriptSpec, reason: str, detail: str) -> ScriptResult:
     )
 
 
-def _wait(process: "subprocess.Popen[bytes]", over: threading.Event) -> None:
+def _wait(process: "subprocess.Popen[bytes]", over: Flag) -> None:
     # A blocking wait in its own thread: Popen.wait(timeout) polls, with pauses of up to 50 ms.
     process.wait()
     over.set()

@@ -136,7 +136,8 @@ class State(NamedTuple):
     ``answer``: the ack of the last command, None while it is under way. ``acks``: sequence of the last ack.
     ``closed``: the highest generation that was resumed or has failed; it is never quiesced again.
     ``result``: how the last generation was resumed, for a `resume` that comes after the fact.
-    ``clock_offset``: by how much the wall clock was ahead of the monotonic one at the last command.
+    ``clock_offset``: by how much the wall clock was ahead of the monotonic one at the last command, and
+    ``session_offset`` at the session's `arm`: by this one the expiry of its commands is judged.
     """
 
     phase: str = IDLE
@@ -154,6 +155,7 @@ class State(NamedTuple):
     result_generation: int = 0
     past: Tuple[Past, ...] = ()
     clock_offset: int = 0
+    session_offset: int = 0
 
 
 Step = Tuple[State, Tuple[Action, ...]]

@@ -8,10 +8,10 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from agent.handlers import HandlerFailed
+from agent.waiting import Condition
 
 #: Bytes of a client's last words that are told.
 _KEPT = 500
@@ -27,7 +27,7 @@ class Client:
     """
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], user: str = "") -> None:
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._lines: List[str] = []
         self._ended = False
         try:
@@ -58,18 +58,18 @@ class Client:
             self._process.stdin.flush()
         except (OSError, ValueError):
             raise HandlerFailed("lost", "The client ended: {}".format(self._last_words())) from None
-        deadline = time.monotonic() + timeout_ms / 1000.0
+
+        def end() -> Optional[int]:
+            return next((i for i, text in enumerate(self._lines) if last(text)), None)
+
         with self._changed:
-            while True:
-                end = next((i for i, text in enumerate(self._lines) if last(text)), None)
-                if end is not None:
-                    return self._lines[: end + 1]
-                left_s = deadline - time.monotonic()
-                if self._ended:
-                    raise HandlerFailed("lost", "The client ended: {}".format(self._last_words()))
-                if left_s <= 0:
-                    raise HandlerFailed("timed_out", "No answer within {} ms.".format(timeout_ms))
-                self._changed.wait(left_s)
+            self._changed.wait_for(lambda: self._ended or end() is not None, timeout_ms / 1000.0)
+            found = end()
+            if found is not None:
+                return self._lines[: found + 1]
+            if self._ended:
+                raise HandlerFailed("lost", "The client ended: {}".format(self._last_words()))
+            raise HandlerFailed("timed_out", "No answer within {} ms.".format(timeout_ms))
 
     def kill(self) -> None:
         """End it at once, and its session with it."""

@@ -5,12 +5,20 @@ processes are the zipapp's own. It runs under every Python that the agent is for
 
     PLANTED_KILL="before Freeze"    SIGKILL to itself at the first move of this name: `undecided` (it is in
                                     no journal yet), `before` or `after` it is carried out
+
+With the zipapp in PLANTED_PYZ, planted.py run ... plants it in the agent's other processes too:
+
+    PLANTED_CLOCK=FILE              the wall clock is ahead by the seconds in this file; as in Pythons before
+                                    3.11, the time-outs of locks and of joins run on it
 """
 
 import os
 import signal
 import sys
-from typing import Any
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional  # noqa: UP035 - it runs under 3.6
 
 
 def kill_at(where: str) -> None:
@@ -52,9 +60,64 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def move_clock(path: str) -> None:
+    """Have the wall clock go ahead, or back, by what is in the file at that moment."""
+    real = time.time
+
+    def moved() -> float:
+        with Path(path).open() as file:
+            return real() + float(file.read())
+
+    time.time = moved
+    allocate, join = threading.Lock, threading.Thread.join
+
+    class WallLock:
+        """A lock whose time-out is a point of the wall clock, as with sem_timedwait(3)."""
+
+        def __init__(self) -> None:
+            self._lock = allocate()
+            self.release, self.locked = self._lock.release, self._lock.locked
+
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002 - as a lock's
+            if not blocking or timeout <= 0:
+                return self._lock.acquire(blocking, timeout)
+            return by_wall_clock(timeout, lambda: self._lock.acquire(blocking=False))
+
+        def __enter__(self) -> bool:
+            return self._lock.acquire()
+
+        def __exit__(self, *_error: object) -> None:
+            self._lock.release()
+
+    def joined(thread: threading.Thread, timeout: Optional[float] = None) -> None:  # noqa: UP045 - it runs under 3.6
+        if timeout is None:
+            join(thread)
+        else:
+            by_wall_clock(timeout, lambda: not thread.is_alive())
+
+    planted: Any = threading
+    planted.Lock = planted._allocate_lock = WallLock
+    planted.Thread.join = joined
+
+
+def by_wall_clock(timeout_s: float, done: Callable[[], bool]) -> bool:
+    """Wait until it is done, or the wall clock shows that the time is over."""
+    ends = time.time() + timeout_s
+    while not done():
+        if time.time() >= ends:
+            return False
+        time.sleep(0.005)
+    return True
+
+
 def main() -> int:
-    sys.argv = sys.argv[1:]  # the zipapp and its words: from these it starts its other processes
-    sys.path[0] = sys.argv[0]
+    if "PLANTED_PYZ" in os.environ:
+        sys.path[0] = os.environ["PLANTED_PYZ"]
+    else:
+        sys.argv = sys.argv[1:]  # the zipapp and its words: from these it starts its other processes
+        sys.path[0] = sys.argv[0]
+    if "PLANTED_CLOCK" in os.environ:
+        move_clock(os.environ["PLANTED_CLOCK"])
     if "PLANTED_KILL" in os.environ:
         kill_at(os.environ["PLANTED_KILL"])
     from agent import __main__ as agent  # noqa: PLC0415 - the same
