@@ -7,7 +7,6 @@ import pytest
 
 from tests.integration.agent.app_side import App, hook, hooks, runs, script, until
 from tests.integration.agent.box import Box, eventually_written
-from tests.integration.agent.stub import QueueStub
 
 pytestmark = pytest.mark.world
 
@@ -301,18 +300,3 @@ def test_a_stopping_system_lets_go(box: Box, app: App) -> None:
     assert told.body["released_by"] == "agent"
     assert box.can_write(data)
     until(lambda: not box.agents(), "the agent's end")
-
-
-def test_a_queue_that_is_down_while_frozen_leaves_it_to_the_dead_man(
-    box: Box, app: App, stub: QueueStub
-) -> None:
-    data = box.disk("data")
-    box.agent(app, mounts=(data,))
-    app.quiesce(freeze_budget_ms=2_000, quiesce_timeout_ms=1_500)
-    assert app.answer().kind == "quiesced"
-
-    stub.down = True
-    eventually_written(box, data)
-    stub.down = False
-
-    assert app.unasked().body["released_by"] == "dead-man"
