@@ -10,6 +10,7 @@ With the zipapp in PLANTED_PYZ, planted.py run ... plants it in the agent's othe
 
     PLANTED_CLOCK=FILE              the wall clock is ahead by the seconds in this file; as in Pythons before
                                     3.11, the time-outs of locks and of joins run on it
+    PLANTED_UNCHECKED=signature     commands are believed whatever their signature, or `expiry`
 """
 
 import os
@@ -110,6 +111,18 @@ def by_wall_clock(timeout_s: float, done: Callable[[], bool]) -> bool:
     return True
 
 
+def leave_unchecked(what: str) -> None:
+    """Believe commands that must not be believed."""
+    from shared import protocol  # noqa: PLC0415 - only now the zipapp is on the path
+
+    planted: Any = protocol
+    if what == "signature":
+        planted._verify = lambda _document, _domain, _key: None
+    else:
+        decode = protocol.decode_command
+        planted.decode_command = lambda text, vm, key_of, _now: decode(text, vm, key_of, 0)
+
+
 def main() -> int:
     if "PLANTED_PYZ" in os.environ:
         sys.path[0] = os.environ["PLANTED_PYZ"]
@@ -120,6 +133,8 @@ def main() -> int:
         move_clock(os.environ["PLANTED_CLOCK"])
     if "PLANTED_KILL" in os.environ:
         kill_at(os.environ["PLANTED_KILL"])
+    if "PLANTED_UNCHECKED" in os.environ:
+        leave_unchecked(os.environ["PLANTED_UNCHECKED"])
     from agent import __main__ as agent  # noqa: PLC0415 - the same
 
     return agent.main(sys.argv[1:])

@@ -15,6 +15,7 @@ from tests.integration.agent.imds import ImdsStub
 from tests.integration.agent.process import LocalAgent
 from tests.integration.agent.stub import QueueStub
 
+LAUNCHER = str(Path(__file__).with_name("planted.py"))
 MESSAGES = 10_000
 #: 10,000 messages, each counted, logged and deleted over HTTP (s).
 _PATIENCE_S = 600.0
@@ -55,25 +56,35 @@ def hostile(app: App, seen: list[str], folder: Path) -> Iterator[tuple[str, str]
         yield "unknown_version", last.replace('"stillframe":1', '"stillframe":9')
 
 
-@pytest.mark.timeout(900)
-def test_of_ten_thousand_hostile_messages_none_is_acted_on_and_all_are_counted(
-    local_agent: LocalAgent, app: App, stub: QueueStub, tmp_path: Path
-) -> None:
+def served(agent: LocalAgent, app: App, folder: Path, **planted: str) -> list[str]:
+    """Play two generations of a session that goes on; give its commands, which the storage has seen."""
     hour = 3_600_000
     plan = {"quiesce_timeout_ms": 20_000, "freeze_budget_ms": 60_000, "filesystems": "none"}
     body = {"budget_ms": 60_000, "session_ms": hour, "linger_ms": hour}
     seen = [app.command("arm", 0, body, expires_in_ms=hour)]
-    local_agent.start(app, command=seen[0])
+    agent.start(app, command=seen[0], **planted)
     app.answer()
     for generation in (1, 2):
-        more = {**plan, **hooks(tmp_path)}
+        more = {**plan, **hooks(folder)}
         seen.append(app.command("quiesce", generation, more, expires_in_ms=hour))
         app.send(seen[-1])
         assert app.answer().kind == "quiesced"
         app.resume(generation)
         assert app.answer().kind == "resumed"
-    acks, ran = len(app.collect()), runs(tmp_path, "pre")
+    return seen
 
+
+def acted_on(app: App, folder: Path) -> list[str]:
+    """Give what an agent has done beyond the session that `served` played: acks, and scripts that ran."""
+    scripts = [f"{name} {run}" for name in ("pre", "post") for run in runs(folder, name)[2:]]
+    return [ack.kind for ack in app.collect()[5:]] + scripts
+
+
+@pytest.mark.timeout(900)
+def test_of_ten_thousand_hostile_messages_none_is_acted_on_and_all_are_counted(
+    local_agent: LocalAgent, app: App, stub: QueueStub, tmp_path: Path
+) -> None:
+    seen = served(local_agent, app, tmp_path)
     messages = hostile(app, seen, tmp_path)
     batch = [next(messages) for _ in range(MESSAGES)]
     random.Random(21).shuffle(batch)
@@ -87,10 +98,27 @@ def test_of_ten_thousand_hostile_messages_none_is_acted_on_and_all_are_counted(
     # One that was not deleted in time comes again, and is counted again.
     assert all(counted[reason] >= number for reason, number in wanted.items()), (counted, wanted)
     assert sum(counted.values()) < 1.5 * MESSAGES
-    assert len(app.collect()) == acks
-    assert runs(tmp_path, "pre") == runs(tmp_path, "post") == ran
+    assert acted_on(app, tmp_path) == []
     app.release(2)  # and the session that they were aimed at goes on
     assert app.answer(patience_s=_PATIENCE_S).kind == "released"
+
+
+@pytest.mark.parametrize("check", ["signature", "expiry"])
+def test_an_agent_that_left_out_a_check_would_be_found_by_the_flood(
+    check: str, app: App, pyz: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    agent = LocalAgent(LAUNCHER, tmp_path)
+    try:
+        seen = served(agent, app, tmp_path, PLANTED_PYZ=pyz, PLANTED_UNCHECKED=check)
+        assert acted_on(app, tmp_path) == []
+        messages = hostile(app, seen, tmp_path)
+        for _ in range(200):
+            app.send(next(messages)[1])
+
+        until(lambda: acted_on(app, tmp_path), "something that was acted on")
+    finally:
+        agent.close()
 
 
 @pytest.mark.parametrize(
