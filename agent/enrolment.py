@@ -12,22 +12,17 @@ import stat
 import sys
 from typing import Callable, Mapping
 
-from agent import files, private
+from agent import files, guest_files, private
 from agent.config import MANAGED_IDENTITY, SAS, BadSetting, Bootstrap, read_bootstrap
 
 SETTING = "STILLFRAME_ENROLMENT"
-DEFAULT = "/etc/stillframe/enrolment.json"
 
 _log = logging.getLogger("stillframe")
 
 
 def path_of(environ: Mapping[str, str]) -> str:
     """Say where the file lies."""
-    if environ.get(SETTING):
-        return environ[SETTING]
-    if os.name == "nt":
-        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "Stillframe", "enrolment.json")
-    return DEFAULT
+    return guest_files.path_of(environ, SETTING, "enrolment.json")
 
 
 def load(environ: Mapping[str, str]) -> Bootstrap:
@@ -37,14 +32,9 @@ def load(environ: Mapping[str, str]) -> Bootstrap:
         BadSetting: there is none, others than its owner can read or write it, or a member is wrong.
     """
     path = path_of(environ)
-    try:
-        with open(path, encoding="utf-8") as file:
-            _check(path, os.fstat(file.fileno()))
-            text = file.read()
-    except FileNotFoundError:
-        raise BadSetting(path, "an enrolment: install the agent with its bootstrap") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(path, "a file that can be read ({})".format(type(error).__name__)) from None
+    text = guest_files.read(path, _wrong)
+    if text is None:
+        raise BadSetting(path, "an enrolment: install the agent with its bootstrap")
     return read_bootstrap(text)._replace(command="", stay=True)
 
 
@@ -96,11 +86,9 @@ class Residence:
         return kept
 
 
-def _check(path: str, found: os.stat_result) -> None:
+def _wrong(path: str, found: os.stat_result) -> str:
     """Refuse a file whose key others know or could have set; who reads it on Windows, its folder says."""
     wrong = private.file(path, found)
     if not wrong and sys.platform != "win32" and found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         wrong = "others may read it"
-    if wrong:
-        expected = "a file of root that nobody else may read or write (chmod 600): {}".format(wrong)
-        raise BadSetting(path, expected)
+    return "a file of root that nobody else may read or write (chmod 600): {}".format(wrong) if wrong else ""

@@ -10,11 +10,10 @@ import configparser
 import os
 from typing import Dict, Mapping
 
-from agent import private
+from agent import guest_files, private
 from agent.config import BadSetting
 
 SETTING = "STILLFRAME_CONFIG"
-DEFAULT = "/etc/stillframe/agent.conf"
 
 #: Section -> option -> value, all texts.
 Sections = Dict[str, Dict[str, str]]
@@ -22,11 +21,7 @@ Sections = Dict[str, Dict[str, str]]
 
 def path_of(environ: Mapping[str, str]) -> str:
     """Say where the file lies."""
-    if environ.get(SETTING):
-        return environ[SETTING]
-    if os.name == "nt":
-        return os.path.join(environ.get("PROGRAMDATA", "C:\\ProgramData"), "Stillframe", "agent.conf")
-    return DEFAULT
+    return guest_files.path_of(environ, SETTING, "agent.conf")
 
 
 def load(environ: Mapping[str, str]) -> Sections:
@@ -36,14 +31,9 @@ def load(environ: Mapping[str, str]) -> Sections:
         BadSetting: it cannot be read, is no INI file, or others than its owner could have written it.
     """
     path = path_of(environ)
-    try:
-        with open(path, encoding="utf-8") as file:
-            _check(path, os.fstat(file.fileno()))
-            text = file.read()
-    except FileNotFoundError:
+    text = guest_files.read(path, _wrong)
+    if text is None:
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(path, "a file that can be read ({})".format(error)) from None
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text)
@@ -53,8 +43,7 @@ def load(environ: Mapping[str, str]) -> Sections:
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
-def _check(path: str, found: os.stat_result) -> None:
+def _wrong(path: str, found: os.stat_result) -> str:
     """Refuse a file that others may write: it decides what runs as root."""
     wrong = private.file(path, found)
-    if wrong:
-        raise BadSetting(path, "a file of root that nobody else may write: {}".format(wrong))
+    return "a file of root that nobody else may write: {}".format(wrong) if wrong else ""

@@ -9,6 +9,7 @@ To drain, the limits of dirty pages are lowered for that time. The old ones are 
 would keep the new ones.
 """
 
+import abc
 import os
 import time
 from typing import Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
@@ -124,9 +125,9 @@ class Family(Handler):
         self._limits: Dict[str, str] = {}
         self._counted: Tuple[str, ...] = ()
 
+    @abc.abstractmethod
     def is_this(self, version: str) -> bool:
         """Say whether a server of this version is the one that the handler is for."""
-        raise NotImplementedError
 
     def detect(self) -> bool:
         """Look for the server's socket, and for a client."""

@@ -18,7 +18,7 @@ def written(tmp_path: Path, text: str, mode: int = 0o600) -> dict[str, str]:
 
 def test_a_guest_without_the_file_has_the_defaults(tmp_path: Path) -> None:
     assert guest_config.load({guest_config.SETTING: str(tmp_path / "none")}) == {}
-    assert guest_config.path_of({}) == guest_config.DEFAULT
+    assert guest_config.path_of({}) == "/etc/stillframe/agent.conf"
 
 
 def test_sections_and_their_options_are_texts_without_interpolation(tmp_path: Path) -> None:
