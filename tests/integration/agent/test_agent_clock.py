@@ -1,7 +1,7 @@
 """The guest's wall clock set by an hour while something is held: only what is told of it changes.
 
 The clock of every process of the agent is moved, and with it, as in Pythons before 3.11, the time-outs of
-locks.
+locks. It runs under the oldest Python that is here.
 """
 
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.agent.app_side import App, hook, hooks, runs, script, until
+from tests.integration.agent.conftest import VERSIONS, interpreter
 from tests.integration.agent.process import LocalAgent
 
 LAUNCHER = str(Path(__file__).with_name("planted.py"))
@@ -23,7 +24,7 @@ class Guest:
     def __init__(self, folder: Path, pyz: str) -> None:
         folder.chmod(0o755)
         self.folder = folder
-        self.agent = LocalAgent(LAUNCHER, folder, sys.executable)
+        self.agent = LocalAgent(LAUNCHER, folder, interpreter(VERSIONS[0]) or sys.executable)
         self._clock = folder / "clock"
         self._pyz = pyz
 
