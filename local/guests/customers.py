@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from local.guests.bank import ACCOUNTS, BankClosedError, last_number, transfer
 from local.guests.load import Clients
+from local.guests.receipts import ReceiptsFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from local.guests.bank import Teller
+    from local.guests.command_line import ServeOptions
     from local.guests.load import Gate
-    from local.guests.receipts import ReceiptsFile
 
 LARGEST_AMOUNT = 100
 _COMES_BACK_AFTER_S = 0.02
@@ -77,9 +78,19 @@ class Customer:
 
 
 def clients_of(
-    customers: Sequence[Customer], *, held: Callable[[], bool], on_failure: Callable[[OSError], None]
+    options: ServeOptions,
+    enter: Callable[[], Teller],
+    gate: Gate,
+    *,
+    held: Callable[[], bool],
+    on_failure: Callable[[OSError], None],
 ) -> Clients:
-    """Let customers be clients; what they count are the transfers acknowledged to them."""
+    """Make as many customers as wanted; what they count are the transfers acknowledged to them."""
+    folder = options.folders.receipts
+    receipts = ReceiptsFile(folder, options.clients, at_once=True) if folder else None
+    customers = [
+        Customer(number, enter, gate, receipts, seed=options.seed) for number in range(options.clients)
+    ]
     return Clients(
         [customer.transfer for customer in customers],
         count=lambda: sum(customer.last for customer in customers),

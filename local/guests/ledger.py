@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from local.guests.books import BooksError, recover
 from local.guests.command_line import CommandLine, Finding, Folders, ServeError, ServeOptions
+from local.guests.gated import Gated
 from local.guests.load import Clients, Gate
-from local.guests.service import Application, Books, Customer
+from local.guests.service import Books, Customer
 from local.guests.serving import serve
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _serve(options: ServeOptions, life: Life) -> int:
         on_failure=life.fail,
     )
     clients.start()
-    return serve(Application(books, gate, clients), options.socket, life)
+    return serve(Gated(gate, clients, books.flush), options.socket, life)
 
 
 def _check(folders: Folders) -> Finding:

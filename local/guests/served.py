@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from local.guests.command_line import ServeError, ServeOptions
-from local.guests.customers import Customer, clients_of
+from local.guests.bank import broken
+from local.guests.command_line import ServeError
+from local.guests.customers import clients_of
 from local.guests.load import Gate, NothingWrittenError
-from local.guests.receipts import ReceiptsFile
 from local.guests.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from local.guests.bank import Teller
+    from local.guests.command_line import Finding, Folders, ServeOptions
     from local.guests.load import Clients, Status
     from local.guests.serving import Life
 
@@ -24,6 +28,13 @@ _STOP_DEADLINE_S = 20.0
 
 class Server(Protocol):
     """A database server."""
+
+    @property
+    def exists(self) -> bool:
+        """Whether its data were made before."""
+
+    def create(self) -> None:
+        """Make its data. Raises ServeError."""
 
     def runs(self) -> bool:
         """Say whether its process is there."""
@@ -84,31 +95,61 @@ class Application:
         return self._clients.status()
 
 
-def serve_bank(
-    server: Server, options: ServeOptions, life: Life, open_bank: Callable[[], None] | None
-) -> int:
-    """Run a server under its clients' load until the life's end. Returns the exit code.
+@dataclass(frozen=True)
+class ServedBank[S: Server]:
+    """A bank in a database with a server of its own: how it is made, run, and looked at in a restored copy.
 
-    `open_bank` makes the bank on a running server the first time. Raises ServeError.
+    `server` makes the server for the folders of its roles and a runtime folder, or raises ServeError.
+    `open_bank` makes the bank on a running one, the first time; `look` judges a restored one that has
+    started; `cause` picks the line that says why out of a log; `missing` says what is not there.
     """
-    server.start()
-    try:
-        if open_bank:
-            open_bank()
-        folder = options.folders.receipts
-        receipts = ReceiptsFile(folder, options.clients, at_once=True) if folder else None
-        gate = Gate()
-        customers = [
-            Customer(number, server.teller, gate, receipts, seed=options.seed)
-            for number in range(options.clients)
-        ]
-        clients = clients_of(customers, held=lambda: not server.runs(), on_failure=life.fail)
-        clients.start()
-        exit_code = serve(Application(server, clients, gate), options.socket, life)
-        server.stop(_STOP_DEADLINE_S)
-    finally:
-        server.kill()
-    return exit_code
+
+    server: Callable[[Folders, Path], S]
+    open_bank: Callable[[S, Folders], None]
+    look: Callable[[S, Folders], Finding]
+    cause: Callable[[str], str]
+    missing: str
+
+    def serve(self, options: ServeOptions, life: Life) -> int:
+        """Run the server under its clients' load until the life's end. Returns the exit code.
+
+        Raises ServeError.
+        """
+        server = self.server(options.folders, options.socket.parent)
+        new = not server.exists
+        if new:
+            server.create()
+        server.start()
+        try:
+            if new:
+                self.open_bank(server, options.folders)
+            gate = Gate()
+            clients = clients_of(
+                options, server.teller, gate, held=lambda: not server.runs(), on_failure=life.fail
+            )
+            clients.start()
+            exit_code = serve(Application(server, clients, gate), options.socket, life)
+            server.stop(_STOP_DEADLINE_S)
+        finally:
+            server.kill()
+        return exit_code
+
+    def check(self, folders: Folders) -> Finding:
+        """Start the server on a restored copy, and look. Raises ServeError where there is none to start."""
+        # In the restored VM /run is empty, as after a boot.
+        with tempfile.TemporaryDirectory(prefix="stillframe-", dir="/run") as runtime:
+            Path(runtime).chmod(0o711)
+            server = self.server(folders, Path(runtime))
+            if not server.exists:
+                return broken(self.missing)
+            try:
+                server.start()
+            except ServeError as error:
+                return broken(f"start failed: {self.cause(error.reason)}")
+            try:
+                return self.look(server, folders)
+            finally:
+                server.kill()
 
 
 def run_all(teller: Teller, statements: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The running ledger: its books, its clients, and how it is held."""
+"""The running ledger: its books and its clients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from local.guests.books import (
     Transfer,
     recover,
 )
-from local.guests.load import ReleasedMeanwhileError
 from local.guests.receipts import ReceiptsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.guests.load import Clients, Gate, Status
+    from local.guests.load import Gate
 
 ACCOUNTS = 64
 TRANSFERS_BETWEEN_TRIMS = 500
@@ -96,50 +95,3 @@ class Customer:
         with self._gate.passing():
             sequence = self._books.transfer(source, target, self._dice.randint(1, LARGEST_AMOUNT))
             self._books.acknowledge(self._number, sequence)
-
-
-class Application:
-    """The ledger as its administrator handles it: hold, release, status."""
-
-    def __init__(self, books: Books, gate: Gate, clients: Clients) -> None:
-        self._books = books
-        self._gate = gate
-        self._clients = clients
-
-    def hold(self, timeout_s: float) -> Status:
-        """Stop all writes; when this returns none is in flight and everything is on the disks.
-
-        Holding what is held changes nothing. Raises HoldTimeoutError, with things as they were before, and
-        ReleasedMeanwhileError.
-        """
-        self._gate.close(timeout_s)
-        self._books.flush()
-        status = self._clients.status()
-        if not status.held:
-            raise ReleasedMeanwhileError
-        return status
-
-    def release(self, timeout_s: float) -> Status:
-        """Let writes go on; when this returns at least one has ended.
-
-        Releasing what is not held changes nothing. Raises NothingWrittenError.
-        """
-        before = self._books.last
-        self._gate.open()
-        return self._clients.until_one_more(before, timeout_s)
-
-    def pause(self, timeout_s: float) -> Status:
-        """Let the clients rest. Raises HoldTimeoutError and ReleasedMeanwhileError."""
-        return self.hold(timeout_s)  # it writes for its clients alone
-
-    def go_on(self, timeout_s: float) -> Status:
-        """Let the clients work again. Raises NothingWrittenError."""
-        return self.release(timeout_s)
-
-    def let_go(self) -> None:
-        """Let writes go on, without waiting to see one."""
-        self._gate.open()
-
-    def status(self) -> Status:
-        """Return the figures of this instant."""
-        return self._clients.status()

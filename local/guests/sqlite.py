@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 
 from local.guests import bank
 from local.guests.command_line import CommandLine, Finding, Folders, ServeOptions
-from local.guests.customers import Customer, clients_of
-from local.guests.load import Gate, ReleasedMeanwhileError
-from local.guests.receipts import ReceiptsFile
+from local.guests.customers import clients_of
+from local.guests.gated import Gated
+from local.guests.load import Gate
 from local.guests.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from local.guests.load import Clients, Status
     from local.guests.serving import Life
 
 _BUSY_TIMEOUT_S = 60.0
@@ -78,62 +77,17 @@ class Connection:
         self._connection.close()
 
 
-class Application:
-    """SQLite's users as their administrator handles them: no write is begun while they are held.
-
-    SQLite has no process of its own that writes on; every commit is on the disks when it is acknowledged.
-    """
-
-    def __init__(self, gate: Gate, clients: Clients) -> None:
-        self._gate = gate
-        self._clients = clients
-
-    def hold(self, timeout_s: float) -> Status:
-        """Stop all writes. Raises HoldTimeoutError and ReleasedMeanwhileError."""
-        self._gate.close(timeout_s)
-        status = self._clients.status()
-        if not status.held:
-            raise ReleasedMeanwhileError
-        return status
-
-    def release(self, timeout_s: float) -> Status:
-        """Let writes go on, and see one. Raises NothingWrittenError."""
-        before = self._clients.status().transfers
-        self._gate.open()
-        return self._clients.until_one_more(before, timeout_s)
-
-    def pause(self, timeout_s: float) -> Status:
-        """Let the clients rest. Raises HoldTimeoutError and ReleasedMeanwhileError."""
-        return self.hold(timeout_s)  # it writes for its clients alone
-
-    def go_on(self, timeout_s: float) -> Status:
-        """Let the clients work again. Raises NothingWrittenError."""
-        return self.release(timeout_s)
-
-    def let_go(self) -> None:
-        """Let writes go on, without waiting to see one."""
-        self._gate.open()
-
-    def status(self) -> Status:
-        """Return the figures of this instant."""
-        return self._clients.status()
-
-
 def _serve(options: ServeOptions, life: Life) -> int:
+    # SQLite has no process of its own that writes on: every commit is on the disks when it is acknowledged.
     places = options.folders.by_role
     if not (places["first"] / _CHECKING_FILE).exists():
         _open_bank(places, options.choices["journal"])
     gate, turn = Gate(), threading.Lock()
-    receipts = options.folders.receipts and ReceiptsFile(
-        options.folders.receipts, options.clients, at_once=True
+    clients = clients_of(
+        options, lambda: Connection(places, turn), gate, held=lambda: gate.closed, on_failure=life.fail
     )
-    customers = [
-        Customer(number, lambda: Connection(places, turn), gate, receipts or None, seed=options.seed)
-        for number in range(options.clients)
-    ]
-    clients = clients_of(customers, held=lambda: gate.closed, on_failure=life.fail)
     clients.start()
-    return serve(Application(gate, clients), options.socket, life)
+    return serve(Gated(gate, clients), options.socket, life)
 
 
 def _open_bank(places: Mapping[str, Path], journal: str) -> None:

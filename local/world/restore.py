@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from local.guests.applications import application_of
-from local.world.guests import ROOT
+from local.world.guest import ROOT
 from local.world.specs import folder_arguments
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from local.stack.api import ApiError
 from local.stack.stack import SCRIPTS, Stack, real_disks
 from local.stack.waiting import ticks, until
 from local.world.frozen import is_frozen
-from local.world.guests import Guest, processes_of
+from local.world.guest import Guest, processes_of
 from local.world.specs import GuestDisk, GuestSpec, three_disk_guest
 
 #: Generous, for loaded machines: nothing waits this long unless something is wrong.

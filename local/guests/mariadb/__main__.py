@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pymysql
 
 from local.guests import bank
-from local.guests.command_line import CommandLine, Finding, Folders, ServeError, ServeOptions
+from local.guests.command_line import CommandLine, Finding, Folders, ServeError
 from local.guests.daemon import flush, own_folder
 from local.guests.mariadb.server import ROLES, USER, MariaDB, programs
-from local.guests.served import run_all, serve_bank
+from local.guests.served import ServedBank, run_all
 
 if TYPE_CHECKING:
-    from local.guests.serving import Life
+    from pathlib import Path
 
 _RUNTIME = "mysqld"  # beside the control socket, on a tmpfs, as /run/mysqld is
 _TABLES = ("checking", "savings", "ledger")
-
-
-def _serve(options: ServeOptions, life: Life) -> int:
-    server = _server(options.folders, options.socket.parent)
-    new = not server.exists
-    if new:
-        server.create()
-    return serve_bank(server, options, life, (lambda: _open_bank(server, options.folders)) if new else None)
 
 
 def _server(folders: Folders, runtime: Path) -> MariaDB:
@@ -44,25 +34,6 @@ def _open_bank(server: MariaDB, folders: Folders) -> None:
     flush(*folders.by_role.values())
 
 
-def _check(folders: Folders) -> Finding:
-    # In the restored VM /run is empty, as after a boot.
-    with tempfile.TemporaryDirectory(prefix="stillframe-", dir="/run") as runtime:
-        Path(runtime).chmod(0o711)
-        server = _server(folders, Path(runtime))
-        if not server.exists:
-            return bank.broken("the data directory is missing")
-        try:
-            server.start()
-        except ServeError as error:
-            return bank.broken(f"start failed: {_errors(error.reason)}")
-        try:
-            found = _look(server, folders)
-        finally:
-            server.kill()
-        said = _errors(server.log.read_text(errors="replace"))
-        return bank.broken(f"it starts, but: {said}") if found.whole and "[ERROR]" in said else found
-
-
 def _look(server: MariaDB, folders: Folders) -> Finding:
     try:
         teller = server.teller()
@@ -73,7 +44,8 @@ def _look(server: MariaDB, folders: Folders) -> Finding:
         run_all(teller, bank.REWRITE)
     except (pymysql.err.Error, bank.BankClosedError) as error:
         return bank.broken(f"it starts, but: {error}")
-    return found
+    said = _errors(server.log.read_text(errors="replace"))
+    return bank.broken(f"it starts, but: {said}") if found.whole and "[ERROR]" in said else found
 
 
 def _errors(log: str) -> str:
@@ -83,7 +55,8 @@ def _errors(log: str) -> str:
     return line[line.find("[ERROR]") :] if "[ERROR]" in line else line
 
 
-MARIADB = CommandLine("mariadb", ROLES, _serve, _check)
+_BANK = ServedBank(_server, _open_bank, _look, _errors, missing="the data directory is missing")
+MARIADB = CommandLine("mariadb", ROLES, _BANK.serve, _BANK.check)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from local.guests import bank
-from local.guests.command_line import CommandLine, Finding, Folders, ServeError, ServeOptions
+from local.guests.command_line import CommandLine, Finding, Folders, ServeError
 from local.guests.daemon import flush, own_folder
 from local.guests.postgresql.server import ROLES, USER, PostgreSQL, binaries
-from local.guests.served import run_all, serve_bank
+from local.guests.served import ServedBank, run_all
 
 if TYPE_CHECKING:
-    from local.guests.serving import Life
+    from pathlib import Path
 
 _SOCKETS = "postgresql"  # beside the control socket, on a tmpfs, as /var/run/postgresql is
 
@@ -24,14 +22,6 @@ _SOCKETS = "postgresql"  # beside the control socket, on a tmpfs, as /var/run/po
 _NEW_BANK = "CREATE ROLE teller SUPERUSER LOGIN; CREATE DATABASE bank OWNER teller;"
 
 _TABLES = ("checking", "savings", "ledger")
-
-
-def _serve(options: ServeOptions, life: Life) -> int:
-    server = _server(options.folders, options.socket.parent)
-    new = not server.exists
-    if new:
-        server.create()
-    return serve_bank(server, options, life, (lambda: _open_bank(server, options.folders)) if new else None)
 
 
 def _server(folders: Folders, runtime: Path) -> PostgreSQL:
@@ -48,23 +38,6 @@ def _open_bank(server: PostgreSQL, folders: Folders) -> None:
     server.administer("bank", f"CREATE EXTENSION amcheck; CREATE TABLESPACE third LOCATION '{place}';")
     run_all(server.teller(), [*bank.create_tables(savings_place="TABLESPACE third"), *bank.open_accounts()])
     flush(*folders.by_role.values())
-
-
-def _check(folders: Folders) -> Finding:
-    # In the restored VM /run is empty, as after a boot.
-    with tempfile.TemporaryDirectory(prefix="stillframe-", dir="/run") as runtime:
-        Path(runtime).chmod(0o711)
-        server = _server(folders, Path(runtime))
-        if not server.exists:
-            return bank.broken("the cluster is missing")
-        try:
-            server.start()
-        except ServeError as error:
-            return bank.broken(f"start failed: {_cause(error.reason)}")
-        try:
-            return _look(server, folders)
-        finally:
-            server.kill()
 
 
 def _look(server: PostgreSQL, folders: Folders) -> Finding:
@@ -90,7 +63,8 @@ def _cause(said: str) -> str:
     return line.partition("] ")[2] or line
 
 
-POSTGRESQL = CommandLine("postgresql", ROLES, _serve, _check)
+_BANK = ServedBank(_server, _open_bank, _look, _cause, missing="the cluster is missing")
+POSTGRESQL = CommandLine("postgresql", ROLES, _BANK.serve, _BANK.check)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ from pathlib import Path
 from local.guests.control import ask
 from local.world.disks import Disks, FolderDisks, ReflinkDisks
 from local.world.frozen import freezing, is_frozen, thaw_everything
+from local.world.guest import SCRIPTS, Guest, processes_of
 from local.world.guest_shell import GuestShell
-from local.world.guests import SCRIPTS, Guest, Guests, processes_of
+from local.world.guests import Guests
 from local.world.places import Places, places
 from local.world.restore import Verdict, restore_and_check
 from local.world.specs import GuestSpec, guest_with

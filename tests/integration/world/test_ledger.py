@@ -27,9 +27,9 @@ from local.guests.books import (
     Transfer,
     recover,
 )
+from local.guests.gated import Gated
 from local.guests.load import Gate, HoldTimeoutError, ReleasedMeanwhileError, Status
 from local.guests.receipts import ReceiptsFile
-from local.guests.service import Application
 from local.guests.serving import ControlServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -150,7 +150,7 @@ def test_hold_fails_when_the_application_does_not_answer(serve: Serve) -> None:
     assert (done.returncode, "no answer" in done.stderr) == (1, True)
 
 
-class SlowToHold(Application):
+class SlowToHold(Gated):
     """An application whose hold ends when it is told to, and which remembers to have been let go."""
 
     def __init__(self) -> None:
