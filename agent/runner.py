@@ -191,7 +191,7 @@ class Agent:
         A wall clock that is set while a session is under way must neither lose its `resume` nor bring back
         what had expired: so the session's time is that of its `arm`, carried on by the monotonic clock.
         """
-        if self._state.phase == IDLE:
+        if self._state.phase == IDLE or not self._state.session_offset:  # or it began under an older version
             return self._clock.wall()
         return self._clock.monotonic() + self._state.session_offset
 

@@ -246,7 +246,6 @@ def test_killed_while_a_handler_is_at_work_its_application_goes_on(guest: Guest,
 
     guest.box.kill(guest.box.agents())
     agent.wait(30)
-    guest.set_manager(held_up="")
 
     guest.is_let_go()
     guest.held_up.unlink(missing_ok=True)  # what it was asked for comes through, too late
