@@ -73,7 +73,7 @@ def test_a_clock_that_is_set_while_held_loses_no_order_and_is_told(
 @set_by
 def test_a_clock_that_is_set_while_held_moves_no_budget(guest: Guest, app: App, ahead_s: int) -> None:
     guest.start(app)
-    app.quiesce(filesystems="none", freeze_budget_ms=2_000, quiesce_timeout_ms=1_900, **hooks(guest.folder))
+    app.quiesce(filesystems="none", freeze_budget_ms=5_000, quiesce_timeout_ms=4_900, **hooks(guest.folder))
     quiesced = app.answer()
     assert quiesced.kind == "quiesced"
 
@@ -81,7 +81,7 @@ def test_a_clock_that_is_set_while_held_moves_no_budget(guest: Guest, app: App, 
     told = app.unasked().body
 
     assert told["released_by"] == "dead-man"
-    assert told["window_ms"] >= 2_000, "not before it was spent"
+    assert told["window_ms"] >= 5_000, "not before it was spent"
     assert runs(guest.folder, "post") == ["1"]
 
 

@@ -7,7 +7,7 @@ from tests.integration.agent.box import Box, eventually_written
 from tests.integration.agent.process import LocalAgent
 from tests.integration.agent.stub import QueueStub
 
-BUDGET_MS = 2_500
+BUDGET_MS = 5_000
 
 
 @pytest.mark.world
@@ -16,7 +16,7 @@ def test_an_order_that_cannot_come_leaves_it_to_the_dead_man_and_the_ack_is_kept
 ) -> None:
     data = box.disk("data")
     box.agent(app, mounts=(data,))
-    app.quiesce(freeze_budget_ms=BUDGET_MS, quiesce_timeout_ms=2_000, **hooks(box.folder))
+    app.quiesce(freeze_budget_ms=BUDGET_MS, quiesce_timeout_ms=BUDGET_MS - 100, **hooks(box.folder))
     assert app.answer().kind == "quiesced"
 
     stub.down = True
@@ -66,7 +66,9 @@ def test_an_agent_that_is_killed_before_the_queue_is_back_has_its_ack_sent_by_th
     folder = local_agent.state.parent
     first = local_agent.start(app, stay=True)
     app.answer()
-    app.quiesce(filesystems="none", freeze_budget_ms=BUDGET_MS, quiesce_timeout_ms=2_000, **hooks(folder))
+    app.quiesce(
+        filesystems="none", freeze_budget_ms=BUDGET_MS, quiesce_timeout_ms=BUDGET_MS - 100, **hooks(folder)
+    )
     assert app.answer().kind == "quiesced"
     stub.down = True
     until(lambda: '"Resumed"' in (local_agent.state / "state.json").read_text(), "the ack in the journal")
