@@ -42,7 +42,7 @@ def test_all_disks_are_held_until_the_order_and_the_kernel_bears_witness(
 def test_the_dead_man_lets_go_when_the_budget_is_spent(box: Box, app: App, python: str) -> None:
     data = box.disk("data")
     box.agent(app, python, (data,))
-    app.quiesce(freeze_budget_ms=1_500, quiesce_timeout_ms=1_000, **hooks(box.folder))
+    app.quiesce(freeze_budget_ms=4_000, quiesce_timeout_ms=3_500, **hooks(box.folder))
     assert app.answer().kind == "quiesced"
 
     told = app.unasked()
@@ -164,7 +164,7 @@ def test_a_stopped_dead_man_is_replaced_by_the_agent(box: Box, app: App) -> None
 def test_a_stopped_agent_does_not_stop_the_dead_man(box: Box, app: App) -> None:
     data = box.disk("data")
     box.agent(app, mounts=(data,))
-    app.quiesce(freeze_budget_ms=1_500, quiesce_timeout_ms=1_000, **hooks(box.folder))
+    app.quiesce(freeze_budget_ms=4_000, quiesce_timeout_ms=3_500, **hooks(box.folder))
     assert app.answer().kind == "quiesced"
 
     box.kill(box.agents(), signal.SIGSTOP)
@@ -213,7 +213,7 @@ def test_a_freeze_that_blocks_stops_no_thaw(box: Box, app: App, python: str) -> 
     upper = box.disk("upper", on=lower)
     box.run("dd", "if=/dev/zero", f"of={upper}/dirty", "bs=1M", "count=4", "status=none")
     box.agent(app, python, (lower, upper))
-    app.quiesce(quiesce_timeout_ms=1_500, **hooks(box.folder))
+    app.quiesce(quiesce_timeout_ms=4_000, **hooks(box.folder))
     failed = app.answer()
 
     assert (failed.kind, failed.body["reason"]) == ("quiesce_failed", "quiesce_timeout"), failed.body
