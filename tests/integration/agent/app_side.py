@@ -1,6 +1,7 @@
 """The app's side of a session: signs commands, reads acks."""
 
 import base64
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -69,13 +70,16 @@ def enrolled(queues: Queues, **more: Any) -> dict[str, Any]:
 
 
 class App:
-    """One saga."""
+    """One saga; by default one of a name of its own.
 
-    def __init__(self, queues: Queues, saga: str = "saga-1") -> None:
+    By its saga's name a script's processes are found and killed, those of other tests on the machine too.
+    """
+
+    def __init__(self, queues: Queues, saga: str = "") -> None:
         self.queues = queues
-        self.saga = saga
+        self.saga = saga or f"saga-{secrets.token_hex(4)}"
         self.vm_key = KEY
-        self.key = protocol.session_key(KEY, saga)
+        self.key = protocol.session_key(KEY, self.saga)
         self.acks: list[protocol.Ack] = []
         self.sequence = 0
 
