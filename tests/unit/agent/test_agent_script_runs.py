@@ -21,6 +21,8 @@ from agent.system import Clock
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the Linux side of the agent")
 
 CLOCK = Clock(lambda: int(time.monotonic() * 1000), lambda: int(time.time() * 1000))
+#: By its name processes are found and killed: those of a test that runs beside this one have another.
+SAGA = f"rules-{os.getpid()}"
 SYSTEM = Linux()
 
 
@@ -38,7 +40,7 @@ def script(folder: Path, *lines: str, **rules: Any) -> ScriptSpec:
 
 
 def execution_of(spec: ScriptSpec) -> scripts.Execution:
-    return scripts.Execution(SYSTEM, CLOCK, Prepared(spec, spec.path), scripts.marks("rules", 1, "pre"))
+    return scripts.Execution(SYSTEM, CLOCK, Prepared(spec, spec.path), scripts.marks(SAGA, 1, "pre"))
 
 
 def run(spec: ScriptSpec, total_ms: int = 60_000) -> ScriptResult:
@@ -232,7 +234,7 @@ def test_its_environment_reaches_the_script_and_cannot_hide_whose_it_is(folder: 
     spec = script(folder, 'echo "$COLOUR $STILLFRAME_SAGA"')
     spec = spec._replace(environment=(("COLOUR", "deep blue"), ("STILLFRAME_SAGA", "another")))
 
-    assert run(spec).output == "deep blue rules\n"
+    assert run(spec).output == f"deep blue {SAGA}\n"
 
 
 def test_a_missing_script_that_may_be_missing_is_a_warning() -> None:

@@ -21,6 +21,8 @@ from agent.system import Clock
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the Linux side of the agent")
 
 CLOCK = Clock(lambda: int(time.monotonic() * 1000), lambda: int(time.time() * 1000))
+#: By its name processes are found and killed: those of a test that runs beside this one have another.
+SAGA = f"saga-{os.getpid()}"
 SYSTEM = Linux()
 
 
@@ -37,15 +39,15 @@ def write(folder: Path, text: str, name: str = "script", mode: int = 0o755) -> s
     return str(path)
 
 
-def run(path: str, *arguments: str, timeout_ms: int = 20_000, saga: str = "saga") -> ScriptResult:
+def run(path: str, *arguments: str, timeout_ms: int = 20_000, saga: str = SAGA) -> ScriptResult:
     return run_spec(ScriptSpec(path, arguments, timeout_ms), saga=saga)
 
 
-def run_spec(spec: ScriptSpec, *, total_ms: int = 60_000, saga: str = "saga") -> ScriptResult:
+def run_spec(spec: ScriptSpec, *, total_ms: int = 60_000, saga: str = SAGA) -> ScriptResult:
     return execution_of(spec, saga).run(dict(os.environ), total_ms, starting=lambda: None)
 
 
-def execution_of(spec: ScriptSpec, saga: str = "saga") -> scripts.Execution:
+def execution_of(spec: ScriptSpec, saga: str = SAGA) -> scripts.Execution:
     return scripts.Execution(SYSTEM, CLOCK, Prepared(spec, spec.path), scripts.marks(saga, 1, "pre"))
 
 
@@ -78,7 +80,7 @@ def test_a_script_gets_its_arguments_and_the_variables_of_its_saga(folder: Path)
 
     result = run(path, "a b", "$HOME")
 
-    assert result.output == "a b|$HOME|saga|1|pre\n"
+    assert result.output == f"a b|$HOME|{SAGA}|1|pre\n"
     assert (result.exit_code, result.reason, result.timed_out) == (0, "", False)
 
 
@@ -113,7 +115,7 @@ def test_a_script_that_ignores_sigterm_is_killed_too(folder: Path) -> None:
     )
 
     assert result.exit_code == -9
-    until(lambda: not marked("saga"), "its children live on")
+    until(lambda: not marked(SAGA), "its children live on")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +238,8 @@ def hooks(journal: Journal, spec: ScriptSpec | None = None) -> Hooks:
     if spec is not None:
         environ = allowing(Path(journal.path).parent)
         stage = Staging(journal, SYSTEM, CLOCK, environ, lambda: False)
-        stage.stage("saga", 1, Quiesce(10_000, 20_000, None, spec, "none"))
-    return Hooks(journal, SYSTEM, CLOCK, "saga", 1)
+        stage.stage(SAGA, 1, Quiesce(10_000, 20_000, None, spec, "none"))
+    return Hooks(journal, SYSTEM, CLOCK, SAGA, 1)
 
 
 def allowing(folder: Path) -> dict[str, str]:

@@ -72,7 +72,7 @@ class Guest:
 
     def run(self, spec: ScriptSpec) -> ScriptResult:
         self.stage(spec)
-        marks = scripts.marks("staged", 1, "pre")
+        marks = scripts.marks(f"staged-{os.getpid()}", 1, "pre")
         execution = scripts.Execution(SYSTEM, CLOCK, self.prepared(), marks)
         return execution.run(dict(os.environ), spec.total_ms, starting=lambda: None)
 
@@ -287,7 +287,9 @@ def test_a_script_is_fetched_before_it_is_run(guest: Guest, blobs: Blobs) -> Non
     guest.stage(spec)
     blobs.content.clear()
 
-    execution = scripts.Execution(SYSTEM, CLOCK, guest.prepared(), scripts.marks("fetched", 1, "pre"))
+    execution = scripts.Execution(
+        SYSTEM, CLOCK, guest.prepared(), scripts.marks(f"fetched-{os.getpid()}", 1, "pre")
+    )
 
     assert execution.run(dict(os.environ), 20_000, starting=lambda: None).output == "hello there\n"
 
