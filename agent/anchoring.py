@@ -4,7 +4,7 @@ import json
 import os
 from typing import Optional, Tuple
 
-from agent import anchors, records
+from agent import anchors, files, records
 from agent.anchors import Anchored, AnchorRefused, known
 from agent.journal import Journal, generation_name
 from agent.records import Evidence
@@ -21,7 +21,7 @@ class AnchorNote:
         fresh = "{}.{}.new".format(self._path, os.getpid())
         with open(fresh, "w") as file:
             json.dump(records.to_json(Anchored(provider, identity, ())), file)
-        os.replace(fresh, self._path)
+        files.replace(fresh, self._path)
 
     def read(self) -> Optional[Anchored]:
         """Give provider and identity; None if no anchor was begun, or it is deleted."""
@@ -35,10 +35,7 @@ class AnchorNote:
 
     def forget(self) -> None:
         """Remove it: there is nothing to delete any more."""
-        try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            return
+        files.remove(self._path)
 
 
 def drop(note: AnchorNote, anchored: Anchored) -> Tuple[Evidence, ...]:

@@ -43,7 +43,6 @@ from agent.waiting import Flag
 #: How long a release waits for the last mount before it says what it has (s); less than the agent's patience.
 PATIENCE_S = 1.5
 
-
 #: How long it waits for a dead-man before it to be gone (ms).
 _PREDECESSOR_MS = 5_000
 
@@ -84,9 +83,11 @@ class DeadMan:
         clock: Clock,
         journal: Journal,
         environ: Mapping[str, str],
+        turn: "Turn",
         control: int,
         events: int,
     ) -> None:
+        self._turn = turn
         self._system = system
         self._clock = clock
         self._journal = journal
@@ -221,15 +222,44 @@ class DeadMan:
         result = None
         if watch.post is not None and hooks.begun():
             result = hooks.run_post(watch.post, self._environ)
-        delete_left(AnchorNote(self._journal, watch.saga, watch.generation))
+        self._delete_anchor(AnchorNote(self._journal, watch.saga, watch.generation))
         self._say(ScriptEnded(watch.generation, POST, result))
         self._end()
+
+    def _delete_anchor(self, note: AnchorNote) -> None:
+        """Delete it; nothing is held any more, so nobody need wait for this dead-man meanwhile."""
+        if note.read() is None:
+            return
+        self._turn.leave()
+        delete_left(note)
+        if not self._stopped and not self._turn.take():
+            self._stopped = True  # the agent died meanwhile, and its next start has a dead-man of its own
 
     def _notify(self) -> None:
         self._mailbox.put(_NEWS)
 
     def _say(self, event: Input) -> None:
         self._said.say(line(event))
+
+
+class Turn:
+    """The dead-man's lock: whoever has it may hold something still."""
+
+    def __init__(self, system: System, path: str) -> None:
+        self._system = system
+        self._path = path
+        self._handle: Optional[int] = None
+
+    def take(self) -> bool:
+        """Take it; False if another dead-man has it."""
+        self._handle = self._system.try_lock(self._path)
+        return self._handle is not None
+
+    def leave(self) -> None:
+        """Let the next one have it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
 
 class Voice:
@@ -273,9 +303,10 @@ def main(state_dir: str, system: System, clock: Clock) -> int:
     """Run the dead-man of the agent at the other end of stdin and stdout."""
     journal = Journal(state_dir)
     deadline = clock.monotonic() + _PREDECESSOR_MS
-    while system.try_lock(journal.file(DEAD_MAN_LOCK)) is None:
+    turn = Turn(system, journal.file(DEAD_MAN_LOCK))
+    while not turn.take():
         if clock.monotonic() >= deadline:
             return 1  # an earlier one is still letting go
         time.sleep(0.02)
-    DeadMan(system, clock, journal, dict(os.environ), 0, 1).run()
+    DeadMan(system, clock, journal, dict(os.environ), turn, 0, 1).run()
     return 0

@@ -24,7 +24,7 @@ def read(path: str, wrong: Callable[[str, os.stat_result], str]) -> Optional[str
         BadSetting: it is refused, or cannot be read.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # Notepad begins a file with a mark
             reason = wrong(path, os.fstat(file.fileno()))
             if reason:
                 raise BadSetting(path, reason)

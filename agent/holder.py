@@ -9,11 +9,11 @@ import json
 import os
 import sys
 import threading
-from typing import Any, BinaryIO, Mapping, NamedTuple, Optional, Tuple
+from typing import IO, Any, BinaryIO, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from agent import orders, records
 from agent.handlers import Handler, HandlerFailed, Undo, known
-from agent.holds import HoldLog, Note, Outcome
+from agent.holds import HoldLog, Note, Outcome, marks_of
 from agent.journal import Journal
 from agent.mailbox import Mailbox
 from agent.orders import HandlerSpec
@@ -112,9 +112,13 @@ class Holder:
         assert isinstance(prepare, Prepare)
         log = HoldLog(self._journal, prepare.saga, prepare.generation)
         try:
+            self._system.bind(marks_of(prepare.saga, prepare.generation, prepare.number))
             handler = known.make(prepare.spec, self._environ)
         except HandlerFailed as failure:
             self._say(Failed(failure.reason, failure.detail))
+            return
+        except OSError as error:
+            self._say(Failed("unbound", "Its process cannot be bound to its end: {}".format(error.strerror)))
             return
         self._listen(handler)
         try:
@@ -145,7 +149,7 @@ class Holder:
         threading.Thread(target=self._sort, args=(handler,), name="orders", daemon=True).start()
 
     def _read(self) -> None:
-        for text in self._control:
+        for text in lines(self._control):
             self._incoming.put(records.from_json(json.loads(text.decode("ascii")), CONTROL_TYPES))
         self._incoming.put(None)
 
@@ -250,6 +254,18 @@ def main(state_dir: str, system: System, clock: Clock) -> int:
     holder = Holder(system, clock, Journal(state_dir), dict(os.environ), sys.stdin.buffer, sys.stdout.buffer)
     holder.run()
     return 0
+
+
+def lines(pipe: IO[bytes]) -> Iterator[bytes]:
+    """Read lines until the other side has closed the pipe or died, which Windows may tell as an error."""
+    while True:
+        try:
+            text = pipe.readline()
+        except OSError:
+            return
+        if not text:
+            return
+        yield text
 
 
 def line(record: Any) -> bytes:

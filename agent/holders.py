@@ -88,7 +88,7 @@ class Process:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for text in self._process.stdout:
+        for text in holder.lines(self._process.stdout):
             event = records.from_json(json.loads(text.decode("ascii")), holder.EVENT_TYPES)
             with self._changed:
                 self._said.append(event)

@@ -12,7 +12,7 @@ import json
 import os
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from agent import orders, records
+from agent import files, orders, records
 from agent.journal import Journal, generation_name
 from agent.orders import HandlerSpec
 from agent.records import Evidence, Warning_
@@ -85,7 +85,7 @@ class HoldLog:
         fresh = "{}.{}.new".format(path, os.getpid())
         with open(fresh, "w") as file:
             json.dump(records.to_json(record), file)
-        os.replace(fresh, path)
+        files.replace(fresh, path)
 
     def _read(self, name: str) -> Any:
         try:

@@ -87,16 +87,16 @@ function Stop-Agent {
 function Install-Python {
     $mark = Join-Path -Path $folder -ChildPath 'python\stillframe-sha256'
     if ((Test-Path -LiteralPath $mark) -and ((Get-Content -LiteralPath $mark) -eq $PythonSha256)) { return }
+    $fresh = Join-Path -Path $folder -ChildPath 'python.new'
+    $target = Join-Path -Path $folder -ChildPath 'python'
+    if (Test-Path -LiteralPath $fresh) { Remove-Item -LiteralPath $fresh -Recurse -Force }
+    Expand-Archive -LiteralPath $PythonZip -DestinationPath $fresh
+    # Only now: what cannot be unpacked stops nobody.
     if (Get-ScheduledTask -TaskName $TaskName -ErrorAction SilentlyContinue) {
         Disable-ScheduledTask -TaskName $TaskName | Out-Null
     }
     Stop-Agent
-    $fresh = Join-Path -Path $folder -ChildPath 'python.new'
-    $target = Join-Path -Path $folder -ChildPath 'python'
-    foreach ($path in @($fresh, $target)) {
-        if (Test-Path -LiteralPath $path) { Remove-Item -LiteralPath $path -Recurse -Force }
-        if ($path -eq $fresh) { Expand-Archive -LiteralPath $PythonZip -DestinationPath $fresh }
-    }
+    if (Test-Path -LiteralPath $target) { Remove-Item -LiteralPath $target -Recurse -Force }
     Move-Item -LiteralPath $fresh -Destination $target
     Set-Content -LiteralPath $mark -Value $PythonSha256 -Encoding Ascii
 }

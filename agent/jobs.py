@@ -126,6 +126,22 @@ class JobProcess(subprocess.Popen):  # type: ignore[type-arg]
             self._job = None
 
 
+def join(marks: Mapping[str, str]) -> None:
+    """Put this process into a job of its own for as long as it lives: what it starts dies with it.
+
+    Raises:
+        OSError: Windows refuses.
+    """
+    job = _create(None, _name(marks))  # kept open: Windows closes it, and so ends the job, with this process
+    if not job:
+        raise win32.failure()
+    _limit(job, _KILL_ON_JOB_CLOSE)
+    if not _assign(job, win32.current_process()):
+        refusal = win32.failure()
+        win32.close_handle(job)
+        raise refusal
+
+
 def kill(marks: Mapping[str, str]) -> bool:
     """End every process of the job of ``marks``; False if some outlive the patience."""
     job = _open(_JOB_ACCESS, 0, _name(marks))

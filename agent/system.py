@@ -186,6 +186,13 @@ class System(abc.ABC):
         carries ``marks``.
         """
 
+    def bind(self, marks: Mapping[str, str]) -> None:  # noqa: B027 - where the environment says it all
+        """Have ``kill_tree`` find this process and all that it starts by ``marks``, those of its environment.
+
+        Raises:
+            OSError: the system refuses.
+        """
+
     @abc.abstractmethod
     def identity(self, pid: int) -> str:
         """Name a living process so that no later one of the same pid is taken for it; "" if it is gone."""

@@ -75,7 +75,7 @@ _volume_paths = _declare(
     ctypes.POINTER(wintypes.DWORD),
 )
 _drive_type = _declare(kernel32, "GetDriveTypeW", wintypes.UINT, wintypes.LPCWSTR)
-_current_process = _declare(kernel32, "GetCurrentProcess", wintypes.HANDLE)
+current_process = _declare(kernel32, "GetCurrentProcess", wintypes.HANDLE)
 _create_key = _declare(
     advapi32,
     "RegCreateKeyExW",
@@ -279,7 +279,7 @@ def own_sid() -> str:
         OSError: it cannot be read.
     """
     token, text, size = wintypes.HANDLE(), wintypes.LPWSTR(), wintypes.DWORD()
-    if not _open_token(_current_process(), _TOKEN_QUERY, ctypes.byref(token)):
+    if not _open_token(current_process(), _TOKEN_QUERY, ctypes.byref(token)):
         raise failure()
     try:
         buffer = (_pointer * 32)()  # TOKEN_USER: a pointer to a SID, which follows it

@@ -153,6 +153,10 @@ class Windows(System):
         finally:
             win32.close_handle(found.handle)
 
+    def bind(self, marks: Mapping[str, str]) -> None:
+        """Put this process into a job named by ``marks``: what it starts ends with it."""
+        jobs.join(marks)
+
     def identity(self, pid: int) -> str:
         """Name the process by pid and creation time."""
         found = win32.living(pid)

@@ -2,7 +2,8 @@ r"""A stand-in for diskshadow.exe and vssadmin.exe, by the name that it is start
 
 It prints what the real ones print (the form is that of Microsoft's reference and of published recordings),
 and keeps its shadow copies in a file, ``VSS_STAND_IN``: a JSON object with ``volumes``, ``sets``, ``fault``,
-``writers`` (name -> [state, status, failure code]), ``room`` (volume -> [used, at most]), ``calls``.
+``writers`` (name -> [state, status, failure code]), ``room`` (volume -> [used, at most]), ``calls``, and
+``slow_delete_s``: how long a deletion takes (``deleting`` counts those that were begun).
 """
 
 import io
@@ -110,6 +111,12 @@ def _command(machine: Machine, line: str) -> None:
 def _delete(machine: Machine, identity: str) -> None:
     if machine.fault("delete"):
         raise Failed(0x8004230F)
+    slow_s = machine.state.get("slow_delete_s", 0)
+    if slow_s:
+        machine.state["deleting"] = machine.state.get("deleting", 0) + 1
+        machine.save()
+        time.sleep(slow_s)
+        machine.state = json.loads(machine.path.read_text())
     deleted = machine.state["sets"].pop(identity.lower(), {})
     machine.save()
     say(f"Number of shadow copies deleted: {len(deleted)}")

@@ -103,15 +103,19 @@ class Tools:
         """Note that there are none of this identity any more."""
         for path, marked in self.marked().items():
             if marked == identity:
-                os.unlink(path)
+                files.remove(path)
 
     def marked(self) -> Dict[str, str]:
         """Give the identities of which shadow copies may exist, by their marks' paths."""
         found: Dict[str, str] = {}
         if os.path.isdir(self._folder):
             for name in sorted(os.listdir(self._folder)):
-                if name.endswith(_MARK):
-                    found[os.path.join(self._folder, name)] = read(os.path.join(self._folder, name))
+                path = os.path.join(self._folder, name)
+                try:
+                    if name.endswith(_MARK):
+                        found[path] = read(path)
+                except FileNotFoundError:  # dead-man and next start may both be deleting
+                    continue
         return found
 
     def _prune(self) -> None:
@@ -146,8 +150,7 @@ def left(transcript: str) -> str:
     deadline = time.monotonic() + _LEFT_S
     while True:
         try:
-            os.replace(transcript, transcript + ".left")
-            os.replace(transcript + ".left", transcript)
+            os.replace(transcript, transcript)  # under its own name: another one may be looking for it
         except PermissionError:
             if time.monotonic() >= deadline:
                 raise AnchorRefused("anchor_failed", "diskshadow is still at work.") from None

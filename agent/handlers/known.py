@@ -13,7 +13,7 @@ _MAKERS: Dict[str, Callable[[Site], Handler]] = {"sqlserver": sqlserver.SQLServe
 
 #: How long a handler's process may take to prove and let go (ms), before it is ended and its hold undone.
 _RESUME_MS = 3_000
-_RESUME_SLOWLY_MS: Dict[str, int] = {}
+_RESUME_SLOWLY_MS: Dict[str, int] = {"sqlserver": sqlserver.RESUME_MS}
 
 if sys.platform != "win32":
     from agent.handlers import mariadb, mongodb, postgresql, services

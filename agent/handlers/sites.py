@@ -4,6 +4,7 @@ Where the server is, who connects, and which file holds the credentials come fro
 (guest_config.py): no order can point a handler somewhere else.
 """
 
+import os
 import shutil
 import time
 from typing import FrozenSet, Iterable, Mapping, NamedTuple, Tuple
@@ -58,17 +59,23 @@ class Site(NamedTuple):
     def client(self, names: Iterable[str], places: Iterable[str] = ()) -> str:
         """Find the application's own client tool: the one that the guest's file names, or one on PATH.
 
+        On Windows it is an .exe: cmd.exe, which runs batch files, would give a meaning to a database's name.
+
         Raises:
             HandlerFailed: there is none.
         """
         named = self.guest_text("client")
-        path = ":".join([self.environ.get("PATH", ""), *places])
+        path = os.pathsep.join([self.environ.get("PATH", ""), *places])
         for name in [named] if named else list(names):
-            found = shutil.which(name, path=path)
+            found = shutil.which(_program(name), path=path)
             if found:
                 return found
         wanted = named or " or ".join(names)
         raise HandlerFailed("client_missing", "There is no {} in this guest.".format(wanted))
+
+
+def _program(name: str) -> str:
+    return name + ".exe" if os.name == "nt" and not name.lower().endswith(".exe") else name
 
 
 def _check(what: str, found: Mapping[str, str], known: FrozenSet[str]) -> None:

@@ -172,7 +172,9 @@ def mssql(tmp_path: Path) -> Site:
     return Site(tmp_path, version=16, started="2026-01-01T00:00:00", databases=names, suspended={})
 
 
-def test_sqlserver_is_suspended_in_groups_of_64_and_let_go_one_by_one(mssql: Site, notes: list[Undo]) -> None:
+def test_sqlserver_is_suspended_in_groups_of_64_and_let_go_by_one_command(
+    mssql: Site, notes: list[Undo]
+) -> None:
     handler = mssql.handler("sqlserver")
 
     handler.preflight(10_000)
@@ -183,6 +185,7 @@ def test_sqlserver_is_suspended_in_groups_of_64_and_let_go_one_by_one(mssql: Sit
     suspends = [text for text in mssql.state["log"] if "= ON" in text]
     assert [text.count("[") for text in suspends] == [64, 7]
     assert all("MODE = COPY_ONLY" in text for text in suspends)
+    assert [text.count("= OFF") for text in mssql.state["log"] if "= OFF" in text] == [71]
     assert len(notes[-1]["suspended"].split("\n")) == 71
     assert proof.whole, proof
     assert held.mode == "frozen"
