@@ -37,7 +37,13 @@ def test_the_next_start_does_not_wait_for_a_dead_man_that_deletes(
 
     agent.start(app, command=app.command("resume", 1, {}), **machine.environ())
     assert not app.answer().body["held_until_order"]
-    app.quiesce(2, filesystems="none", pre_script=script(agent.batch("pre.cmd")))
+    app.quiesce(
+        2,
+        filesystems="none",
+        pre_script=script(agent.batch("pre.cmd")),
+        quiesce_timeout_ms=50_000,
+        freeze_budget_ms=60_000,
+    )
 
     assert app.answer().kind == "quiesced", app.acks[-1].body
     assert dead_man in agent.dead_men(), "it is still at work"
