@@ -14,17 +14,17 @@ settings.register_profile("stillframe", deadline=None)
 settings.load_profile("stillframe")
 
 
-#: Tests of one of these folders run one after the other: what they start wants the machine for itself. Both
-#: wait most of the time, so that they can be run beside each other, and all others beside them.
+#: Tests of one folder below these run one after the other: what they start wants some quiet, and is often
+#: shared by a module. They wait most of the time, so those of two folders can be run beside each other.
 _ONE_BY_ONE = ("e2e", "integration")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the workers of `make test` which tests belong together."""
     for item in items:
-        kind = item.path.relative_to(Path(__file__).parent).parts[0]
+        kind, *folder = item.path.relative_to(Path(__file__).parent).parts[:-1]
         if kind in _ONE_BY_ONE:
-            item.add_marker(pytest.mark.xdist_group(kind))
+            item.add_marker(pytest.mark.xdist_group("/".join([kind, *folder[:1]])))
 
 
 @pytest.fixture(scope="session")
