@@ -19,6 +19,7 @@ settings.load_profile("stillframe")
 _ONE_BY_ONE = ("e2e", "integration")
 
 
+@pytest.hookimpl(tryfirst=True)  # the workers look at the marks by the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell the workers of `make test` which tests belong together."""
     for item in items:
