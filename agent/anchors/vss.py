@@ -37,12 +37,17 @@ class Vss(Anchor):
         self._free = free
 
     def preflight(self, settings: Mapping[str, str], environ: Mapping[str, str]) -> Tuple[str, ...]:  # noqa: ARG002
-        """Look for diskshadow, the volumes, room for differences, and the writers' states."""
+        """Look for diskshadow, the volumes, room for differences, and the writers' states.
+
+        What an earlier creation left behind is deleted first: it takes room, and nobody is held yet who would
+        wait for that.
+        """
         wanted = vss_settings.read(settings)
         program = self._tools.path("diskshadow.exe")
         if not os.path.exists(program):
             detail = "There is no {}: diskshadow comes with Windows Server only.".format(program)
             raise AnchorRefused("provider_missing", detail)
+        self.tidy()
         self._check_room(wanted, self._tools.admin("list", "shadowstorage"))
         return _check_states(wanted, self._tools.admin("list", "writers"))
 
@@ -57,7 +62,6 @@ class Vss(Anchor):
         wanted = vss_settings.read(settings)
         ends = time.monotonic() + deadline_ms / 1000.0
         volumes = self._chosen(wanted)
-        self.tidy()
         for attempt in range(1, wanted.tries + 1):
             try:
                 return self._create(wanted, volumes, ends, note)
