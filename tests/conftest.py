@@ -19,13 +19,11 @@ settings.load_profile("stillframe")
 _ONE_BY_ONE = ("e2e", "integration")
 
 
-@pytest.hookimpl(tryfirst=True)  # the workers look at the marks by the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Tell the workers of `make test` which tests belong together."""
-    for item in items:
-        kind, *folder = item.path.relative_to(Path(__file__).parent).parts[:-1]
-        if kind in _ONE_BY_ONE:
-            item.add_marker(pytest.mark.xdist_group("/".join([kind, *folder[:1]])))
+    kind, *folder = item.path.relative_to(Path(__file__).parent).parts[:-1]
+    if kind in _ONE_BY_ONE:
+        item.add_marker(pytest.mark.xdist_group("/".join([kind, *folder[:1]])))
 
 
 @pytest.fixture(scope="session")
