@@ -11,7 +11,7 @@ from local.world.capability import can_use_real_disks
 from local.world.sandbox import enclosed
 
 #: `-n 0` among the arguments runs everything in one process, as a debugger wants it.
-_WORKERS = ("-n", "2", "--dist", "loadgroup")
+_WORKERS = ("-n", "2", "--dist", "loadscope")
 
 
 def main(arguments: list[str]) -> None:

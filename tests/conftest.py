@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from local.azurite import AzuriteProcess, AzuriteUnavailableError, running
 
@@ -14,16 +14,24 @@ settings.register_profile("stillframe", deadline=None)
 settings.load_profile("stillframe")
 
 
-#: Tests of one folder below these run one after the other: what they start wants some quiet, and is often
-#: shared by a module. They wait most of the time, so those of two folders can be run beside each other.
-_ONE_BY_ONE = ("e2e", "integration")
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc] # it is not typed
+    """Gives each worker of `make test` a folder of tests after the other, or a file of unit tests.
+
+    What the tests of these folders start wants some quiet, and is often shared by a module. They wait most of
+    the time, so those of two folders can be run beside each other.
+    """
+
+    folders = ("e2e", "integration")
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        kind, *folder = file.split("/")[1:-1]
+        return "/".join([kind, *folder[:1]]) if kind in self.folders else file
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Tell the workers of `make test` which tests belong together."""
-    kind, *folder = item.path.relative_to(Path(__file__).parent).parts[:-1]
-    if kind in _ONE_BY_ONE:
-        item.add_marker(pytest.mark.xdist_group("/".join([kind, *folder[:1]])))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFolder:
+    """Share the tests out by folder."""
+    return ByFolder(config, log)
 
 
 @pytest.fixture(scope="session")
