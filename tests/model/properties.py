@@ -1,0 +1,104 @@
+"""What must be true: in every world, and at every end."""
+
+from typing import NamedTuple
+
+from shared.saga.consistency import Grade
+from shared.saga.state import Phase, SagaState
+from tests.model.azure import SUCCEEDED, find
+from tests.model.cloud import Cloud
+from tests.model.guest import Guest, has_somebody, overheld
+from tests.model.world import World, Worlds
+
+PROPERTIES = {
+    1: "a held guest is released within its budget by somebody who is alive, and no saga believes it sooner",
+    2: "a consistent grade means that everything of one generation was held when each disk was snapshotted",
+    3: "the post-script runs once, after the thaw, if and only if the pre-script began",
+    4: "when faults stop every saga ends, and every snapshot is recorded or deleted",
+    5: "doing anything twice does what doing it once does",
+    6: "something can always happen until the saga is done, and nothing is without an answer",
+}
+
+
+class Violation(NamedTuple):
+    """A property that does not hold, and what is wrong in a sentence."""
+
+    number: int
+    what: str
+
+
+def in_every_world(worlds: Worlds, world: World) -> Violation | None:
+    """Look at a world."""
+    cloud, guest = worlds.clouds.value(world.cloud), worlds.guests.value(world.guest)
+    scripts = worlds.scene.guest.post_script is not None
+    if overheld(guest, post_script=scripts):
+        return Violation(1, "the guest is held longer than its budget, and somebody is alive")
+    record = cloud.stored
+    wrong = "" if record is None else _believed(record.state, guest)
+    if wrong:
+        return Violation(1, wrong)
+    wrong = "" if record is None else _graded(record.state, cloud)
+    if wrong:
+        return Violation(2, wrong)
+    wrong = _scripts(guest) if scripts else ""
+    if wrong:
+        return Violation(3, wrong)
+    wrong = worlds.repeated(world)
+    return Violation(5, wrong) if wrong else None
+
+
+def _believed(state: SagaState, guest: Guest) -> str:
+    """What the saga decides on while its guest is held was decided too early."""
+    if state.guest_released and guest.frozen is not None and has_somebody(guest):
+        return f"the saga ({state.phase}) takes its guest for released, and it is held"
+    return ""
+
+
+def _graded(state: SagaState, cloud: Cloud) -> str:
+    if not state.recovery_point or state.grade is None or not state.grade.at_least(Grade.FILESYSTEM):
+        return ""
+    assert state.evidence is not None
+    for kept in state.recovery_point:
+        snapshot = find(cloud.snapshots, kept.snapshot_id)
+        if snapshot is None or snapshot.held != state.evidence.generation:
+            held = "nobody knows what" if snapshot is None else snapshot.held or "nothing"
+            return f"graded {state.grade}, but a snapshot was taken while {held} was held"
+    return ""
+
+
+def _scripts(guest: Guest) -> str:
+    for hook in guest.hooks:
+        if hook.wrong:
+            return hook.wrong
+        if hook.posts and not hook.pre_began:
+            return "the post-script ran, but the pre-script had not begun"
+    return ""
+
+
+def at_the_end(worlds: Worlds, world: World) -> Violation | None:
+    """Look at a world in which nothing happens any more unless something goes wrong."""
+    cloud, guest = worlds.clouds.value(world.cloud), worlds.guests.value(world.guest)
+    record = cloud.stored
+    if record is None or record.state.phase is not Phase.DONE:
+        return Violation(6, "nothing can happen any more, and the saga is not done")
+    if not cloud.recorded:
+        return Violation(4, "the saga is done, and the run was never told")
+    kept = {copy.snapshot_id for copy in record.state.recovery_point}
+    there = {snapshot.name for snapshot in cloud.snapshots}
+    if there != kept:
+        names = sorted(name.rpartition("/")[2] for name in there ^ kept)
+        return Violation(4, f"neither recorded nor deleted, or recorded and gone: {', '.join(names)}")
+    if any(snapshot.state != SUCCEEDED for snapshot in cloud.snapshots):
+        return Violation(4, "a snapshot is recorded that never succeeded")
+    return _left_in_the_guest(guest, scripts=worlds.scene.guest.post_script is not None)
+
+
+def _left_in_the_guest(guest: Guest, *, scripts: bool) -> Violation | None:
+    """A guest in which nobody is left to do anything, and where an agent died at it, is nobody's fault."""
+    abandoned = not has_somebody(guest) and guest.state.attempt is not None
+    if abandoned:
+        return None
+    if guest.frozen is not None:
+        return Violation(1, "the guest is held for ever")
+    if scripts and any(hook.pre_began and not hook.posts for hook in guest.hooks):
+        return Violation(3, "the pre-script began, and the post-script never ran")
+    return None

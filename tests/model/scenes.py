@@ -1,0 +1,69 @@
+"""What is asked for in the model: few and short times, so that the same deadlines meet again and again."""
+
+from dataclasses import dataclass, replace
+
+from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure, Script
+from shared.protocol import session_key, vm_key
+from shared.saga.facts import VmFacts
+from shared.saga.names import saga_id
+from shared.saga.state import SagaSpec
+from tests.unit.saga import build
+
+RUN = "run-1"
+VM = build.VM.lower()
+SAGA = saga_id(RUN, VM)
+MASTER = b"a fixed master secret of 32 bytes"
+SESSION_KEY = session_key(vm_key(MASTER, VM), SAGA)
+
+#: Two disks: enough to be taken at two instants.
+DISKS = (build.disk(None), build.disk(0))
+
+_BASE = GuestProcessing(
+    pre_script=Script(build.PRE, timeout_ms=5_000),
+    post_script=Script(build.POST, timeout_ms=5_000),
+    freeze_budget_ms=20_000,
+    quiesce_timeout_ms=5_000,
+    arming_timeout_ms=30_000,
+    resume_timeout_ms=20_000,
+    attempts=2,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A policy's guest processing, and whether an agent lives in the guest (and is started again there)."""
+
+    name: str
+    guest: GuestProcessing
+    resident: bool
+
+    @property
+    def spec(self) -> SagaSpec:
+        """What the saga is asked to do."""
+        return SagaSpec(saga_id=SAGA, run_id=RUN, vm_id=VM, policy_name="nightly", guest=self.guest)
+
+    @property
+    def facts(self) -> VmFacts:
+        """What preflight reads."""
+        return build.facts(disks=DISKS)
+
+
+SCENES = {
+    scene.name: scene
+    for scene in (
+        Scene("run command", replace(_BASE, agent=AgentUse.RUN_COMMAND), resident=False),
+        Scene("resident", replace(_BASE, agent=AgentUse.RESIDENT), resident=True),
+        Scene(
+            "lenient",
+            replace(
+                _BASE,
+                agent=AgentUse.AUTO,
+                on_guest_failure=OnGuestFailure.CONTINUE,
+                attempts=1,
+                pre_script=None,
+                post_script=None,
+            ),
+            resident=True,
+        ),
+    )
+}
