@@ -23,6 +23,7 @@ from tests.model.azure import (
     Job,
     Message,
     Snapshot,
+    find,
     put,
     seen,
     with_snapshot,
@@ -117,7 +118,7 @@ class CloudRules:
         for label, rest, message, run, _ in self._invocations(cloud):
             found += self._broken(label, rest, message, run)
         for job in cloud.jobs:
-            found += self._lost_answers(cloud, job)
+            found += self._lost_puts(cloud, job)
             died = _with_message(cloud._replace(jobs=_without(cloud.jobs, job)), _again(job.cause))
             found.append(Move("the host that captures dies", "crash", died))
         for snapshot in cloud.snapshots:
@@ -217,22 +218,23 @@ class CloudRules:
     # --- captures -----------------------------------------------------------------------------
 
     def _puts(self, cloud: Cloud, job: Job) -> Iterator[Move]:
+        """A PUT that had no answer is sent again."""
         if all(job.answered) or seen(job, cloud.snapshots) is not None:
             return
         index = job.answered.index(False)
         there = put(cloud.snapshots, job.begun.names[index])
-        answered = (*job.answered[:index], True, *job.answered[index + 1 :])
-        others = _without(cloud.jobs, job)
-        after = cloud._replace(jobs=tuple(sorted((*others, job._replace(answered=answered)))))
-        yield Move(f"disk {index}: PUT", "", after._replace(snapshots=there))
+        after = _with_answered(cloud, job, index, answered=True)
+        yield Move(f"disk {index}: PUT again", "", after._replace(snapshots=there))
 
-    def _lost_answers(self, cloud: Cloud, job: Job) -> Iterator[Move]:
-        if all(job.answered) or seen(job, cloud.snapshots) is not None:
-            return
-        index = job.answered.index(False)
-        there = put(cloud.snapshots, job.begun.names[index])
-        if there != cloud.snapshots:
-            yield Move(f"disk {index}: PUT, its answer is lost", "loss", cloud._replace(snapshots=there))
+    def _lost_puts(self, cloud: Cloud, job: Job) -> Iterator[Move]:
+        for index, name in enumerate(job.begun.names):
+            snapshot = find(cloud.snapshots, name)
+            if job.answered[index] and snapshot is not None and snapshot.state == CREATING:
+                after = _with_answered(cloud, job, index, answered=False)
+                yield Move(f"disk {index}: the answer to its PUT was lost", "loss", after)
+                if len(cloud.jobs) == 1:
+                    others = tuple(one for one in cloud.snapshots if one.name != name)
+                    yield Move(f"disk {index}: its PUT was lost", "loss", after._replace(snapshots=others))
 
     # --- losses and duplicates ----------------------------------------------------------------
 
@@ -432,9 +434,23 @@ def _applied(cloud: Cloud, ended: Ended, cause: Message) -> Cloud:
         cloud = _after(cloud, deed)
     if ended.capture is not None:
         begun = ended.capture._replace(cause=_key(cause))
-        job = Job(begun, cause, tuple(False for _ in ended.capture.names))
-        cloud = cloud._replace(jobs=tuple(sorted((*cloud.jobs, job))))
+        cloud = _capturing(cloud, Job(begun, cause, tuple(begun.deadline > 0 for _ in begun.names)))
     return settled(cloud)
+
+
+def _capturing(cloud: Cloud, job: Job) -> Cloud:
+    """Begin to capture: all PUTs go out at once, unless the deadline is over by then."""
+    snapshots = cloud.snapshots
+    if not job.over:
+        for name in job.begun.names:
+            snapshots = put(snapshots, name)
+    return cloud._replace(jobs=tuple(sorted((*cloud.jobs, job))), snapshots=snapshots)
+
+
+def _with_answered(cloud: Cloud, job: Job, index: int, *, answered: bool) -> Cloud:
+    all_of_them = (*job.answered[:index], answered, *job.answered[index + 1 :])
+    others = _without(cloud.jobs, job)
+    return cloud._replace(jobs=tuple(sorted((*others, job._replace(answered=all_of_them)))))
 
 
 def _after(cloud: Cloud, deed: Deed) -> Cloud:

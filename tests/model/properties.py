@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from shared.saga.consistency import Grade
-from shared.saga.state import Phase, SagaState
+from shared.saga.state import Outcome, Phase, SagaState
 from tests.model.azure import SUCCEEDED, find
 from tests.model.cloud import Cloud
 from tests.model.guest import Guest, has_somebody, overheld
@@ -48,7 +48,8 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
 
 def _believed(state: SagaState, guest: Guest) -> str:
     """What the saga decides on while its guest is held was decided too early."""
-    if state.guest_released and guest.frozen is not None and has_somebody(guest):
+    decided = state.guest_released or state.phase in (Phase.COMPLETING, Phase.CLEANING, Phase.DONE)
+    if decided and guest.frozen is not None and has_somebody(guest):
         return f"the saga ({state.phase}) takes its guest for released, and it is held"
     return ""
 
@@ -89,7 +90,19 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
         return Violation(4, f"neither recorded nor deleted, or recorded and gone: {', '.join(names)}")
     if any(snapshot.state != SUCCEEDED for snapshot in cloud.snapshots):
         return Violation(4, "a snapshot is recorded that never succeeded")
+    if cloud.run_commands:
+        return Violation(4, "a run command is left in the VM")
+    wrong = _as_asked(worlds, world, record.state)
+    if wrong:
+        return Violation(4, wrong)
     return _left_in_the_guest(guest, scripts=worlds.scene.guest.post_script is not None)
+
+
+def _as_asked(worlds: Worlds, world: World, state: SagaState) -> str:
+    """Without a single fault a saga comes to what was asked for."""
+    if world.budget != worlds.first.budget or state.outcome is Outcome.SUCCEEDED:
+        return ""
+    return f"without any fault the saga ended as {state.outcome}"
 
 
 def _left_in_the_guest(guest: Guest, *, scripts: bool) -> Violation | None:
@@ -99,6 +112,8 @@ def _left_in_the_guest(guest: Guest, *, scripts: bool) -> Violation | None:
         return None
     if guest.frozen is not None:
         return Violation(1, "the guest is held for ever")
+    if guest.state.attempt is not None:
+        return Violation(6, "the agent waits for something that never comes")
     if scripts and any(hook.pre_began and not hook.posts for hook in guest.hooks):
         return Violation(3, "the pre-script began, and the post-script never ran")
     return None

@@ -24,7 +24,7 @@ _BASE = GuestProcessing(
     freeze_budget_ms=20_000,
     quiesce_timeout_ms=5_000,
     arming_timeout_ms=30_000,
-    resume_timeout_ms=20_000,
+    resume_timeout_ms=1_000,
     attempts=2,
 )
 

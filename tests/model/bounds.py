@@ -1,0 +1,41 @@
+"""How far the model goes: which scenes, with how many faults."""
+
+import multiprocessing
+from collections.abc import Iterator
+
+from tests.model.explore import Report, explore
+from tests.model.scenes import SCENES
+from tests.model.world import KINDS, Budget
+
+#: Faults in one run of a saga: for the tests, for ``make model``, and for ``make model DEEP=1``.
+QUICK, USUAL, DEEP = 1, 2, 3
+
+
+def of(total: int) -> Budget:
+    """Give a budget of ``total`` faults: of each kind two at most, and one pause of the VM."""
+    each = min(2, total)
+    return Budget(loss=each, dup=each, crash=each, delay=each, fail=each, pause=min(1, total), total=total)
+
+
+def explore_all(total: int) -> Iterator[Report]:
+    """Explore every scene, two at a time, each in a process of its own."""
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
+        yield from pool.imap(_one, [(name, total) for name in SCENES], chunksize=1)
+
+
+def _one(asked: tuple[str, int]) -> Report:
+    name, total = asked
+    return explore(SCENES[name], of(total))
+
+
+def hunt(faults: tuple[str, ...]) -> Iterator[Report]:
+    """Look for a fault that was planted: with ``faults``, or without any and then with any one."""
+    budgets = [_exactly(faults)] if faults else [of(0), of(QUICK)]
+    for budget in budgets:
+        for scene in SCENES.values():
+            yield explore(scene, budget)
+
+
+def _exactly(faults: tuple[str, ...]) -> Budget:
+    counts = {kind: faults.count(kind) for kind in KINDS}
+    return Budget(**counts, total=len(faults))

@@ -1,0 +1,46 @@
+"""Faults in the loop and in how effects are carried out."""
+
+from tests.model.planting import Mutant
+
+MUTANTS = (
+    Mutant(
+        "every message finds the outbox its own",
+        "shared.engine.loop",
+        "if stored.outbox and stored.cause == event.key and not _is_sweep(event):",
+        "if stored.outbox and not _is_sweep(event):",
+        "The next event is taken for a repetition of the last one, and is lost.",
+        caught_by=4,
+    ),
+    Mutant(
+        "a lost race is taken for a save",
+        "shared.engine.loop",
+        "                again = await self._decide_again(progress)\n",
+        "                return transition\n                again = await self._decide_again(progress)\n",
+        "What another invocation saved meanwhile is not looked at, and nothing is saved.",
+        caught_by=4,
+    ),
+    Mutant(
+        "one snapshot is spared",
+        "shared.engine.carrying_out",
+        "for unwanted in effect.discard\n",
+        "for unwanted in effect.discard[1:]\n",
+        "Of those to be deleted the first is not.",
+        caught_by=4,
+    ),
+    Mutant(
+        "commands are sent under the next number",
+        "shared.engine.orders",
+        "sequence=order.sequence,",
+        "sequence=order.sequence + state.watch_number,",
+        "A command that is repeated is a new one to the agent.",
+        caught_by=5,
+    ),
+    Mutant(
+        "the end is not recorded again",
+        "shared.engine.running",
+        "            await self._runs.end_entry(step.run_id, run_entry(state))\n        elif",
+        "            return\n        elif",
+        "A saga whose last invocation died is never recorded as ended.",
+        caught_by=4,
+    ),
+)

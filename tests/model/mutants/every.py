@@ -1,0 +1,5 @@
+"""All faults that are planted, to see whether the model notices them."""
+
+from tests.model.mutants import agent, engine, guest, saga
+
+MUTANTS = (*saga.MUTANTS, *engine.MUTANTS, *agent.MUTANTS, *guest.MUTANTS)
