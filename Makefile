@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check model bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -13,6 +13,7 @@ help:
 	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
+	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three), and planted faults"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -42,6 +43,9 @@ check: .venv/.installed
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
 	@.venv/bin/shellcheck agent/*.sh
 	@echo "make check: all well"
+
+model: .venv/.installed
+	@$(PYTHON) -m tests.model $(if $(DEEP),--faults 3) $(ARGS)
 
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)

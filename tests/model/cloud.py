@@ -375,8 +375,6 @@ def _matters(message: Message, record: Record) -> bool:
         return True
     if state.phase is Phase.DONE:
         return False
-    if message.what == "ack":
-        return wire.ANSWERS.value(message.number).generation >= state.generation
     if message.what == "watch":
         return message.number == state.watch_number
     return True

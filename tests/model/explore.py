@@ -31,14 +31,17 @@ class Report:
     found: Found | None = None
 
 
-def explore(scene: Scene, budget: Budget) -> Report:
-    """Explore every world of a scene within a budget of faults, up to the first violation."""
+def explore(scene: Scene, budget: Budget, most: int = 0) -> Report:
+    """Explore every world of a scene within a budget of faults, up to the first violation.
+
+    More than ``most`` worlds (0: as many as there are) say that something grows without end.
+    """
     worlds = Worlds(scene, budget)
     gc.collect()
     gc.freeze()  # nothing that is made here ever goes away before the end
     gc.disable()
     try:
-        return _Exploration(worlds).run()
+        return _Exploration(worlds, most).run()
     finally:
         gc.enable()
         gc.unfreeze()
@@ -48,8 +51,9 @@ def explore(scene: Scene, budget: Budget) -> Report:
 class _Exploration:
     """Worlds are numbered as they are found. ``calm`` are the steps that need no fault, from all worlds."""
 
-    def __init__(self, worlds: Worlds) -> None:
+    def __init__(self, worlds: Worlds, most: int) -> None:
         self._worlds = worlds
+        self._most = most
         self._numbers: dict[World, int] = {worlds.first: 0}
         self._all: list[World] = [worlds.first]
         self._parents = array("l", [-1])
@@ -65,6 +69,8 @@ class _Exploration:
             if number == level_end:
                 depth, level_end = depth + 1, len(self._all)
             violation = self._visit(number)
+            if self._most and len(self._all) > self._most:
+                violation = Violation(4, f"there is no end to it: more than {self._most} worlds")
             if violation is not None:
                 return self._report(depth, Found(violation, tuple(self._trace(number))))
             number += 1
@@ -76,10 +82,10 @@ class _Exploration:
 
     def _visit(self, number: int) -> Violation | None:
         world = self._all[number]
-        violation = in_every_world(self._worlds, world)
-        if violation is not None:
-            return violation
         try:
+            violation = in_every_world(self._worlds, world)
+            if violation is not None:
+                return violation
             steps = self._worlds.steps(world)
         except (AssertionError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             return Violation(6, f"something has no answer: {type(error).__name__} {error}")

@@ -58,6 +58,10 @@ class Records:
     """Stored sagas by number. Spec and facts are the scene's own: they are not compared again and again."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, for another scene: numbers of the one before mean nothing any more."""
         self._keys: Table[Hashable] = Table()
         self._records: list[Record] = []
 
@@ -77,7 +81,7 @@ class Records:
 
 _varying = attrgetter(*(each.name for each in fields(SagaState) if each.name not in ("spec", "facts")))
 
-#: All stored sagas of this process, which explores one scene.
+#: All stored sagas of the scene that this process explores.
 RECORDS = Records()
 
 

@@ -12,7 +12,7 @@ from tests.model import wire
 from tests.model.cloud import FIRST, Cloud, CloudRules, Move, has_run, with_acks, without_command
 from tests.model.guest import Guest, Next, Rules, held_generation, settled
 from tests.model.interning import Table
-from tests.model.invocation import App
+from tests.model.invocation import RECORDS, App
 from tests.model.scenes import Scene
 
 #: By how long the host may pause a VM (ms): less than the grace that the saga leaves the dead-man.
@@ -51,9 +51,10 @@ class Step:
 
 
 class Worlds:
-    """Gives the worlds that follow a world."""
+    """Gives the worlds that follow a world; one scene at a time in a process."""
 
     def __init__(self, scene: Scene, budget: Budget) -> None:
+        RECORDS.forget()
         self.scene = scene
         self.clouds: Table[Cloud] = Table()
         self.guests: Table[Guest] = Table()
