@@ -521,6 +521,7 @@ def _shifted(record: Record, by: int) -> Record:
 def _older_job(job: Job, by: int) -> Job:
     begun = job.begun
     older = begun._replace(
+        base=RECORDS.number(_shifted(RECORDS.value(begun.base), by)),
         not_before=begun.not_before - by,
         deadline=begun.deadline - by,
     )

@@ -97,6 +97,7 @@ class Guest(NamedTuple):
     ``words`` are inputs on their way to the agent. ``orphan`` is a dead-man whose agent is gone: the
     generation that it watches, whether it has thawed, and whether the pre-script had ended. ``log`` is the
     last word of the freeze log. ``budget`` is the newest generation and until when it may hold (ms from now).
+    ``forsaken``: the last process that could have let go of a generation died at it.
     """
 
     alive: bool = False
@@ -114,6 +115,7 @@ class Guest(NamedTuple):
     hooks: tuple[Hook, ...] = ()
     left: Left | None = None
     budget: tuple[int, int] = (0, 0)
+    forsaken: bool = False
     boot: int = 1
     jump: int = 0
 
@@ -413,7 +415,7 @@ class Rules:
     def _restarted(self, guest: Guest, label: str) -> list[Next]:
         """Start the agent on the journal of the one before: it lets go of what that one left."""
         state = guest.state
-        unsent, guest = guest.unsent, guest._replace(alive=True, unsent=())
+        unsent, guest = guest.unsent, guest._replace(alive=True, unsent=(), forsaken=False)
         attempt = state.attempt
         if attempt is None:
             given = moves.AgentRestarted(BY_RESTART, (), None)
@@ -440,6 +442,9 @@ class Rules:
             lost = moves.DeadManLost("it ended with -9")
             killed = guest._replace(dead_man=None)
             found.append(Next("the dead-man dies", "crash", _saying(killed, lost)))
+        if guest.orphan is not None:
+            forsaken = guest._replace(orphan=None, forsaken=not guest.alive)
+            found.append(Next("the dead-man whose agent is gone dies", "crash", forsaken))
         if guest.frozen is not None and guest.frozen.whole and guest.frozen.level == ALL:
             thawed = guest._replace(frozen=guest.frozen._replace(whole=False))
             found.append(Next("somebody else thaws a filesystem", "fail", thawed))
@@ -457,7 +462,15 @@ class Rules:
         if one is not None and one.generation:
             orphan = (one.generation, one.released, one.asked)
         return guest._replace(
-            alive=False, words=(), pre=pre, post=0, thaw=0, handed=(), dead_man=None, orphan=orphan
+            forsaken=orphan is None and guest.state.attempt is not None,
+            alive=False,
+            words=(),
+            pre=pre,
+            post=0,
+            thaw=0,
+            handed=(),
+            dead_man=None,
+            orphan=orphan,
         )
 
     # --- time ---------------------------------------------------------------------------------

@@ -97,11 +97,12 @@ class Deed(NamedTuple):
 class CaptureBegun(NamedTuple):
     """An invocation that goes on to capture: what caused it, and what it is to make. Times in ms from now.
 
-    ``fresh``: the saga has not been saved since. What it was before that save makes no difference: a stale
-    save is refused, and everything is decided again.
+    ``fresh``: the saga has not been saved since. ``base`` is the number of the record that it knows, but for
+    the watch, which it does not look at.
     """
 
     fresh: bool
+    base: int
     cause: str
     generation: int
     not_before: int
@@ -271,6 +272,7 @@ class Surroundings:
         assert record is not None
         self.capture_begun = CaptureBegun(
             fresh=True,
+            base=RECORDS.number(Record(replace(record.state, watch_number=1), "", ())),
             cause=record.cause,
             generation=int(tags["stillframe-generation"]),
             not_before=not_before - NOW,
@@ -338,7 +340,7 @@ class App:
         """Go on with the invocation that captured."""
 
         async def go_on(kit: "_Kit") -> None:
-            stored = kit.around.stored(record)
+            stored = kit.around.stored(record if begun.fresh else RECORDS.value(begun.base))
             if not begun.fresh:
                 stored = replace(stored, etag="an older one")
             progress = engine_loop._Progress(cause=begun.cause, stored=stored, state=stored.state)

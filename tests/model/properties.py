@@ -106,13 +106,12 @@ def _as_asked(worlds: Worlds, world: World, state: SagaState) -> str:
 
 
 def _left_in_the_guest(guest: Guest, *, scripts: bool) -> Violation | None:
-    """A guest in which nobody is left to do anything, and where an agent died at it, is nobody's fault."""
-    abandoned = not has_somebody(guest) and guest.state.attempt is not None
-    if abandoned:
+    """A guest in which the last of our processes died at it, and is not started again, is nobody's fault."""
+    if guest.forsaken:
         return None
     if guest.frozen is not None:
         return Violation(1, "the guest is held for ever")
-    if guest.state.attempt is not None:
+    if guest.alive and guest.state.attempt is not None:
         return Violation(6, "the agent waits for something that never comes")
     if scripts and any(hook.pre_began and not hook.posts for hook in guest.hooks):
         return Violation(3, "the pre-script began, and the post-script never ran")

@@ -12,12 +12,13 @@ MUTANTS = (
         caught_by=4,
     ),
     Mutant(
-        "a lost race is taken for a save",
+        "a lost race is won all the same",
         "shared.engine.loop",
         "                again = await self._decide_again(progress)\n",
-        "                return transition\n                again = await self._decide_again(progress)\n",
-        "What another invocation saved meanwhile is not looked at, and nothing is saved.",
-        caught_by=4,
+        "                progress.stored = await self._sagas.reload(progress.state.spec.saga_id)\n"
+        "                again = transition\n",
+        "A decision about what was there is written over what another invocation decided meanwhile.",
+        caught_by=2,
     ),
     Mutant(
         "one snapshot is spared",
@@ -33,7 +34,7 @@ MUTANTS = (
         "sequence=order.sequence,",
         "sequence=order.sequence + state.watch_number,",
         "A command that is repeated is a new one to the agent.",
-        caught_by=5,
+        caught_by=4,
     ),
     Mutant(
         "the end is not recorded again",
@@ -42,5 +43,6 @@ MUTANTS = (
         "            return\n        elif",
         "A saga whose last invocation died is never recorded as ended.",
         caught_by=4,
+        faults=("crash", "loss"),
     ),
 )

@@ -4,19 +4,11 @@ from tests.model.planting import Mutant
 
 MUTANTS = (
     Mutant(
-        "the dead-man does not look at the clock",
-        "tests.model.guest",
-        "            if one.deadline <= 0:\n",
-        "            if one.deadline <= -1_000_000:\n",
-        "A held guest whose order is lost stays held until its agent gives the dead-man up.",
-        caught_by=1,
-    ),
-    Mutant(
         "the dead-man does not notice that its agent died",
         "tests.model.guest",
-        "            orphan = (one.generation, one.released, one.asked)\n",
-        "            orphan = None\n",
-        "A dead agent's freeze is undone by its next start only.",
+        "        generation, thawed, asked = orphan\n",
+        "        generation, thawed, asked = orphan\n        if not thawed and asked:\n            return []\n",
+        "A dead agent's freeze is undone by its next start only, if there is one.",
         caught_by=1,
     ),
     Mutant(
@@ -26,6 +18,7 @@ MUTANTS = (
         "        if self._post_script or not guest.hook(generation).begun:\n",
         "Nobody runs the post-script of a generation that the dead-man released.",
         caught_by=3,
+        faults=("crash", "fail"),
     ),
     Mutant(
         "the next start undoes nothing",
@@ -33,7 +26,7 @@ MUTANTS = (
         "            guest = _thawed(guest, generation)\n            guest = guest._replace(pre",
         "            guest = guest._replace(pre",
         "What an agent and its dead-man left frozen stays so.",
-        caught_by=1,
+        caught_by=3,
     ),
     Mutant(
         "the journal is written after the deeds",
@@ -41,6 +34,6 @@ MUTANTS = (
         "                dead = self._dies(unsent)\n",
         "                dead = self._dies(unsent._replace(session=IDLE))\n",
         "An agent that died knows nothing of what it had begun.",
-        caught_by=3,
+        caught_by=1,
     ),
 )
