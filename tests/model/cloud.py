@@ -14,7 +14,8 @@ from shared.saga.effects import Effect, Watch
 from shared.saga.evidence import DiskCapture
 from shared.saga.state import Phase
 from tests.model import wire
-from tests.model.azure import (
+from tests.model.invocation import LUCKS, RECORDS, App, CaptureBegun, Deed, Ended, Luck, Record
+from tests.model.snapshots import (
     CREATING,
     DOOMED,
     FAILED,
@@ -28,7 +29,6 @@ from tests.model.azure import (
     seen,
     with_snapshot,
 )
-from tests.model.invocation import LUCKS, RECORDS, App, CaptureBegun, Deed, Ended, Luck, Record
 from tests.model.times import NOW, shift_effect, shift_saga
 
 #: Messages whose key never comes again once they are gone: what they caused is done then.

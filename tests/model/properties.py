@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase, SagaState
-from tests.model.azure import SUCCEEDED, find
 from tests.model.cloud import Cloud
 from tests.model.guest import Guest, has_somebody, overheld
+from tests.model.snapshots import SUCCEEDED, find
 from tests.model.world import World, Worlds
 
 PROPERTIES = {
