@@ -28,8 +28,10 @@ class Acks:
         self._clock = clock
         self.rejected: Counter[str] = Counter()
 
-    async def take(self, text: str, queued_at: int) -> None:
+    async def take(self, text: str, queued_at: int, *, again: bool = False) -> None:
         """Bring an ack to its saga. ``queued_at`` is ms since the epoch by the queue service's clock.
+
+        ``again`` says that an earlier delivery of this message failed.
 
         What must not be acted on is counted, logged and dropped: delivering it again would not mend it.
         """
@@ -39,7 +41,7 @@ class Acks:
         except Rejected as rejected:
             self._turn_away(rejected)
             return
-        state = await self._loop.deliver(ack.saga, event)
+        state = await self._loop.deliver(ack.saga, event, again=again)
         if isinstance(event, AgentReady):  # after the order to quiesce has gone out: nobody waits for this
             await self._note(state, event)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from shared.engine.ports import Clock
 from shared.saga.codec import encode
-from shared.saga.effects import READS, Effect
+from shared.saga.effects import CAPTURES, READS, Effect
 from shared.saga.events import Event, TimePassed
 from shared.saga.history import HistoryEntry
 from shared.saga.machine import advance
@@ -60,8 +60,8 @@ class SagaLoop:
         except SagaExists:
             return await self.deliver(spec.saga_id, event)
 
-    async def deliver(self, saga_id: str, event: Event) -> SagaState:
-        """Bring an event to a saga.
+    async def deliver(self, saga_id: str, event: Event, *, again: bool = True) -> SagaState:
+        """Bring an event to a saga; ``again`` says that an earlier delivery of its message may have failed.
 
         Raises:
             SagaNotFound: there is no such saga.
@@ -71,6 +71,11 @@ class SagaLoop:
             stored = await self._sagas.reload(saga_id)  # a stale copy must not call an event stale
         progress = _Progress(cause=event.key, stored=stored, state=stored.state)
         if stored.outbox and stored.cause == event.key and not _is_sweep(event):
+            if not again and any(isinstance(effect, CAPTURES) for effect in stored.outbox):
+                # A copy: the first one's invocation is at it, or died, and then its own message comes again.
+                # Of two at once the slower one could ask for snapshots that have been deleted by then.
+                _log.info("saga %s: a copy of %s is left alone", saga_id, event.key)
+                return stored.state
             _log.info("saga %s: %s came again, its effects are carried out again", saga_id, event.key)
             answer = await self._carry_out(stored.state, stored.outbox)
             return await self._walk(progress, answer) if answer else stored.state

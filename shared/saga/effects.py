@@ -122,5 +122,8 @@ Effect = (
     | RecordEnd
 )
 
+#: Effects that take their time, while other messages of the saga are processed.
+CAPTURES = (Capture, TakeRestorePoint)
+
 #: Effects that change nothing: a transition with only these needs no save of its own.
 READS = (ReadFacts, CheckCopies)

@@ -37,12 +37,11 @@ def blueprint(application: Once) -> func.Blueprint:
 
     @queues.queue_trigger("msg", STEPS, STORAGE)
     async def saga_step(msg: func.QueueMessage) -> None:
-        again = (msg.dequeue_count or 1) > 1
-        await application().steps.take(read_step_message(_text(msg)), again=again)
+        await application().steps.take(read_step_message(_text(msg)), again=_came_before(msg))
 
     @queues.queue_trigger("msg", ACKS, GUEST_STORAGE)
     async def agent_ack(msg: func.QueueMessage) -> None:
-        await application().acks.take(_text(msg), _queued_at(msg))
+        await application().acks.take(_text(msg), _queued_at(msg), again=_came_before(msg))
 
     @queues.queue_trigger("msg", f"{RUNS}-poison", STORAGE)
     async def poisoned_run_task(msg: func.QueueMessage) -> None:
@@ -76,6 +75,11 @@ def blueprint(application: Once) -> func.Blueprint:
 def _text(msg: func.QueueMessage) -> str:
     """Give the message's text. Bytes that are no UTF-8 become a text that no reader takes for a message."""
     return msg.get_body().decode("utf-8", "replace")
+
+
+def _came_before(msg: func.QueueMessage) -> bool:
+    """Say whether an earlier delivery of this very message failed."""
+    return (msg.dequeue_count or 1) > 1
 
 
 def _queued_at(msg: func.QueueMessage) -> int:

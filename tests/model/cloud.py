@@ -173,7 +173,9 @@ class CloudRules:
         if message.what == "ack":
             text = wire.ack_text(message.number, message.boot, resident=self._resident)
             queued_at = NOW + message.at
-            return lambda at, luck: self._app.ack(record, text, queued_at, break_at=at, luck=luck)
+            return lambda at, luck: self._app.ack(
+                record, text, queued_at, again=message.again, break_at=at, luck=luck
+            )
         return lambda at, luck: self._app.end(record, message.what, break_at=at, luck=luck)
 
     def _sweeping(self, record: Record | None) -> Run:
@@ -393,8 +395,8 @@ def _key(message: Message) -> str:
 
 
 def _again(message: Message) -> Message:
-    """Give a message back to its queue: only of a start it matters that it was delivered before."""
-    return message._replace(again=message.what == "start")
+    """Give a message back to its queue: of a start and an ack it matters that it was delivered before."""
+    return message._replace(again=message.what in ("start", "ack"))
 
 
 def _is_done(cloud: Cloud) -> bool:

@@ -324,9 +324,11 @@ class App:
         entry = RunEntry(saga_id=SAGA, vm_id=VM, started_at=NOW - 2 * UNSTARTED_MS)
         return self._run(record, lambda kit: kit.runs._look(message, entry), break_at, luck)
 
-    def ack(self, record: Record | None, text: str, queued_at: int, *, break_at: int, luck: Luck) -> Ended:
+    def ack(
+        self, record: Record | None, text: str, queued_at: int, *, again: bool, break_at: int, luck: Luck
+    ) -> Ended:
         """Take an ack."""
-        return self._run(record, lambda kit: kit.acks.take(text, queued_at), break_at, luck)
+        return self._run(record, lambda kit: kit.acks.take(text, queued_at, again=again), break_at, luck)
 
     def captured(
         self,

@@ -40,6 +40,10 @@ class NotPlantedError(Exception):
         self.mutant = mutant
         self.count = count
 
+    def __reduce__(self) -> tuple[type["NotPlantedError"], tuple[str, int]]:
+        """It comes from another process."""
+        return NotPlantedError, (self.mutant, self.count)
+
 
 @dataclass(frozen=True, slots=True)
 class Fate:

@@ -49,9 +49,16 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
 def _believed(state: SagaState, guest: Guest) -> str:
     """What the saga decides on while its guest is held was decided too early."""
     decided = state.guest_released or state.phase in (Phase.COMPLETING, Phase.CLEANING, Phase.DONE)
-    if decided and guest.frozen is not None and has_somebody(guest):
+    if decided and guest.frozen is not None and has_somebody(guest) and not _forgot(state, guest):
         return f"the saga ({state.phase}) takes its guest for released, and it is held"
     return ""
+
+
+def _forgot(state: SagaState, guest: Guest) -> bool:
+    """Whether a guest that was rebooted obeys what it no longer knows to be over: its budget bounds it."""
+    assert guest.frozen is not None
+    over = state.phase in (Phase.CLEANING, Phase.DONE) or guest.frozen.generation < state.generation
+    return guest.boot > 1 and over
 
 
 def _graded(state: SagaState, cloud: Cloud) -> str:

@@ -21,6 +21,15 @@ MUTANTS = (
         caught_by=2,
     ),
     Mutant(
+        "copies of an ack capture too",
+        "shared.engine.loop",
+        "if not again and any(isinstance(effect, CAPTURES) for effect in stored.outbox):",
+        "if not again and not stored.outbox:",
+        "Of two captures at once the slower one asks for a snapshot after everything was deleted.",
+        caught_by=4,
+        faults=("dup", "loss", "fail"),
+    ),
+    Mutant(
         "one snapshot is spared",
         "shared.engine.carrying_out",
         "for unwanted in effect.discard\n",

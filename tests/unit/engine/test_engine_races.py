@@ -121,6 +121,25 @@ async def test_a_cancel_during_the_capture_resumes_the_guest_first_and_keeps_not
     assert [command.kind for command in house.guest().commands].count(RESUME) == 1
 
 
+async def test_a_copy_of_an_ack_captures_nothing_while_the_first_one_is_at_it() -> None:
+    """Once the first had ended and all was deleted, the copy asked again for a snapshot: nobody's."""
+    house = House()
+    run = await house.ask()
+    ack = await until_delivered(house, ACKS, '"kind":"quiesced"')
+    other = house.another_instance()
+
+    async def a_copy_comes() -> None:
+        house.compute.after_capture = None
+        await other.acks.take(ack, house.clock())
+
+    house.compute.after_capture = a_copy_comes
+    await house.app.acks.take(ack, house.clock())
+    await house.settle()
+
+    assert len(house.compute.captures_of) == 3
+    assert (await house.view(run))["grade"] == "application"
+
+
 async def cancel_now(house: House, run: str) -> None:
     """Cancel a run, and have that carried out before anything else."""
     await house.app.runs.cancel(run)
