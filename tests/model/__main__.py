@@ -1,7 +1,6 @@
 """`python -m tests.model [--faults N] [--no-mutants]`: check the model, then the checker."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Iterable
 
@@ -18,7 +17,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--faults", type=int, default=bounds.USUAL, help="how many faults a saga may meet")
     parser.add_argument("--no-mutants", action="store_true", help="plant nothing")
     asked = parser.parse_args(arguments)
-    logging.disable(logging.CRITICAL)  # the app's log of millions of steps
     print(f"at most {asked.faults} faults in a saga, of each kind at most 2, all interleavings")
     well = told(bounds.explore_all(asked.faults))
     if not asked.no_mutants:

@@ -1,9 +1,9 @@
 """How far the model goes: which scenes, with how many faults."""
 
-import multiprocessing
 from collections.abc import Iterator
 
 from tests.model.explore import Report, explore
+from tests.model.planting import two_processes
 from tests.model.scenes import SCENES
 from tests.model.world import KINDS, Budget
 
@@ -22,7 +22,7 @@ def of(total: int) -> Budget:
 
 def explore_all(total: int) -> Iterator[Report]:
     """Explore every scene, two at a time, each in a process of its own."""
-    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
+    with two_processes() as pool:
         yield from pool.imap(_one, [(name, total) for name in SCENES], chunksize=1)
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import logging
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,12 +38,15 @@ def explore(scene: Scene, budget: Budget, most: int = 0) -> Report:
     More than ``most`` worlds (0: as many as there are) say that something grows without end.
     """
     worlds = Worlds(scene, budget)
+    loud = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # the app's log of millions of steps
     gc.collect()
     gc.freeze()  # nothing that is made here ever goes away before the end
     gc.disable()
     try:
         return _Exploration(worlds, most).run()
     finally:
+        logging.disable(loud)
         gc.enable()
         gc.unfreeze()
         worlds.close()

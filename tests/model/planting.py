@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
+from multiprocessing.pool import Pool
 from types import CodeType, ModuleType
 
 _OURS = ("shared", "agent", "tests")
@@ -112,6 +113,12 @@ def fate(mutant: Mutant) -> Fate:
 
 def fates(mutants: Iterable[Mutant]) -> Iterator[Fate]:
     """See what becomes of each mutant, two at a time, each in a process of its own."""
-    context = multiprocessing.get_context("fork")
-    with context.Pool(2, maxtasksperchild=1) as pool:
+    with two_processes() as pool:
         yield from pool.imap(fate, mutants, chunksize=1)
+
+
+def two_processes() -> Pool:
+    """Give two processes at a time, each for one task, that begin with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.model.bounds"])
+    return context.Pool(2, maxtasksperchild=1)

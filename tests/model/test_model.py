@@ -1,8 +1,5 @@
 """The model with few faults, and whether it would notice if something were wrong."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 
 from tests.model import bounds
@@ -10,13 +7,6 @@ from tests.model.explore import explore
 from tests.model.mutants.every import MUTANTS
 from tests.model.planting import Fate, Mutant, NotPlantedError, fates
 from tests.model.scenes import SCENES, Scene
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.timeout(900)  # the machine may be a busy one
