@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.model import wire
-from tests.model.cloud import FIRST, Cloud, CloudRules, Move, has_run, with_acks, without_command
-from tests.model.guest import Guest, Next, Rules, held_generation, settled
+from tests.model.cloud import FIRST, Cloud, has_run, with_acks, without_command
+from tests.model.cloud_rules import CloudRules, Move
+from tests.model.guest import Guest, Next, held_generation, settled
+from tests.model.guest_rules import Rules
 from tests.model.interning import Table
 from tests.model.invocation import RECORDS, App
 from tests.model.scenes import Scene
