@@ -13,7 +13,7 @@ help:
 	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
-	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three), and planted faults"
+	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -45,7 +45,7 @@ check: .venv/.installed
 	@echo "make check: all well"
 
 model: .venv/.installed
-	@$(PYTHON) -m tests.model $(if $(DEEP),--faults 3) $(ARGS)
+	@$(PYTHON) -m tests.model $(if $(DEEP),--deep) $(ARGS)
 
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m tests.model [--faults N] [--no-mutants]`: check the model, then the checker."""
+"""`python -m tests.model [--faults N | --deep] [--no-mutants]`: check the model, then the checker."""
 
 import argparse
 import sys
@@ -15,8 +15,12 @@ def main(arguments: list[str]) -> int:
     """Explore and plant; returns 0 if every property holds and every planted fault is caught."""
     parser = argparse.ArgumentParser(prog="make model", description="Check every interleaving of a saga.")
     parser.add_argument("--faults", type=int, default=bounds.USUAL, help="how many faults a saga may meet")
+    parser.add_argument("--deep", action="store_true", help="three faults, of every three kinds")
     parser.add_argument("--no-mutants", action="store_true", help="plant nothing")
     asked = parser.parse_args(arguments)
+    if asked.deep:
+        print("three faults in a saga, of every three kinds, all interleavings")
+        return 0 if told(bounds.explore_deep()) else 1
     print(f"at most {asked.faults} faults in a saga, of each kind at most 2, all interleavings")
     well = told(bounds.explore_all(asked.faults))
     if not asked.no_mutants:
@@ -31,11 +35,8 @@ def told(reports: Iterable[Report]) -> bool:
         states += report.states
         transitions += report.transitions
         depth = max(depth, report.depth)
-        print(
-            f"  {report.scene}: states {report.states} transitions {report.transitions} depth {report.depth}"
-            f" ends {report.ends}",
-            flush=True,
-        )
+        counts = f"states {report.states} transitions {report.transitions} depth {report.depth}"
+        print(f"  {report.scene}{report.kinds}: {counts} ends {report.ends}", flush=True)
         if report.found is not None:
             violations += 1
             number, what = report.found.violation

@@ -1,5 +1,6 @@
 """How far the model goes: which scenes, with how many faults."""
 
+import itertools
 from collections.abc import Iterator
 
 from tests.model.explore import Report, explore
@@ -10,8 +11,8 @@ from tests.model.world import KINDS, Budget
 #: Without a fault a scene has fewer than 100 worlds, and with one fewer than 4,000: more are without end.
 ENDLESS = {0: 1_000, 1: 20_000}
 
-#: Faults in one run of a saga: for the tests, for ``make model``, and for ``make model DEEP=1``.
-QUICK, USUAL, DEEP = 1, 2, 3
+#: Faults in one run of a saga: for the tests, and for ``make model``.
+QUICK, USUAL = 1, 2
 
 
 def of(total: int) -> Budget:
@@ -21,14 +22,24 @@ def of(total: int) -> Budget:
 
 
 def explore_all(total: int) -> Iterator[Report]:
-    """Explore every scene, two at a time, each in a process of its own."""
+    """Explore every scene with any ``total`` faults."""
+    yield from _explored([(name, of(total)) for name in SCENES])
+
+
+def explore_deep() -> Iterator[Report]:
+    """Explore every scene with three faults of three kinds, for every three kinds."""
+    three = [_exactly(kinds) for kinds in itertools.combinations(KINDS, 3)]
+    yield from _explored([(name, budget) for budget in three for name in SCENES])
+
+
+def _explored(asked: list[tuple[str, Budget]]) -> Iterator[Report]:
     with two_processes() as pool:
-        yield from pool.imap(_one, [(name, total) for name in SCENES], chunksize=1)
+        yield from pool.imap(_one, asked, chunksize=1)
 
 
-def _one(asked: tuple[str, int]) -> Report:
-    name, total = asked
-    return explore(SCENES[name], of(total))
+def _one(asked: tuple[str, Budget]) -> Report:
+    name, budget = asked
+    return explore(SCENES[name], budget)
 
 
 def hunt(faults: tuple[str, ...]) -> Iterator[Report]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tests.model.properties import Violation, at_the_end, in_every_world
 from tests.model.scenes import Scene
-from tests.model.world import Budget, Step, World, Worlds, told
+from tests.model.world import KINDS, Budget, Step, World, Worlds, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,14 @@ class Report:
     transitions: int
     depth: int
     ends: int
+    budget: Budget
     found: Found | None = None
+
+    @property
+    def kinds(self) -> str:
+        """The kinds of faults, where not all of them may happen."""
+        left = [kind for kind in KINDS if getattr(self.budget, kind)]
+        return "" if len(left) in (0, len(KINDS)) else f" ({', '.join(left)})"
 
 
 def explore(scene: Scene, budget: Budget, most: int = 0) -> Report:
@@ -130,7 +137,9 @@ class _Exploration:
         return next(number for number in range(count) if left[number])
 
     def _report(self, depth: int, found: Found | None) -> Report:
-        return Report(self._worlds.scene.name, len(self._all), self._transitions, depth, self._ends, found)
+        budget = self._worlds.budgets.value(self._worlds.first.budget)
+        counts = (len(self._all), self._transitions, depth, self._ends)
+        return Report(self._worlds.scene.name, *counts, budget, found)
 
     # --- traces -------------------------------------------------------------------------------
 
