@@ -23,6 +23,8 @@ SETTINGS: FrozenSet[str] = frozenset()
 
 #: What has the server write its dirty pages, and the value for that.
 _LIMITS = ("innodb_max_dirty_pages_pct", "innodb_max_dirty_pages_pct_lwm")
+#: Statistics are written ten seconds after the rows that they are of, lock or no lock.
+_STATISTICS = "innodb_stats_auto_recalc"
 #: What must not move while it is held: dirty pages, bytes written to tables and to the redo log.
 _COUNTERS = ("Innodb_buffer_pool_pages_dirty", "Innodb_data_written", "Innodb_os_log_written")
 #: How much of the redo log (bytes) no checkpoint covers yet; MySQL has no such counter.
@@ -157,10 +159,11 @@ class Family(Handler):
         deadline = deadline_in(deadline_ms)
         session = self._asked()
         if self._mode == DRAINED:
-            rows = session.ask(_show("VARIABLES", _LIMITS), left_ms(deadline))
+            rows = session.ask(_show("VARIABLES", (*_LIMITS, _STATISTICS)), left_ms(deadline))
             self._limits = {name.lower(): value for name, value in rows}
             note(dict(self._limits))
-            self._set_limits(session, dict.fromkeys(self._limits, "0"), left_ms(deadline))
+            lowered = {name: "OFF" if name == _STATISTICS else "0" for name in self._limits}
+            self._set_limits(session, lowered, left_ms(deadline))
         # Behind a long statement the lock would wait for ever, and everybody else behind the lock.
         session.ask("SET SESSION lock_wait_timeout = {}".format(max(1, left_ms(deadline) // 1000)), _SOON_MS)
         session.ask("FLUSH TABLES WITH READ LOCK", left_ms(deadline))
@@ -194,7 +197,7 @@ class Family(Handler):
 
     def undo(self, undo: Mapping[str, str]) -> None:
         """Give the limits their old values; the lock ends with its session."""
-        limits = {name: undo[name] for name in _LIMITS if name in undo}
+        limits = {name: undo[name] for name in (*_LIMITS, _STATISTICS) if name in undo}
         if not limits:
             return
         session = Session(self._site, self.tools)
@@ -225,7 +228,8 @@ class Family(Handler):
         # The low water mark may not lie above the limit: lowered it goes first, raised it goes last.
         names = sorted(limits, reverse=float(limits.get(_LIMITS[0], "0")) == 0)
         for name in names:
-            session.ask("SET GLOBAL {} = {}".format(name, float(limits[name])), timeout_ms)
+            value = limits[name] if name == _STATISTICS else float(limits[name])
+            session.ask("SET GLOBAL {} = {}".format(name, value), timeout_ms)
 
     def _drain(self, session: Session, deadline: float) -> None:
         """Wait until no page is dirty, the log has its checkpoint, and nothing is written any more."""
