@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import Callable
 
 #: How long a file that somebody has open may stand in the way on Windows (s), and how often it is tried.
 _PATIENCE_S = 5.0
@@ -17,32 +18,31 @@ def remove(path: str) -> None:
     Raises:
         OSError: it cannot be done, on Windows also not within 5 s.
     """
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
+
+    def unlink() -> None:
         try:
             os.unlink(path)
         except FileNotFoundError:
             return
-        except PermissionError:
-            if os.name != "nt" or time.monotonic() >= deadline:
-                raise
-            time.sleep(_PAUSE_S)
-        else:
-            return
+
+    _patiently(unlink)
 
 
 def replace(source: str, target: str) -> None:
     """Put ``source`` in the place of ``target``.
 
-    Windows refuses that while somebody has ``target`` open: a reader of the moment, or a virus scanner.
-
     Raises:
         OSError: it cannot be done, on Windows also not within 5 s.
     """
+    _patiently(lambda: os.replace(source, target))
+
+
+def _patiently(change: Callable[[], None]) -> None:
+    """Windows refuses it while somebody has the file open: a reader of the moment, or a virus scanner."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            os.replace(source, target)
+            change()
         except PermissionError:
             if os.name != "nt" or time.monotonic() >= deadline:
                 raise
