@@ -96,6 +96,11 @@ class Box:
         self.run("mount", "-o", "loop", str(image), str(point))
         return point
 
+    def mount_points(self) -> list[str]:
+        """Give everything that is mounted inside."""
+        mounted = Path(f"/proc/{self.root}/mounts").read_text().splitlines()
+        return sorted({line.split(" ")[1] for line in mounted})
+
     def inside(self, path: Path) -> Path:
         """Give the path by which a file of the box is reached from outside."""
         return Path(f"/proc/{self.root}/root{path}")
