@@ -23,6 +23,9 @@ async def one_run(
     settings = {"enabled": False} if guest_processing is None else guest_processing
     run_id = await stack.api.start_run({"vms": [stack.vm_id(vm)], "guest_processing": settings})
     view = await show_phases(console, stack.api.watch(run_id, vm, within_s=_WITHIN_S))
+    if view["problem"]:
+        problem = view["problem"]
+        console.print(f"  {problem['sentence']}\n  What to do: {problem['what_to_do']}", markup=False)
     snapshots = [point["snapshot"] for point in view["recovery_point"]]
     verdict = await restore(snapshots) if snapshots else None
     whole = verdict is not None and verdict.whole

@@ -88,7 +88,7 @@ async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Even
     try:
         facts, resident = await asyncio.gather(reading, _has_resident_agent(hands, state))
     except ComputeError as error:
-        return FactsUnavailable(error.code, error.detail, error.passing)
+        return FactsUnavailable(error.code, error.detail, error.passing, error.cause)
     return FactsRead(replace(facts, resident_agent=resident))
 
 
@@ -126,7 +126,7 @@ async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Ev
             install=_install(hands, state),
         )
     except ComputeError as error:
-        return AgentNotStarted(effect.order.generation, error.code, error.detail, error.passing)
+        return AgentNotStarted(effect.order.generation, error.code, error.detail, error.passing, error.cause)
     return None
 
 

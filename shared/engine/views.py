@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.saga.codec import encode
 from shared.saga.history import HistoryEntry
+from shared.saga.problems import Problem, problem_of
 from shared.saga.state import Phase, SagaState, SagaWarning
 from shared.storage.runs import RunEntry, RunRecord
 
@@ -13,6 +14,7 @@ from shared.storage.runs import RunEntry, RunRecord
 def run_entry(state: SagaState) -> RunEntry:
     """Give the row of the run's index that says how a saga ended."""
     assert state.outcome is not None
+    problem = problem_of(state)
     return RunEntry(
         saga_id=state.spec.saga_id,
         vm_id=state.spec.vm_id,
@@ -20,6 +22,8 @@ def run_entry(state: SagaState) -> RunEntry:
         grade=state.grade.value if state.grade else "",
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         reason="; ".join(state.reasons),
+        problem=problem.sentence if problem else "",
+        step=problem.step.value if problem else "",
         warnings=len(state.warnings),
         started_at=state.started_at,
         ended_at=state.ended_at,
@@ -55,6 +59,7 @@ def _entry_view(run_id: str, entry: RunEntry, phases: dict[str, str]) -> dict[st
         "freeze_window_ms": entry.freeze_window_ms,
         "warnings": entry.warnings,
         "why": entry.reason,
+        "problem": {"sentence": entry.problem, "step": entry.step} if entry.problem else None,
         "ended_at": moment(entry.ended_at),
     }
 
@@ -76,6 +81,7 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         # What the outcome will be is known before the copies are: only the end makes it true.
         "outcome": state.outcome.value if state.outcome and state.phase is Phase.DONE else None,
         "grade": state.grade.value if state.grade else None,
+        "problem": problem_view(problem_of(state)),
         "reasons": list(state.reasons),
         "notes": list(state.notes),
         "warnings": [_warning_view(warning) for warning in state.warnings],
@@ -92,6 +98,21 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "evidence": encode(evidence) if evidence else None,
         "evidence_sha256": evidence.digest() if evidence else None,
         "history": [_history_view(entry) for entry in history],
+    }
+
+
+def problem_view(problem: Problem | None) -> dict[str, Any] | None:
+    """Show what went wrong and what to do; None when all is well."""
+    if problem is None:
+        return None
+    return {
+        "sentence": problem.sentence,
+        "step": problem.step.value,
+        "what_to_do": problem.what_to_do,
+        "generation": problem.generation,
+        "cause": problem.cause.value,
+        "code": problem.code or None,
+        "see": "docs/when-it-goes-wrong.md",
     }
 
 

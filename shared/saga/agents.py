@@ -4,10 +4,12 @@ from dataclasses import replace
 
 from shared.policy.guest_processing import AgentInstall, AgentUse
 from shared.protocol import RELEASE
+from shared.saga.causes import Cause
 from shared.saga.decide import guest_gave_up
 from shared.saga.effects import Order, SendCommand
 from shared.saga.phases import Transition, start_agent
 from shared.saga.state import SagaState
+from shared.saga.troubles import troubled
 
 #: The oldest agent that knows all that this version of the app orders.
 OLDEST_AGENT = (0, 1, 0)
@@ -28,7 +30,8 @@ def replace_agent(state: SagaState, version: str, now: int) -> Transition:
     upgrades = guest.agent is not AgentUse.RESIDENT and guest.agent_install is AgentInstall.UPGRADE
     if not upgrades or state.agent_generations == state.generation:
         reason = f"the guest's agent is version {version}, needed is {oldest} or newer"
-        return guest_gave_up(state, now, reason, passing=False)
+        known = troubled(state, Cause.AGENT_TOO_OLD, code=version, detail=oldest)
+        return guest_gave_up(known, now, reason, passing=False)
     assert state.deadline is not None
     release = Order(RELEASE, state.generation, state.sequence + 1, state.deadline)
     started = start_agent(replace(state, sequence=state.sequence + 2))

@@ -20,7 +20,8 @@ from shared.saga.restore_points import (
     platform_grade,
 )
 from shared.saga.state import Ending, Outcome, SagaState
-from shared.saga.warnings import blemishes, warned
+from shared.saga.troubles import blemished, capture_troubled, grade_troubled
+from shared.saga.warnings import blemish, warned
 
 #: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
 PASSING_REASONS = frozenset(
@@ -53,7 +54,7 @@ OPTIONAL_HANDLER_FAILED = "optional_handler_failed"
 
 
 def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> Transition:
-    """Go on after a generation whose guest was not held; nothing is held any more."""
+    """Go on after a generation whose guest was not held; nothing is held any more. Its trouble is noted."""
     note = f"generation {state.generation}: {reason}"
     noted = replace(state, notes=(*state.notes, note), guest_failure="")
     if passing and state.generation < state.spec.guest.attempts:
@@ -79,14 +80,15 @@ def settle(state: SagaState, now: int) -> Transition:
     verdict = _held_verdict(state.evidence) if _was_held(state) else _unheld_verdict(state.evidence)
     graded = replace(state, grade=verdict.grade, reasons=(*state.notes, *verdict.reasons))
     if verdict.unbroken and verdict.grade.at_least(_asked(state)):
-        return _keep(graded, now, _clean_outcome(state))
+        marred = blemished(graded, guest_given_up=_gave_up_guest(state))
+        return _keep(marred, now, _clean_outcome(state))
     if not verdict.unbroken and _may_try_again(state):
         return enter_arming(_regretting(graded, verdict.reasons), now)
+    lacking = grade_troubled(graded, verdict)
     if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
-        return _keep(_telling(graded, verdict), now, Outcome.DEGRADED)
-    why = "; ".join(verdict.reasons)
-    lacking = f"only {verdict.grade} consistent: {why}"
-    return enter_cleaning(_discarding(graded), now, Ending(Outcome.FAILED, lacking))
+        return _keep(_telling(lacking, verdict), now, Outcome.DEGRADED)
+    why = f"only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
+    return enter_cleaning(_discarding(lacking), now, Ending(Outcome.FAILED, why))
 
 
 def _held_verdict(evidence: Evidence) -> Verdict:
@@ -126,7 +128,7 @@ def _keep(state: SagaState, now: int, outcome: Outcome) -> Transition:
 def _capture_failed(state: SagaState, now: int, failure: str) -> Transition:
     if _may_try_again(state):
         return enter_arming(_regretting(state, (failure,)), now)
-    return enter_cleaning(state, now, Ending(Outcome.FAILED, failure))
+    return enter_cleaning(capture_troubled(state), now, Ending(Outcome.FAILED, failure))
 
 
 def _asked(state: SagaState) -> Grade:
@@ -178,11 +180,15 @@ def _may_try_again(state: SagaState) -> bool:
 def _clean_outcome(state: SagaState) -> Outcome:
     """Say whether a recovery point as good as asked for has a blemish all the same."""
     resumed = state.evidence.resumed if state.evidence else None
-    gave_up_guest = state.sequence > 0 and not _was_held(state)
     post_script_failed = resumed and resumed.script and resumed.script.failed
-    if gave_up_guest or post_script_failed or blemishes(state):
+    if _gave_up_guest(state) or post_script_failed or blemish(state):
         return Outcome.DEGRADED
     return Outcome.SUCCEEDED
+
+
+def _gave_up_guest(state: SagaState) -> bool:
+    """Whether the snapshots were made of a guest that was asked to hold still, and was not held."""
+    return state.sequence > 0 and not _was_held(state)
 
 
 def _capture_failure(evidence: Evidence) -> str:

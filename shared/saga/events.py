@@ -40,23 +40,31 @@ class FactsRead:
 
 @dataclass(frozen=True, slots=True)
 class FactsUnavailable:
-    """Preflight could not read the VM. ``passing`` when a later try may succeed."""
+    """Preflight could not read the VM. ``passing`` when a later try may succeed.
+
+    ``code`` is Azure's own, ``cause`` the class of errors that it belongs to.
+    """
 
     code: str
     detail: str
     passing: bool
+    cause: str = ""
 
     key = "facts"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentNotStarted:
-    """The run command that starts the agent was refused. ``passing`` when a later try may succeed."""
+    """The run command that starts the agent was refused. ``passing`` when a later try may succeed.
+
+    ``code`` is Azure's own, ``cause`` the class of errors that it belongs to.
+    """
 
     generation: int
     code: str
     detail: str
     passing: bool
+    cause: str = ""
 
     key = "agent-start"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.policy.layers import anchored_by_default, resolve
 from shared.saga.agents import is_too_old, replace_agent
+from shared.saga.causes import Cause
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
@@ -48,6 +49,7 @@ from shared.saga.restore_points import held_by_platform, obstacles_of_restore_po
 from shared.saga.script_values import too_large
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
+from shared.saga.troubles import left_over, quiesce_troubled, troubled
 from shared.saga.warnings import warned
 
 
@@ -92,10 +94,13 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         guest = anchored_by_default(guest, facts.os_type)
     known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
     if not facts.disks:
-        return enter_cleaning(known, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
+        diskless = troubled(known, Cause.NO_DISK)
+        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
     obstacles = (*facts.obstacles, *obstacles_of_restore_point(known))
     if obstacles:
-        return enter_cleaning(known, now, Ending(Outcome.FAILED, "; ".join(obstacles)))
+        why = "; ".join(obstacles)
+        hindered = troubled(known, Cause.OBSTACLE, detail=why)
+        return enter_cleaning(hindered, now, Ending(Outcome.FAILED, why))
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
@@ -105,7 +110,8 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         return enter_unheld_capturing(known, now, "Azure's own VSS holds the guest, and no agent")
     problem = too_large(known)
     if problem:
-        return enter_cleaning(known, now, Ending(Outcome.FAILED, problem))
+        unfit = troubled(known, Cause.SCRIPT_TOO_LARGE, detail=problem)
+        return enter_cleaning(unfit, now, Ending(Outcome.FAILED, problem))
     return enter_arming(known, now)
 
 
@@ -113,26 +119,29 @@ def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -
     if state.phase is not Phase.PREFLIGHT:
         return _too_late(state)
     assert state.deadline is not None
+    detail = f"{event.detail} ({event.code})"
+    unread = troubled(state, Cause.VM_UNREADABLE, code=event.cause, detail=detail)
     if event.passing and now < state.deadline:
-        return _look_later(state, now)
-    reason = f"the VM could not be read: {event.detail} ({event.code})"
-    return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+        return _look_later(unread, now)
+    return enter_cleaning(unread, now, Ending(Outcome.FAILED, f"the VM could not be read: {detail}"))
 
 
 def _on_agent_not_started(state: SagaState, event: AgentNotStarted, now: int) -> Transition:
     if state.phase is not Phase.ARMING:
         return _too_late(state)
+    detail = f"{event.detail} ({event.code})"
+    refused = troubled(state, Cause.AGENT_NOT_STARTED, code=event.cause, detail=detail)
     if event.passing:  # the next watch tries again, until the phase's deadline
-        return Transition(replace(state, agent_refused=True))
-    reason = f"the agent could not be started: {event.detail} ({event.code})"
-    return guest_gave_up(state, now, reason, passing=False)
+        return Transition(replace(refused, agent_refused=True))
+    return guest_gave_up(refused, now, f"the agent could not be started: {detail}", passing=False)
 
 
 def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition:
     if state.phase is not Phase.ARMING:
         return _too_late(state)
     if not event.dead_man_armed:
-        return guest_gave_up(state, now, "the guest's dead-man could not be armed", passing=False)
+        unsafe = troubled(state, Cause.DEAD_MAN_NOT_ARMED)
+        return guest_gave_up(unsafe, now, "the guest's dead-man could not be armed", passing=False)
     if is_too_old(event.agent_version):
         return replace_agent(state, event.agent_version, now)
     return enter_quiescing(state, now)
@@ -145,13 +154,14 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
     evidence = replace(state.evidence, quiesced=event.report, quiesced_at=now)
     held = warned(replace(state, evidence=evidence), event.report.warnings)
     if not event.report.dead_man_armed:
-        unsafe = replace(held, guest_failure="the guest held without its dead-man")
-        return enter_resuming(unsafe, now)
+        unsafe = troubled(held, Cause.DEAD_MAN_NOT_ARMED)
+        return enter_resuming(replace(unsafe, guest_failure="the guest held without its dead-man"), now)
     budget_left = min(event.report.budget_left_ms, state.spec.guest.longest_hold_ms)
     deadline = min(event.queued_at, now) + budget_left - RESUME_RESERVE_MS
     if deadline - now < SHORTEST_CAPTURE_MS:
-        late = replace(held, guest_failure="too little of the freeze budget was left to snapshot in")
-        return enter_resuming(late, now)
+        late = troubled(held, Cause.BUDGET_TOO_SHORT, detail=f"{event.report.quiesce_ms} ms")
+        why = "too little of the freeze budget was left to snapshot in"
+        return enter_resuming(replace(late, guest_failure=why), now)
     return enter_capturing(held, not_before=min(event.queued_at, now), capture_deadline=deadline)
 
 
@@ -165,7 +175,7 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
         released = replace(released, notes=(*released.notes, note))
     if state.phase is Phase.QUIESCING or (state.guest_failure and state.ending is None):
-        reason = f"{event.detail} ({event.reason})"
+        reason, released = f"{event.detail} ({event.reason})", quiesce_troubled(released, event)
         script_failed = event.script is not None and event.script.failed
         passing = event.reason in PASSING_REASONS and not script_failed
         return guest_gave_up(released, now, reason, passing=passing)
@@ -176,7 +186,7 @@ def _still_held(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
     """Order a guest to resume that failed to quiesce and to let go; its dead-man goes on trying."""
     if state.phase is not Phase.QUIESCING:
         return _ignore(state, "resume was ordered already")
-    failed = replace(state, guest_failure=f"{event.detail} ({event.reason})")
+    failed = replace(quiesce_troubled(state, event), guest_failure=f"{event.detail} ({event.reason})")
     return enter_resuming(warned(failed, event.warnings), now)
 
 
@@ -209,8 +219,9 @@ def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
         note = f"generation {state.generation}: the post-script {script.path} {ended}"
         released = replace(released, notes=(*released.notes, note))
     if state.phase is Phase.QUIESCING:
-        reason = f"it was released by {event.report.released_by} before it said that it held"
-        return guest_gave_up(released, now, reason, passing=True)
+        by = event.report.released_by
+        early = troubled(released, Cause.RELEASED_EARLY, code=by)
+        return guest_gave_up(early, now, f"it was released by {by} before it said that it held", passing=True)
     return _settle_when_quiet(released, now)
 
 
@@ -225,7 +236,8 @@ def _on_copies_seen(state: SagaState, event: CopiesSeen, now: int) -> Transition
         names = ", ".join(snapshot.rpartition("/")[2] for snapshot in event.lost)
         reason = f"snapshots were lost while they were copied: {names}"
         kept = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
-        return enter_cleaning(kept, now, Ending(Outcome.FAILED, reason))
+        lost = troubled(kept, Cause.COPIES_LOST, detail=names)
+        return enter_cleaning(lost, now, Ending(Outcome.FAILED, reason))
     by_id = {copy.snapshot_id: copy for copy in event.copies}
     recovery_point = tuple(by_id.get(known.snapshot_id, known) for known in state.recovery_point)
     seen = replace(state, recovery_point=recovery_point)
@@ -241,20 +253,23 @@ def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
     if not event.problems:
         return enter_done(state, now)
     if now >= state.deadline:
-        return enter_done(replace(state, notes=(*state.notes, *event.problems)), now)
+        noted = replace(state, notes=(*state.notes, *event.problems))
+        return enter_done(left_over(noted, event.problems), now)
     return _look_later(state, now)
 
 
 def _on_cancel(state: SagaState, _event: CancelRequested, now: int) -> Transition:
-    return _end_early(state, now, Ending(Outcome.CANCELLED, "cancelled on request"))
+    cancelled = Ending(Outcome.CANCELLED, "cancelled on request")
+    return _end_early(state, troubled(state, Cause.CANCELLED), now, cancelled)
 
 
 def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
     reason = f"a message could not be processed: {event.detail}"
+    poisoned = troubled(state, Cause.POISONED, detail=event.detail)
     if state.phase is Phase.COMPLETING:
-        return enter_cleaning(state, now, Ending(Outcome.FAILED, f"{reason}; the snapshots are kept"))
+        return enter_cleaning(poisoned, now, Ending(Outcome.FAILED, f"{reason}; the snapshots are kept"))
     if state.phase is not Phase.CLEANING:
-        return _end_early(state, now, Ending(Outcome.FAILED, reason))
+        return _end_early(state, poisoned, now, Ending(Outcome.FAILED, reason))
     assert state.deadline is not None
     noted = state if reason in state.notes else replace(state, notes=(*state.notes, reason))
     if now >= state.deadline:
@@ -262,19 +277,19 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
     return _look_later(noted, now)  # it may have been the watch, or have nothing to do with the cleaning
 
 
-def _end_early(state: SagaState, now: int, ending: Ending) -> Transition:
-    """End a saga wherever it is: the guest resumes first."""
+def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> Transition:
+    """End a saga wherever it is: the guest resumes first. ``noted`` is the saga, its trouble noted."""
     match state.phase:
         case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING:
-            return enter_cleaning(state, now, ending)
+            return enter_cleaning(noted, now, ending)
         case Phase.QUIESCING:
-            return enter_resuming(replace(state, ending=ending), now)
+            return enter_resuming(replace(noted, ending=ending), now)
         case Phase.CAPTURING if not state.guest_released:
-            return enter_resuming(replace(state, ending=ending), now)
+            return enter_resuming(replace(noted, ending=ending), now)
         case Phase.CAPTURING | Phase.RESUMING if state.ending is None:
-            return Transition(replace(state, ending=ending))
+            return Transition(replace(noted, ending=ending))
         case Phase.COMPLETING:
-            unwanted = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
+            unwanted = replace(noted, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
             return enter_cleaning(unwanted, now, ending)
         case _:
             return _ignore(state, "the saga is ending already")

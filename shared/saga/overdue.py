@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shared.policy.guest_processing import AgentUse
+from shared.saga.causes import Cause
 from shared.saga.decide import guest_gave_up, settle
 from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, Watch
 from shared.saga.events import TimePassed
@@ -21,6 +22,7 @@ from shared.saga.phases import (
     watch_again,
 )
 from shared.saga.state import Ending, Outcome, Phase, SagaState
+from shared.saga.troubles import troubled
 
 
 def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
@@ -69,11 +71,15 @@ def _overdue(state: SagaState, now: int) -> Transition:
     match state.phase:
         case Phase.PREFLIGHT:
             reason = "the VM could not be read in time"
-            return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+            unread = state if state.trouble else troubled(state, Cause.VM_UNREADABLE_IN_TIME)
+            return enter_cleaning(unread, now, Ending(Outcome.FAILED, reason))
         case Phase.ARMING:
-            return guest_gave_up(state, now, "the agent did not answer in time", passing=True)
+            refused = state.agent_refused and state.trouble  # it was never started: that says more
+            silent = state if refused else troubled(state, Cause.AGENT_SILENT)
+            return guest_gave_up(silent, now, "the agent did not answer in time", passing=True)
         case Phase.QUIESCING:
-            late = replace(state, guest_failure="the guest did not say in time that it held")
+            silent = troubled(state, Cause.HOLD_UNCONFIRMED)
+            late = replace(silent, guest_failure="the guest did not say in time that it held")
             return enter_resuming(late, now)
         case Phase.CAPTURING:
             # The invocation that captured gave up GRACE_MS ago: nobody is at it any more.
@@ -86,9 +92,15 @@ def _overdue(state: SagaState, now: int) -> Transition:
             return settle(replace(state, guest_released=True, capture_ended=True), now)
         case Phase.COMPLETING:
             reason = "the background copy of the snapshots did not end in time; they are kept"
-            return enter_cleaning(state, now, Ending(Outcome.FAILED, reason))
+            copying = troubled(state, Cause.COPIES_LATE, detail=_slowest(state))
+            return enter_cleaning(copying, now, Ending(Outcome.FAILED, reason))
         case _:
             return Transition(state, _repeated(state))
+
+
+def _slowest(state: SagaState) -> str:
+    slowest = min(state.recovery_point, key=lambda copy: copy.completion_percent)
+    return f"{slowest.snapshot_id.rpartition('/')[2]} is at {slowest.completion_percent:g} %"
 
 
 def _watched(transition: Transition, now: int) -> Transition:

@@ -83,6 +83,7 @@ def enter_arming(state: SagaState, now: int) -> Transition:
         agent_refused=False,
         pauses=0,
         guest_failure="",
+        trouble=None,
         evidence=None,
     )
     if state.spec.guest.agent is AgentUse.RESIDENT or _is_resident(state):

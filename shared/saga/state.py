@@ -6,6 +6,7 @@ from enum import StrEnum
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
+from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.evidence import Evidence
 from shared.saga.facts import VmFacts
@@ -70,6 +71,22 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What went wrong in a generation, and in which phase; ``problems.py`` tells it in words.
+
+    ``code`` is more exact than the cause (the agent's reason, the class of Azure's error), ``subject`` the
+    name of the disk, script or application, ``detail`` a sentence of whoever met it.
+    """
+
+    cause: Cause
+    step: Phase
+    generation: int = 0
+    code: str = ""
+    subject: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SagaWarning:
     """What the guest said in a generation that a person should look at."""
 
@@ -97,7 +114,8 @@ class SagaState:
     given up. ``agent_generations`` is the last generation that a run command may have started the agent for.
     ``agent_refused`` says that the last attempt to start the agent was turned down for now.
     ``notes`` are sentences for people on what happened on the way, ``warnings`` what the guest said that a
-    person should look at, in all generations. ``discard`` are snapshots to delete,
+    person should look at, in all generations. ``trouble`` is the last thing that went wrong in the current
+    generation. ``discard`` are snapshots to delete,
     ``recovery_point`` those to keep. ``watch_number`` counts the delayed messages that carry the deadline;
     only the newest counts. ``watch_receipt`` lets the first of them be taken back before it is due.
     """
@@ -120,6 +138,7 @@ class SagaState:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[SagaWarning, ...] = ()
+    trouble: Trouble | None = None
     recovery_point: tuple[SnapshotCopy, ...] = ()
     discard: tuple[str, ...] = ()
     outcome: Outcome | None = None

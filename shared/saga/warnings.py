@@ -28,12 +28,10 @@ def warned(state: SagaState, said: Sequence[GuestWarning]) -> SagaState:
     return replace(state, warnings=(*state.warnings, *new)[:MOST_WARNINGS]) if new else state
 
 
-def blemishes(state: SagaState) -> bool:
-    """Whether a warning of the current generation makes the outcome worse than ``succeeded``.
+def blemish(state: SagaState) -> SagaWarning | None:
+    """Give the first warning of the current generation that makes the outcome worse than ``succeeded``.
 
     What a script does that its own rules call a warning (an exit code, output on stderr, a missing script)
     was foreseen by the operator. Anything else says that an application may need help.
     """
-    return any(
-        warning.kind != "script" for warning in state.warnings if warning.generation == state.generation
-    )
+    return next((w for w in state.warnings if w.generation == state.generation and w.kind != "script"), None)

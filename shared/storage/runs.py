@@ -41,7 +41,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEntry:
-    """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch."""
+    """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch.
+
+    ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in.
+    """
 
     saga_id: str
     vm_id: str
@@ -49,6 +52,8 @@ class RunEntry:
     grade: str = ""
     freeze_window_ms: int | None = None
     reason: str = ""
+    problem: str = ""
+    step: str = ""
     warnings: int = 0
     started_at: int | None = None
     ended_at: int | None = None
@@ -193,7 +198,13 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "started_at": entry.started_at,
         "ended_at": entry.ended_at,
     }
-    texts = {"outcome": entry.outcome, "grade": entry.grade, "reason": entry.reason[:_REASON_CHARS]}
+    texts = {
+        "outcome": entry.outcome,
+        "grade": entry.grade,
+        "reason": entry.reason[:_REASON_CHARS],
+        "problem": entry.problem[:_REASON_CHARS],
+        "step": entry.step,
+    }
     return {
         "PartitionKey": run_id,
         "RowKey": key(_VM, entry.saga_id),
@@ -211,6 +222,8 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         outcome=row.get("outcome", ""),
         grade=row.get("grade", ""),
         reason=row.get("reason", ""),
+        problem=row.get("problem", ""),
+        step=row.get("step", ""),
         warnings=whole(row.get("warnings", 0)),
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

@@ -99,6 +99,8 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
         return Violation(4, "a snapshot is recorded that never succeeded")
     if cloud.run_commands:
         return Violation(4, "a run command is left in the VM")
+    if record.state.outcome is not Outcome.SUCCEEDED and record.state.trouble is None:
+        return Violation(4, "a saga that did not end well cannot say what went wrong")
     wrong = _as_asked(worlds, world, record.state)
     if wrong:
         return Violation(4, wrong)

@@ -8,13 +8,17 @@ from dataclasses import replace
 from typing import Any
 
 from agent.state import HELD, Attempt, State
+from shared.saga.causes import Cause
 from shared.saga.effects import Capture, Effect, Order, SendCommand, StartAgent, Watch
 from shared.saga.evidence import Evidence
-from shared.saga.state import Phase, SagaState
+from shared.saga.state import Phase, SagaState, Trouble
 
 #: The time in ms, by the app's clock and the guest's wall clock; and by the guest's monotonic clock.
 NOW = 1_700_000_000_000
 MONOTONIC = 1_000_000_000
+
+#: Whether something went wrong is kept, what it was is only told.
+_TROUBLE = Trouble(cause=Cause.UNRECORDED, step=Phase.PENDING)
 
 _SETTLED = frozenset({Phase.COMPLETING, Phase.CLEANING, Phase.DONE})
 
@@ -25,6 +29,7 @@ def canonical(state: SagaState) -> SagaState:
         "started_at": NOW,
         "notes": (),
         "reasons": ("because",) if state.reasons else (),
+        "trouble": _TROUBLE if state.trouble else None,
         "evidence": _canonical_evidence(state),
     }
     if state.phase is Phase.DONE:

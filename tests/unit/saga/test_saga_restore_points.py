@@ -15,11 +15,13 @@ from shared.policy.guest_processing import (
     OnGuestFailure,
 )
 from shared.policy.snapshots import RecoveryPointKind
+from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.effects import Alert, Capture, CheckCopies, Clean, StartAgent, TakeRestorePoint
 from shared.saga.events import CaptureEnded, Cleaned, CopiesSeen, FactsRead, Started
 from shared.saga.evidence import Held, HeldUntil, RestorePointReport
 from shared.saga.names import collection_name, restore_point_id
+from shared.saga.problems import problem_of
 from shared.saga.state import Outcome, Phase, SnapshotCopy
 from tests.unit.saga.build import (
     DISKS,
@@ -109,6 +111,18 @@ def test_a_lenient_policy_keeps_it_says_what_it_is_and_warns(reached: str, grade
     [warning] = saga.state.warnings
     assert (warning.kind, warning.code) == ("restore_point", "lower_consistency")
     assert [w.code for alert in saga.done(Alert) for w in alert.warnings] == ["lower_consistency"]
+
+
+def test_what_came_to_less_or_failed_is_told_with_its_name_and_what_to_do() -> None:
+    less = problem_of(ended(windows().take(taken(windows(), CRASH))).state)
+    failed = problem_of(ended(windows().take(taken(windows(), "", error="operation_failed"))).state)
+
+    assert less is not None
+    assert (less.cause, less.code, less.step) == (Cause.LOWER_CONSISTENCY, CRASH, Phase.CAPTURING)
+    assert f"db-1's restore point {POINT.rpartition('/')[2]} than was asked for" in less.sentence
+    assert failed is not None
+    assert (failed.cause, failed.code) == (Cause.RESTORE_POINT_FAILED, "operation_failed")
+    assert "Azure's reason" in failed.what_to_do
 
 
 def test_one_that_azure_failed_is_deleted_and_said_once_not_per_disk() -> None:

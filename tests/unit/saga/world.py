@@ -6,6 +6,7 @@ the budget, messages that expired are not obeyed, a capture sends nothing after 
 
 from dataclasses import dataclass, field
 
+from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.effects import (
     Alert,
@@ -38,6 +39,7 @@ from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
 from shared.saga.phases import GRACE_MS, first_watch_ms, pending
+from shared.saga.problems import problem_of
 from shared.saga.state import Outcome, Phase, SagaSpec, SagaWarning, SnapshotCopy
 from tests.unit.saga.build import SAGA, T0
 from tests.unit.saga.guest import Guest, Hold
@@ -356,6 +358,7 @@ class World:
         assert state.phase is Phase.DONE
         assert state.outcome is not None
         assert state.reasons, "a saga that ended says why in words"
+        self._check_problem()
         assert self.guest.hold is None
         assert self.quiesce_ordered <= self.resume_ordered | self.guest_spoke, "stopped, but never started"
         if any(warning.generation == state.generation for warning in state.warnings):
@@ -366,6 +369,18 @@ class World:
         assert not orphans, f"neither kept nor discarded: {orphans}"
         assert kept <= set(self.shots), "a kept snapshot was never taken"
         assert bool(kept) == (state.grade is not None)
+
+    def _check_problem(self) -> None:
+        """What did not go well is told, with where it was and what to do; what went well is not."""
+        problem = problem_of(self.state)
+        if self.state.outcome is Outcome.SUCCEEDED:
+            assert problem is None or problem.cause is Cause.LEFT_OVER
+            return
+        assert problem is not None, "a saga that did not end well says what to do"
+        assert problem.cause is not Cause.UNRECORDED, "a saga did not note what went wrong"
+        assert problem.sentence.endswith(".")
+        assert problem.what_to_do.endswith(".")
+        assert "{" not in problem.sentence + problem.what_to_do
 
 
 def _name(disk: DiskFacts, job: Job) -> str:
