@@ -1,12 +1,12 @@
 """The use case of an ack: read it, check who sent it, bring it to its saga."""
 
-import logging
 from collections import Counter
 
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.ports import Clock
 from shared.engine.reports import event_of
+from shared.logs import logger
 from shared.protocol import Ack, Rejected, Stranger, decode_ack
 from shared.saga.events import AgentReady, Poisoned
 from shared.saga.state import SagaState
@@ -14,7 +14,7 @@ from shared.storage.agents import AgentTable, ResidentAgent
 from shared.storage.errors import SagaNotFound, UnusableKey
 from shared.storage.ports import Sagas
 
-_log = logging.getLogger("stillframe.acks")
+_log = logger("acks")
 
 
 class Acks:

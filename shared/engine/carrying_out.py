@@ -18,6 +18,7 @@ from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
 from shared.engine.views import run_entry
+from shared.logs import logger
 from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
@@ -43,6 +44,7 @@ from shared.saga.events import (
     FactsUnavailable,
 )
 from shared.saga.names import snapshot_id
+from shared.saga.problems import problem_of
 from shared.saga.state import Outcome, SagaState
 from shared.storage.agents import AgentTable
 from shared.storage.guest_queues import GuestQueues
@@ -50,7 +52,7 @@ from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues
 from shared.storage.runs import RunTable
 
-_log = logging.getLogger("stillframe.effects")
+_log = logger("effects")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,16 +156,14 @@ async def _warm(hands: Hands, state: SagaState) -> None:
     try:
         await hands.compute.warm(state.spec.vm_id)
     except ComputeError as error:  # the capture will say it again, if it is still so
-        _log.warning("run %s saga %s: not warm: %s", state.spec.run_id, state.spec.saga_id, error)
+        _log.warning("not warm: %s", error)
 
 
 async def _explain(hands: Hands, state: SagaState) -> None:
     """Learn why snapshots failed; it changes nothing, so no guest has to wait for it."""
     for failed in hands.failed.pop(state.spec.saga_id, []):
         reason = await hands.compute.explain(failed)
-        _log.warning(
-            "run %s saga %s: %s failed: %s", state.spec.run_id, state.spec.saga_id, failed.resource_id, reason
-        )
+        _log.warning("%s failed: %s", failed.resource_id, reason)
 
 
 async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
@@ -273,9 +273,7 @@ async def _alert(_hands: Hands, state: SagaState, effect: Alert) -> None:
     """One line per warning, made to be searched for: docs/recovery-points.md has the query for an alert."""
     for warning in effect.warnings:
         _log.warning(
-            "stillframe warning: run=%s saga=%s vm=%s generation=%d kind=%s name=%s code=%s: %s",
-            state.spec.run_id,
-            state.spec.saga_id,
+            "stillframe warning: vm=%s of_generation=%d kind=%s name=%s code=%s: %s",
             state.spec.vm_id,
             warning.generation,
             warning.kind,
@@ -294,16 +292,17 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> None:
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
     window = state.evidence.freeze_window_ms if state.evidence else None
+    problem = problem_of(state)
     ended_well = state.outcome in (Outcome.SUCCEEDED, Outcome.CANCELLED)
     _log.log(
         logging.INFO if ended_well else logging.WARNING,
-        "run %s saga %s: %s, grade %s, %s: %s",
-        state.spec.run_id,
-        state.spec.saga_id,
+        "stillframe ended: vm=%s outcome=%s grade=%s, %s: %s%s",
+        state.spec.vm_id,
         state.outcome,
         state.grade or "none",
         "nothing was held" if window is None else f"freeze window {window} ms",
         "; ".join(state.reasons),
+        f"; failing step: {problem.step}. {problem.sentence} {problem.what_to_do}" if problem else "",
     )
 
 

@@ -7,11 +7,11 @@ its ``cause``, and a message whose key is that cause was not done with. The next
 by then its effects are done (an answer to a command proves the command) or superseded.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from shared.engine.ports import Clock
+from shared.logs import About, FailuresTold, about, logger, now_about
 from shared.saga.codec import encode
 from shared.saga.effects import CAPTURES, READS, Effect
 from shared.saga.events import Event, TimePassed
@@ -23,7 +23,7 @@ from shared.storage.errors import SagaChanged, SagaExists
 from shared.storage.ports import ReloadableSagas
 from shared.storage.sagas import StoredSaga
 
-_log = logging.getLogger("stillframe.saga")
+_log = logger("saga")
 
 #: Carries out the effects of a transition; gives the event that answers them, if one does.
 CarryOut = Callable[[SagaState, Sequence[Effect]], Awaitable[Event | None]]
@@ -56,7 +56,8 @@ class SagaLoop:
         initial = pending(spec, self._clock())
         progress = _Progress(cause=event.key, stored=None, state=initial)
         try:
-            return await self._walk(progress, event)
+            with about(_of(initial)), FailuresTold(_log, SagaExists):
+                return await self._walk(progress, event)
         except SagaExists:
             return await self.deliver(spec.saga_id, event)
 
@@ -69,14 +70,18 @@ class SagaLoop:
         stored = await self._sagas.load(saga_id)
         if stored.cached and advance(stored.state, event, self._clock()).ignored:
             stored = await self._sagas.reload(saga_id)  # a stale copy must not call an event stale
+        with about(_of(stored.state)), FailuresTold(_log):
+            return await self._take_on(stored, event, again=again)
+
+    async def _take_on(self, stored: StoredSaga, event: Event, *, again: bool) -> SagaState:
         progress = _Progress(cause=event.key, stored=stored, state=stored.state)
         if stored.outbox and stored.cause == event.key and not _is_sweep(event):
             if not again and any(isinstance(effect, CAPTURES) for effect in stored.outbox):
                 # A copy: the first one's invocation is at it, or died, and then its own message comes again.
                 # Of two at once the slower one could ask for snapshots that have been deleted by then.
-                _log.info("saga %s: a copy of %s is left alone", saga_id, event.key)
+                _log.info("a copy of %s is left alone", event.key)
                 return stored.state
-            _log.info("saga %s: %s came again, its effects are carried out again", saga_id, event.key)
+            _log.info("%s came again, its effects are carried out again", event.key)
             answer = await self._carry_out(stored.state, stored.outbox)
             return await self._walk(progress, answer) if answer else stored.state
         return await self._walk(progress, event)
@@ -87,7 +92,7 @@ class SagaLoop:
         while event is not None:
             transition = self._take(progress, event)
             if transition.ignored:
-                self._log_ignored(progress.state, event, transition.ignored)
+                _log_ignored(event, transition.ignored)
                 break
             if not _only_reads(transition.effects):
                 settled = await self._save(progress, transition)
@@ -104,6 +109,7 @@ class SagaLoop:
         transition = advance(before, event, now)
         if not transition.ignored:
             progress.state = transition.state
+            now_about(_of(progress.state))
             progress.unsaved.append(event)
             progress.history.append(_entry(now, event, before, transition))
         return transition
@@ -144,12 +150,13 @@ class SagaLoop:
         """Bring everything that happened since the last save to the saga as another invocation left it."""
         progress.stored = await self._sagas.reload(progress.state.spec.saga_id)
         progress.state = progress.stored.state
+        now_about(_of(progress.state))
         happened, progress.unsaved, progress.history = progress.unsaved, [], []
         last: Transition | None = None
         for event in happened:
             transition = self._take(progress, event)
             if transition.ignored:
-                self._log_ignored(progress.state, event, transition.ignored)
+                _log_ignored(event, transition.ignored)
             else:
                 last = transition
         return last
@@ -157,27 +164,23 @@ class SagaLoop:
     @staticmethod
     def _log_steps(progress: _Progress) -> None:
         for entry in progress.history:
-            _log.info(
-                "run %s saga %s generation %d: %s -> %s by %s, then %s",
-                progress.state.spec.run_id,
-                progress.state.spec.saga_id,
-                entry.generation,
-                entry.from_phase,
-                entry.to_phase,
-                entry.event,
-                ", ".join(entry.effects) or "nothing",
-            )
+            spec = progress.state.spec
+            with about(About(spec.run_id, spec.saga_id, entry.generation, entry.to_phase)):
+                _log.info(
+                    "%s -> %s by %s, then %s",
+                    entry.from_phase,
+                    entry.to_phase,
+                    entry.event,
+                    ", ".join(entry.effects) or "nothing",
+                )
 
-    @staticmethod
-    def _log_ignored(state: SagaState, event: Event, why: str) -> None:
-        _log.info(
-            "run %s saga %s generation %d: %s counts for nothing: %s",
-            state.spec.run_id,
-            state.spec.saga_id,
-            state.generation,
-            event.key,
-            why,
-        )
+
+def _of(state: SagaState) -> About:
+    return About(state.spec.run_id, state.spec.saga_id, state.generation, state.phase.value)
+
+
+def _log_ignored(event: Event, why: str) -> None:
+    _log.info("%s counts for nothing: %s", event.key, why)
 
 
 def _only_reads(effects: Sequence[Effect]) -> bool:

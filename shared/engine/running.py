@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from shared.engine.run_settings import RunSettings
 from shared.engine.script_storing import with_stored_scripts
 from shared.engine.stepping import Steps
 from shared.engine.views import run_entry
+from shared.logs import About, about, logger
 from shared.policy.documents import RunDocument
 from shared.saga.codec import encode
 from shared.saga.events import CancelRequested, Poisoned
@@ -23,7 +23,7 @@ from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
 
-_log = logging.getLogger("stillframe.runs")
+_log = logger("runs")
 
 #: VMs that one invocation takes on; the next page is another message.
 PAGE = 100
@@ -116,7 +116,8 @@ class RunService:
                 await self._start(run_id, entry)
         else:
             await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
-        _log.info("run %s: %d VMs, asked for by %s", run_id, len(request.vm_ids), request.requested_by)
+        with about(About(run_id)):
+            _log.info("%d VMs, asked for by %s", len(request.vm_ids), request.requested_by)
         return run_id
 
     def _record(self, run_id: str, request: RunRequest) -> RunRecord:
@@ -143,7 +144,8 @@ class RunService:
         """Do a task for one page of a run's VMs, and pass the next page on."""
         entries = await self._runs.page(message.run_id, message.after or None, PAGE)
         open_entries = [entry for entry in entries if not entry.outcome]
-        await self._tasks[message.task](message, open_entries)
+        with about(About(message.run_id)):
+            await self._tasks[message.task](message, open_entries)
         if len(entries) == PAGE:
             following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
             await self._queues.send(RUNS, following.text())
@@ -161,7 +163,8 @@ class RunService:
 
         What cannot even be ended waits for the sweep.
         """
-        _log.error("run %s: its message %s is given up: %s", message.run_id, message.task, detail)
+        with about(About(message.run_id)):
+            _log.error("its message %s is given up: %s", message.task, detail)
         if message.task in (RunTask.FAIL, RunTask.SWEEP):
             return
         await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
@@ -209,7 +212,7 @@ class RunService:
             await _each(entries, job)
         except ExceptionGroup as failed:
             count = len(failed.exceptions)
-            _log.exception("run %s: %s failed for %d of its VMs", message.run_id, message.task, count)
+            _log.exception("%s failed for %d of its VMs", message.task, count)
 
     async def _look(self, step: StepMessage, entry: RunEntry) -> None:
         """Mend what a lost message left behind: a saga unstarted, overdue, or not recorded as ended."""
@@ -218,20 +221,23 @@ class RunService:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
             if now - (entry.started_at or 0) > UNSTARTED_MS:
-                _log.warning("run %s saga %s: never started, started now", step.run_id, step.saga_id)
+                with about(About(step.run_id, step.saga_id)):
+                    _log.warning("never started, started now")
                 await self._steps.start(step)
             return
         if state.phase is Phase.DONE:
             await self._runs.end_entry(step.run_id, run_entry(state))
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
-            _log.warning("run %s saga %s: overdue while %s", step.run_id, step.saga_id, state.phase)
+            late = About(step.run_id, step.saga_id, state.generation, state.phase.value)
+            with about(late):
+                _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             await self._steps.look(step)
 
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
         """Take a run without a record off the sweep's list, unless its creation may be going on still."""
         now = self._clock()
         if entries and all(now - (entry.started_at or 0) > BROKEN_OFF_MS for entry in entries):
-            _log.warning("run %s: its creation was broken off, it is forgotten", run_id)
+            _log.warning("its creation was broken off, it is forgotten")
             await self._runs.retire(run_id)
 
     async def _retire_if_ended(self, run_id: str) -> None:

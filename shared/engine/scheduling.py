@@ -1,6 +1,5 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
-import logging
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -10,6 +9,7 @@ from cronsim import CronSim, CronSimError
 from shared.engine.ports import Clock
 from shared.engine.run_settings import RunSettings
 from shared.engine.running import RunRequest, RunService
+from shared.logs import About, about, logger
 from shared.policy.documents import Policy, RunDocument, Schedule, read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import GuestProcessing
@@ -17,7 +17,7 @@ from shared.policy.snapshots import SnapshotSettings
 from shared.storage.errors import PolicyNotFound
 from shared.storage.policies import PolicyTable, StoredPolicy
 
-_log = logging.getLogger("stillframe.schedules")
+_log = logger("schedules")
 
 
 class PolicyService:
@@ -104,7 +104,8 @@ class PolicyService:
         run_id = await self._runs.start(request)
         following = next_time(policy.schedule, now) if policy.schedule else None
         await self._policies.claim_due(name, due, following)
-        _log.info("policy %s: run %s by schedule", name, run_id)
+        with about(About(run_id)):
+            _log.info("policy %s: by schedule", name)
         return run_id
 
 

@@ -1,12 +1,12 @@
 """The use case of a step message: start a saga, or look at it again."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.run_settings import RunSettings, read_settings
+from shared.logs import About, about, logger
 from shared.policy.layers import for_vm
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
 from shared.saga.phases import first_watch_ms
@@ -15,7 +15,7 @@ from shared.storage.errors import SagaNotFound
 from shared.storage.ports import MessageQueues
 from shared.storage.runs import RunTable
 
-_log = logging.getLogger("stillframe.steps")
+_log = logger("steps")
 
 
 #: Runs whose settings a process keeps.
@@ -41,7 +41,8 @@ class Steps:
             await self._loop.deliver(message.saga_id, TimePassed(message.watch))
         except SagaNotFound:
             # Its start message was lost, or lies hidden after a crash: the watch was sent before the saga.
-            _log.warning("run %s saga %s: its watch came first, started now", message.run_id, message.saga_id)
+            with about(About(message.run_id, message.saga_id)):
+                _log.warning("its watch came first, started now")
             await self.start(message, again=again)
 
     async def start(self, message: StepMessage, *, again: bool = False) -> SagaState:

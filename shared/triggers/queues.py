@@ -4,7 +4,6 @@ A message that fails is delivered again by the host's rules (host.json), and put
 then the sagas that it was about are ended: their guests resume first.
 """
 
-import logging
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -17,11 +16,12 @@ from shared.engine.queue_names import (
     read_run_message,
     read_step_message,
 )
+from shared.logs import logger
 from shared.saga.events import Poisoned
 from shared.storage.errors import RunNotFound, UnusableKey
 from shared.triggers.once import Once
 
-_log = logging.getLogger("stillframe.queues")
+_log = logger("queues")
 
 #: The app's own storage, and the one that guests may reach.
 STORAGE, GUEST_STORAGE = "AzureWebJobsStorage", "GuestStorage"

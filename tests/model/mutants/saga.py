@@ -137,9 +137,17 @@ MUTANTS = (
     Mutant(
         "cleaning has no end",
         "shared.saga.machine",
-        "return enter_done(state, now)\n    if now >= state.deadline:\n        return enter_done(replace(state, notes",
-        "return _look_later(state, now)\n    if now >= state.deadline:\n        return enter_done(replace(state, notes",
+        "return enter_done(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
+        "return _look_later(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
         "A saga that has been cleaned goes on cleaning.",
+        caught_by=4,
+    ),
+    Mutant(
+        "silence is not noted",
+        "shared.saga.overdue",
+        "silent = troubled(state, Cause.HOLD_UNCONFIRMED)",
+        "silent = state",
+        "A saga that gave its guest up because it said nothing cannot say so.",
         caught_by=4,
     ),
 )

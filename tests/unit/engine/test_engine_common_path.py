@@ -102,9 +102,10 @@ async def test_what_the_guest_warns_of_is_logged_at_once_and_shown_everywhere(
     assert (whole["warnings"], whole["vms"][0]["warnings"]) == (1, 1)
     assert (view["grade"], view["outcome"]) == ("application", "degraded")
     assert {snapshot.tags["stillframe-warnings"] for snapshot in house.compute.snapshots.values()} == {"1"}
-    [alert] = [record for record in caplog.records if record.getMessage().startswith("stillframe warning:")]
+    [alert] = [record for record in caplog.records if ": stillframe warning: " in record.getMessage()]
     assert alert.levelname == "WARNING"
-    assert f"run={run} saga={view['saga']} vm={VM} generation=1" in alert.getMessage()
+    assert alert.getMessage().startswith(f"run={run} saga={view['saga']} generation=1 step=")
+    assert f" vm={VM} of_generation=1 " in alert.getMessage()
     assert 'name="postgresql:5432" code=probe_failed: no answer' in alert.getMessage()
     assert any(entry["effects"][-1:] == ["Alert"] for entry in view["history"])
 
