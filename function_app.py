@@ -8,9 +8,11 @@ import azure.functions as func
 from azure.core.credentials_async import AsyncTokenCredential
 
 from shared.compute import AgentPackage, ClientPool, Compute, credential_for
-from shared.engine.acknowledging import Acks
+from shared.engine.ack_counts import KeptAckCounts
+from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.reading import Reading
@@ -21,6 +23,7 @@ from shared.settings import read_settings
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
+from shared.storage.counters import CounterTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
 from shared.storage.policies import PolicyTable
@@ -29,7 +32,7 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
-from shared.triggers import http, queues, timers
+from shared.triggers import health, http, queues, timers
 from shared.triggers.once import Once
 
 
@@ -46,15 +49,18 @@ def _build() -> Application:
 
     storage = read_connection(queues.STORAGE, os.environ, credential)
     guest_storage = read_connection(queues.GUEST_STORAGE, os.environ, credential)
-    tables, own_queues = Tables(storage), Queues(storage)
+    tables, own_queues, guest_queues = Tables(storage), Queues(storage), Queues(guest_storage)
+    counters = CounterTable(tables)
+    ack_counts = KeptAckCounts(counters, _now)
+    compute = Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now)
     sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
     agents = AgentTable(tables)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
     hands = Hands(
-        compute=Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now),
+        compute=compute,
         queues=own_queues,
-        guests=GuestQueues(Queues(guest_storage), QueueSigner(guest_storage, _now), _now),
+        guests=GuestQueues(guest_queues, QueueSigner(guest_storage, _now), _now),
         scripts=scripts,
         runs=runs,
         keys=keys,
@@ -62,7 +68,7 @@ def _build() -> Application:
         agents=agents,
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
     )
-    loop = SagaLoop(sagas, hands.carry_out, _now)
+    loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)
     run_service = RunService(
         runs=runs,
@@ -75,14 +81,23 @@ def _build() -> Application:
     )
     return Application(
         steps=steps,
-        acks=Acks(loop, sagas, keys, agents=agents, clock=_now),
+        acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
         policies=PolicyService(PolicyTable(tables), run_service, _now),
         reading=Reading(runs, sagas),
+        health=Health(
+            runs=runs,
+            sagas=sagas,
+            counters=counters,
+            queues=own_queues,
+            guest_queues=guest_queues,
+            compute=compute,
+            clock=_now,
+        ),
     )
 
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for blueprint in (http.blueprint(application), queues.blueprint(application), timers.blueprint(application)):
-    app.register_functions(blueprint)
+for triggers in (http, health, queues, timers):
+    app.register_functions(triggers.blueprint(application))

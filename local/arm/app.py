@@ -5,7 +5,16 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from local.arm import admin, middleware, operation_routes, restore_points, run_commands, snapshots, vms
+from local.arm import (
+    admin,
+    middleware,
+    operation_routes,
+    restore_points,
+    run_commands,
+    snapshots,
+    subscriptions,
+    vms,
+)
 from local.arm.http import WORLD
 from local.arm.state import SimWorld
 
@@ -25,7 +34,7 @@ def build_app(world: SimWorld) -> web.Application:
         client_max_size=_MAX_BODY_BYTES,
     )
     app[WORLD] = world
-    for family in (vms, snapshots, restore_points, run_commands, operation_routes, admin):
+    for family in (subscriptions, vms, snapshots, restore_points, run_commands, operation_routes, admin):
         app.add_routes(family.routes())
     app.on_cleanup.append(_close_world)
     return app

@@ -46,6 +46,7 @@ _RUN_COMMANDS = "virtualMachines/{}/runCommands"
 _POINTS = "restorePointCollections/{}/restorePoints"
 
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {
+    ("GET", "/subscriptions"): Endpoint({200: "subscriptions"}),
     ("GET", "virtualMachines"): Endpoint({200: "list of VirtualMachine"}),
     ("GET", "virtualMachines/{}"): Endpoint({200: "VirtualMachine"}),
     ("GET", "virtualMachines/{}/instanceView"): Endpoint({200: "VirtualMachineInstanceView"}),
@@ -101,6 +102,13 @@ _OPERATION: dict[str, Any] = {
     },
     "if": {"properties": {"status": {"const": "Failed"}}},
     "then": {"required": ["error", "endTime"]},
+}
+
+#: "Subscriptions - List" (Microsoft Learn): not of the compute client, so by hand.
+_SUBSCRIPTIONS: dict[str, Any] = {
+    "type": "object",
+    "required": ["value"],
+    "properties": {"value": {"type": "array", "items": {"required": ["id", "subscriptionId", "state"]}}},
 }
 
 
@@ -164,7 +172,7 @@ def _violation(exchange: Exchange, where: str, json_path: str, message: str) -> 
 def _template(path: str) -> str:
     match = _INNER_PATH.fullmatch(path)
     if match is None:
-        return ""
+        return path if path == "/subscriptions" else ""
     names = match["inner"].split("/")
     return "/".join("{}" if index % 2 else name for index, name in enumerate(names))
 
@@ -173,6 +181,8 @@ def _template(path: str) -> str:
 def _answer_schema(answer: str) -> dict[str, Any]:
     if answer == "operation":
         return _OPERATION
+    if answer == "subscriptions":
+        return _SUBSCRIPTIONS
     if answer.startswith("operation of "):
         output = model_schema(answer.removeprefix("operation of "), Direction.ANSWER)
         outcome = {"type": "object", "properties": {"output": {"$ref": output["$ref"]}}}

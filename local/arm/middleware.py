@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from local.arm import subscriptions
 from local.arm.clock import arm_time
 from local.arm.errors import (
     ArmError,
@@ -129,9 +130,11 @@ async def front_door(request: web.Request, handler: Handler) -> web.StreamRespon
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise AuthenticationFailedError
-    kind = _kind_of(request.path)
-    _check_api_version(request, Family.DISK if kind in _DISK_KINDS else Family.COMPUTE)
-    world = world_of(request)
+    world, kind = world_of(request), _kind_of(request.path)
+    if request.path == subscriptions.PATH:  # the Resource Manager's own, and no subscription's to count
+        _check_api_version(request, subscriptions.API_VERSION)
+        return await handler(request)
+    _check_api_version(request, API_VERSIONS[Family.DISK if kind in _DISK_KINDS else Family.COMPUTE])
     _check_subscription(request, world)
     remaining = world.limits.take(request.method, kind)
     response = await handler(request)
@@ -148,12 +151,12 @@ def _kind_of(path: str) -> str:
     return (names[-2] if len(names) % 2 == 0 else names[-1]).lower()
 
 
-def _check_api_version(request: web.Request, family: Family) -> None:
+def _check_api_version(request: web.Request, supported: str) -> None:
     given = request.query.get("api-version")
     if not given:
         raise MissingApiVersionError
-    if given != API_VERSIONS[family]:
-        raise UnknownApiVersionError(given=given, supported=API_VERSIONS[family])
+    if given != supported:
+        raise UnknownApiVersionError(given=given, supported=supported)
 
 
 def _check_subscription(request: web.Request, world: SimWorld) -> None:

@@ -15,6 +15,7 @@ from shared.compute.credentials import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from azure.core import AsyncPipelineClient
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.pipeline import PipelineRequest
     from azure.mgmt.compute.aio import ComputeManagementClient
@@ -82,6 +83,7 @@ class ClientPool:
         self._endpoint = endpoint
         self._credential: AsyncTokenCredential | None = None
         self._clients: dict[str, ComputeClients] = {}
+        self._front_door: AsyncPipelineClient[Any, Any] | None = None
 
     def of(self, subscription_id: str) -> ComputeClients:
         """Give the clients for a subscription."""
@@ -91,6 +93,12 @@ class ClientPool:
                 subscription_id, self._shared_credential(), endpoint=self._endpoint
             )
         return self._clients[key]
+
+    def front_door(self) -> AsyncPipelineClient[Any, Any]:
+        """Give a client for what is above all subscriptions. It repeats nothing."""
+        if self._front_door is None:
+            self._front_door = _plain(self._shared_credential(), self._endpoint)
+        return self._front_door
 
     async def warm(self, subscription_id: str) -> None:
         """Make the clients and fetch a token, so that no freeze window in this process pays for it.
@@ -104,8 +112,11 @@ class ClientPool:
         """Close everything; a later call of `of` makes new clients."""
         clients, self._clients = self._clients, {}
         credential, self._credential = self._credential, None
+        front_door, self._front_door = self._front_door, None
         for each in clients.values():
             await each.close()
+        if front_door is not None:
+            await front_door.close()
         if credential is not None:
             await credential.close()
 
@@ -130,6 +141,18 @@ def _patient(
         retry_total=PATIENT_RETRIES,
         retry_backoff_max=PATIENT_PAUSE_MAX_S,
         polling_interval=POLLING_INTERVAL_S,
+    )
+
+
+def _plain(credential: AsyncTokenCredential, endpoint: str) -> AsyncPipelineClient[Any, Any]:
+    from azure.core import AsyncPipelineClient  # noqa: PLC0415 - the module says why
+    from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy  # noqa: PLC0415 - same
+
+    return AsyncPipelineClient(
+        endpoint,
+        policies=[PlainHttpOnLoopback(), AsyncBearerTokenCredentialPolicy(credential, SCOPE)],
+        connection_timeout=WINDOW_CONNECT_S,
+        read_timeout=WINDOW_READ_S,
     )
 
 

@@ -14,6 +14,7 @@ from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
 from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
+from shared.compute.reaching import reach
 from shared.compute.restore_point import RestorePointTarget, take_restore_point
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
@@ -37,6 +38,10 @@ class Compute:
             await self._pool.warm(parse_id(vm_id, Kind.VM).subscription_id)
         except AzureError as error:
             raise classify(error) from error
+
+    async def reach(self) -> None:
+        """See whether Azure Resource Manager can be reached, and takes the app's identity for somebody."""
+        await reach(self._pool)
 
     async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
         """Read a VM, its disks, and what would make their snapshots fail."""

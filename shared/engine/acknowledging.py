@@ -1,14 +1,13 @@
 """The use case of an ack: read it, check who sent it, bring it to its saga."""
 
-from collections import Counter
-
-from shared.engine.loop import SagaLoop
+from shared.engine.ack_counts import AckCounts
+from shared.engine.loop import OnIgnored, SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.ports import Clock
 from shared.engine.reports import event_of
 from shared.logs import logger
 from shared.protocol import Ack, Rejected, Stranger, decode_ack
-from shared.saga.events import AgentReady, Poisoned
+from shared.saga.events import AgentReady, Event, Poisoned, Quiesced, QuiesceFailed, Resumed
 from shared.saga.state import SagaState
 from shared.storage.agents import AgentTable, ResidentAgent
 from shared.storage.errors import SagaNotFound, UnusableKey
@@ -16,17 +15,29 @@ from shared.storage.ports import Sagas
 
 _log = logger("acks")
 
+#: Acks whose saga waits for them. ``Released`` ends a session of which nothing more is wanted.
+_ACKS = (AgentReady, Quiesced, QuiesceFailed, Resumed)
+
 
 class Acks:
-    """Acks of guests. ``rejected`` counts what was turned away, by reason, since this process started."""
+    """Acks of guests. ``counts`` are of those that were turned away."""
 
-    def __init__(self, loop: SagaLoop, sagas: Sagas, keys: Keys, *, agents: AgentTable, clock: Clock) -> None:
+    def __init__(
+        self,
+        loop: SagaLoop,
+        sagas: Sagas,
+        keys: Keys,
+        *,
+        agents: AgentTable,
+        clock: Clock,
+        counts: AckCounts | None = None,
+    ) -> None:
         self._loop = loop
         self._sagas = sagas
         self._keys = keys
         self._agents = agents
         self._clock = clock
-        self.rejected: Counter[str] = Counter()
+        self.counts = counts or AckCounts()
 
     async def take(self, text: str, queued_at: int, *, again: bool = False) -> None:
         """Bring an ack to its saga. ``queued_at`` is ms since the epoch by the queue service's clock.
@@ -75,5 +86,15 @@ class Acks:
         return ack
 
     def _turn_away(self, rejected: Rejected) -> None:
-        self.rejected[rejected.reason] += 1
-        _log.warning("an ack was turned away (%s): %s", rejected.reason, rejected)
+        if self.counts.turned_away(rejected.reason):
+            _log.warning("an ack was turned away (%s): %s", rejected.reason, rejected)
+
+
+def count_ignored(counts: AckCounts) -> OnIgnored:
+    """Give what counts the genuine acks that move nothing. A last word of a session is always one of them."""
+
+    def count(event: Event, why: str) -> None:
+        if isinstance(event, _ACKS):
+            counts.moved_nothing(why)
+
+    return count

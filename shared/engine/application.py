@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
+from shared.engine.health import Health
 from shared.engine.reading import Reading
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
@@ -18,3 +19,4 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    health: Health

@@ -25,8 +25,14 @@ from shared.storage.sagas import StoredSaga
 
 _log = logger("saga")
 
+#: Why an event is ignored that came before in another message.
+REPEATED = "repeated"
+
 #: Carries out the effects of a transition; gives the event that answers them, if one does.
 CarryOut = Callable[[SagaState, Sequence[Effect]], Awaitable[Event | None]]
+
+#: Is told of an event that changes nothing, and why in a sentence.
+OnIgnored = Callable[[Event, str], None]
 
 
 @dataclass(slots=True)
@@ -43,10 +49,18 @@ class _Progress:
 class SagaLoop:
     """Brings events to sagas."""
 
-    def __init__(self, sagas: ReloadableSagas, carry_out: CarryOut, clock: Clock) -> None:
+    def __init__(
+        self,
+        sagas: ReloadableSagas,
+        carry_out: CarryOut,
+        clock: Clock,
+        *,
+        on_ignored: OnIgnored = lambda _event, _why: None,
+    ) -> None:
         self._sagas = sagas
         self._carry_out = carry_out
         self._clock = clock
+        self._on_ignored = on_ignored
 
     async def begin(self, spec: SagaSpec, event: Event) -> SagaState:
         """Bring the first event to a saga; one that is there already takes it like any other.
@@ -76,6 +90,8 @@ class SagaLoop:
     async def _take_on(self, stored: StoredSaga, event: Event, *, again: bool) -> SagaState:
         progress = _Progress(cause=event.key, stored=stored, state=stored.state)
         if stored.outbox and stored.cause == event.key and not _is_sweep(event):
+            if not again:
+                self._on_ignored(event, REPEATED)
             if not again and any(isinstance(effect, CAPTURES) for effect in stored.outbox):
                 # A copy: the first one's invocation is at it, or died, and then its own message comes again.
                 # Of two at once the slower one could ask for snapshots that have been deleted by then.
@@ -92,7 +108,7 @@ class SagaLoop:
         while event is not None:
             transition = self._take(progress, event)
             if transition.ignored:
-                _log_ignored(event, transition.ignored)
+                self._ignore(event, transition.ignored)
                 break
             if not _only_reads(transition.effects):
                 settled = await self._save(progress, transition)
@@ -113,6 +129,10 @@ class SagaLoop:
             progress.unsaved.append(event)
             progress.history.append(_entry(now, event, before, transition))
         return transition
+
+    def _ignore(self, event: Event, why: str) -> None:
+        _log.info("%s counts for nothing: %s", event.key, why)
+        self._on_ignored(event, why)
 
     async def _save(self, progress: _Progress, transition: Transition) -> Transition | None:
         """Save a transition; after a lost race decide again on what is there now.
@@ -156,7 +176,7 @@ class SagaLoop:
         for event in happened:
             transition = self._take(progress, event)
             if transition.ignored:
-                _log_ignored(event, transition.ignored)
+                self._ignore(event, transition.ignored)
             else:
                 last = transition
         return last
@@ -177,10 +197,6 @@ class SagaLoop:
 
 def _of(state: SagaState) -> About:
     return About(state.spec.run_id, state.spec.saga_id, state.generation, state.phase.value)
-
-
-def _log_ignored(event: Event, why: str) -> None:
-    _log.info("%s counts for nothing: %s", event.key, why)
 
 
 def _only_reads(effects: Sequence[Effect]) -> bool:

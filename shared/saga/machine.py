@@ -52,6 +52,10 @@ from shared.saga.transitions import is_legal
 from shared.saga.troubles import left_over, quiesce_troubled, troubled
 from shared.saga.warnings import warned
 
+#: Why an event changes nothing, where others want to know.
+OVER = "the saga is done"
+OTHER_GENERATION = "it belongs to another generation"
+
 
 def advance(state: SagaState, event: Event, now: int) -> Transition:
     """Say what follows from an event. ``now`` is in ms since the epoch.
@@ -60,9 +64,9 @@ def advance(state: SagaState, event: Event, now: int) -> Transition:
         IllegalTransitionError: the machine itself is wrong.
     """
     if state.phase is Phase.DONE:
-        return _ignore(state, "the saga is done")
+        return _ignore(state, OVER)
     if getattr(event, "generation", state.generation) != state.generation:
-        return _ignore(state, "it belongs to another generation")
+        return _ignore(state, OTHER_GENERATION)
     transition = _HANDLERS[type(event)](state, event, now)
     if not is_legal(state.phase, transition.state.phase):
         raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)

@@ -154,3 +154,12 @@ class UnusableSetting(StorageError):
         super().__init__(f"the app setting {setting} {problem}")
         self.setting = setting
         self.problem = problem
+
+
+class CountsNotKept(StorageError):
+    """The row of a day's counts changed under every try to add to it."""
+
+    def __init__(self, name: str, day: str) -> None:
+        super().__init__(f"the counts {name} of {day} could not be added to")
+        self.name = name
+        self.day = day

@@ -132,6 +132,10 @@ class MemoryQueues:
         self._queues[queue][message.message_id] = message
         return f"{message.message_id}|{message.pop_receipt}"
 
+    async def count(self, queue: str) -> int:
+        """See ``Queues.count``."""
+        return len(self._queues.get(queue, {}))
+
     async def cancel(self, queue: str, receipt: str) -> None:
         """See ``Queues.cancel``."""
         message_id, _, pop_receipt = receipt.partition("|")

@@ -45,3 +45,9 @@ class MessageQueues(Protocol):
     async def send(self, queue: str, text: str, *, delay_ms: int = 0) -> str: ...
 
     async def cancel(self, queue: str, receipt: str) -> None: ...
+
+
+class CountedQueues(Protocol):
+    """See ``queues.Queues`` and ``memory.MemoryQueues``."""
+
+    async def count(self, queue: str) -> int: ...

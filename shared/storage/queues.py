@@ -74,6 +74,14 @@ class Queues:
             if error.status_code != 400 or getattr(error, "error_code", "") != "PopReceiptMismatch":
                 raise
 
+    async def count(self, queue: str) -> int:
+        """Give about how many messages lie in a queue, hidden ones too; 0 where there is no such queue."""
+        try:
+            properties = await self._client(queue).get_queue_properties()
+        except ResourceNotFoundError:
+            return 0
+        return properties.approximate_message_count or 0
+
     def _client(self, queue: str) -> "QueueClient":
         from azure.storage.queue import TextBase64EncodePolicy  # noqa: PLC0415 - see clients.py
 

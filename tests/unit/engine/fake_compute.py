@@ -86,6 +86,9 @@ class FakeCompute:
     async def warm(self, vm_id: str) -> None:
         """Nothing to warm."""
 
+    async def reach(self) -> None:
+        self._fail("reach")
+
     async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
         async with self.interruptions.around(f"read {vm_id}"):
             self._fail("read_facts")

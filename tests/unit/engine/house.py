@@ -15,9 +15,11 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 
 from shared.compute.agent_package import AgentPackage
-from shared.engine.acknowledging import Acks
+from shared.engine.ack_counts import AckCounts
+from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import ACKS, RUNS, STEPS
@@ -29,13 +31,14 @@ from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
+from shared.storage.counters import CounterTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import http, queues, timers
+from shared.triggers import health, http, queues, timers
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -93,6 +96,7 @@ class House:
             PolicyTable(self.tables),
         )
         self.agents = AgentTable(self.tables)
+        self.counters = CounterTable(self.tables)
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
         self._numbers = itertools.count(1)
@@ -125,7 +129,8 @@ class House:
             agents=self.agents,
             package=self.package,
         )
-        loop = SagaLoop(sagas, carry_out(hands), self.clock)
+        counts = AckCounts()
+        loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
         steps = Steps(loop, self.runs, self.queues)
         runs = RunService(
             runs=self.runs,
@@ -138,10 +143,19 @@ class House:
         )
         return Application(
             steps=steps,
-            acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock),
+            acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
             reading=Reading(self.runs, sagas),
+            health=Health(
+                runs=self.runs,
+                sagas=sagas,
+                counters=self.counters,
+                queues=self.queues,
+                guest_queues=self.queues,
+                compute=self.compute,
+                clock=self.clock,
+            ),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -259,7 +273,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, queues, timers):
+    for triggers in (http, health, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():

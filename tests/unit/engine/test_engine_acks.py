@@ -193,7 +193,7 @@ async def turned_away(house: House, text: str) -> list[str]:
     await house.app.acks.give_up(text)
     assert repr(house.tables._tables) == before
     assert house.interruptions.seen[seen:] == []
-    return list(house.app.acks.rejected.elements())
+    return list(house.app.acks.counts.rejected.elements())
 
 
 async def test_an_ack_that_its_guest_signed_is_taken() -> None:
@@ -256,7 +256,7 @@ async def test_a_genuine_ack_with_a_bad_body_is_counted_and_dropped() -> None:
     saga = await armed(house)
     text = signed(READY_ACK._replace(saga=saga, body={}))
     await house.app.acks.take(text, house.clock())
-    assert house.app.acks.rejected == {"malformed": 1}
+    assert house.app.acks.counts.rejected == {"malformed": 1}
     assert (await house.sagas.load(saga)).state.phase == "arming"
 
 
