@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.policy.guest_processing import GuestProcessing
 from shared.saga.codec import encode
 from shared.saga.history import HistoryEntry
 from shared.saga.problems import Problem, problem_of
 from shared.saga.state import Phase, SagaState, SagaWarning
 from shared.storage.runs import RunEntry, RunRecord
+
+#: In the place of what is not shown.
+HIDDEN = "(not shown)"
 
 
 def run_entry(state: SagaState) -> RunEntry:
@@ -89,7 +93,7 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "started_at": moment(state.started_at),
         "ended_at": moment(state.ended_at),
         "deadline": moment(state.deadline),
-        "guest_processing": encode(state.spec.guest),
+        "guest_processing": _guest_view(state.spec.guest),
         "recovery_point": [
             {_kind(state): copy.snapshot_id, "completion_percent": copy.completion_percent}
             for copy in state.recovery_point
@@ -99,6 +103,17 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "evidence_sha256": evidence.digest() if evidence else None,
         "history": [_history_view(entry) for entry in history],
     }
+
+
+def _guest_view(guest: GuestProcessing) -> dict[str, Any]:
+    """Show the settings that apply, without what scripts may hold secret: text and values."""
+    shown: dict[str, Any] = encode(guest)
+    for name in ("pre_script", "post_script"):
+        script = shown[name]
+        if script is not None:
+            script["environment"] = [[variable, HIDDEN] for variable, _ in script["environment"]]
+            script["content"] = HIDDEN if script["content"] else ""
+    return shown
 
 
 def problem_view(problem: Problem | None) -> dict[str, Any] | None:

@@ -143,11 +143,11 @@ MUTANTS = (
         caught_by=4,
     ),
     Mutant(
-        "silence is not noted",
-        "shared.saga.overdue",
-        "silent = troubled(state, Cause.HOLD_UNCONFIRMED)",
-        "silent = state",
-        "A saga that gave its guest up because it said nothing cannot say so.",
+        "cancelling is not noted",
+        "shared.saga.machine",
+        "return _end_early(state, troubled(state, Cause.CANCELLED), now, cancelled)",
+        "return _end_early(state, state, now, cancelled)",
+        "A saga that was cancelled cannot say so.",
         caught_by=4,
     ),
 )
