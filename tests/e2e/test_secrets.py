@@ -1,10 +1,12 @@
 """No key, token, SAS or secret of a script can be read anywhere afterwards; a planted one is found."""
 
+import json
 import re
 import secrets
 from typing import Any
 
 import pytest
+from azure.storage.queue.aio import QueueServiceClient
 
 from local.arm.faults import Fault
 from local.azurite import ACCOUNT_KEY
@@ -13,6 +15,8 @@ from local.stack.waiting import until
 from shared.engine.orders import Keys
 from shared.engine.queue_names import ACKS
 from shared.protocol import RESUMED, Ack, encode_ack
+from shared.storage.connection import read_connection
+from shared.storage.tables import Tables, create
 from tests.e2e.leaks import Place, everything, leaks, run_commands, spellings
 from tests.e2e.scene import SOON_S, Machine, assert_all_agents_leave, plain_vm, put
 
@@ -25,11 +29,10 @@ IN_ENVIRONMENT, IN_CONTENT, IN_OUTPUT = "env-Kq7w", "content-Zx3p", "output-Vb9n
 TOKEN = b"stillframe-on-loopback"
 SAS = re.compile(rb"sig=[A-Za-z0-9%+/=]{20,}")
 
-#: Where a secret of a script has to be: in what the operator asked for, and on its way to the guest.
-BY_DESIGN = {
-    "script environment": ("table/sagas/state", "table/runs/run", "queue/stillframe-vm-", "/agent/"),
-    "script content": ("table/sagas/state", "table/runs/run", "queue/stillframe-vm-", "/agent/"),
-}
+#: Where the secrets of a script have to be: in what the operator asked for; and on its way to the guest, and
+#: there for as long as the session lasts.
+ASKED = ("table/sagas/state", "table/runs/run")
+ON_ITS_WAY = ("queue/stillframe-vm-", "/agent/state.json", "/agent/script-")
 
 FAILING_PUT = Fault(
     method="PUT", path_contains="-g1-0", operation_fails=("InternalDiskManagementError", "It broke.")
@@ -48,36 +51,68 @@ async def test_after_sagas_that_went_wrong_no_secret_can_be_read_anywhere(stack:
     run_id = await vm.start_run(settings)
     await vm.until_phase(run_id, "quiescing")
     saga = (await vm.view(run_id))["saga"]
-    meanwhile = await run_commands(vm)
+    meanwhile = [*await run_commands(vm), *await everything(vm, other)]
     await put(stack, ACKS, forged(vm, saga))
     gate.touch()
     view = await vm.ended(run_id)
-    broken = await other.run_to_end(
-        {"pre_script": delivered("pre.sh", "exit 3"), "on_guest_failure": "fail", "filesystems": "none"}
-    )
+    scripts = {"pre_script": delivered("pre.sh", "exit 3"), "post_script": delivered("post.sh", ":")}
+    broken = await other.run_to_end(scripts | {"on_guest_failure": "fail", "filesystems": "none"})
     await assert_all_agents_leave(vm, other)
     await until(lambda: counted(stack), within_s=SOON_S, what="the forged ack counted")
     shown = [view, broken, await stack.api.run(run_id), await health(stack)]
-    places = [*meanwhile, *await everything(vm, other, views=shown)]
+    places = await everything(vm, other, views=shown)
 
     assert view["outcome"] != "succeeded"
     assert broken["problem"]["code"] == "script_failed"
-    assert leaks(places, known(vm, other, saga, broken["saga"]), excused) == []
-    assert [place.name for place in places if SAS.search(place.content) and not is_session(place)] == []
+    there_are = known(vm, other, saga, broken["saga"])
+    assert leaks(meanwhile, there_are, while_it_runs) == []
+    assert leaks(places, there_are, afterwards) == []
+    assert [place.name for place in (*meanwhile, *places) if SAS.search(place.content)] == []
     # It was looked everywhere, and what is there is found: what a script prints is in the history by design.
-    kinds = {place.name.partition("/")[0] for place in places}
-    assert kinds == {"host log", "api", "guest", "table", "queue", "azure"}
+    assert {name.partition("/")[0] for name in names(places)} >= {
+        "host log",
+        "api",
+        "guest",
+        "table",
+        "azure",
+    }
+    assert {f"guest/{machine.name}/agent/agent.log" for machine in (vm, other)} <= names(places)
     printed = leaks(places, {"output": IN_OUTPUT.encode()})
     assert "output in table/sagas/history" in printed
     assert "output in host log" not in printed
 
 
-@pytest.mark.parametrize("spelled", spellings("", MASTER))
-async def test_a_planted_secret_is_found_however_it_is_written(spelled: str) -> None:
-    value = spellings("", MASTER)[spelled]
-    for name in ("host log", "table/sagas/history", "guest/vault/agent/agent.log"):
-        planted = Place(name, b"so " + value + b" it is")
-        assert leaks([planted], spellings("key", MASTER), excused) == [f"key{spelled} in {name}"]
+async def test_a_planted_secret_is_found_wherever_it_lies_and_however_it_is_written(stack: Stack) -> None:
+    vm = await plain_vm(stack, "planted")
+    named = spellings("key", secrets.token_bytes(32))
+    (vm.guest.runtime / "agent").mkdir(exist_ok=True)
+    (vm.guest.runtime / "agent" / "agent.log").write_bytes(b"; ".join(named.values()))
+    text = json.dumps([value.decode("latin-1") for name, value in named.items() if name != "key (raw)"])
+    await plant(stack, text)
+    places = await everything(vm)
+
+    everywhere = {"guest/planted/agent/agent.log", "table/planted/history", "queue/planted", "host log"}
+    for name, value in named.items():
+        found = {told.partition(" in ")[2] for told in leaks(places, {name: value}, while_it_runs)}
+        assert found == ({"guest/planted/agent/agent.log"} if name == "key (raw)" else everywhere)
+
+
+async def plant(stack: Stack, text: str) -> None:
+    """Leave a text in a table, a queue and the host's log."""
+    tables = Tables(read_connection("S", {"S": stack.storage.connection_string}))
+    try:
+        await tables.transact("planted", [create({"PartitionKey": "p", "RowKey": "history-1", "text": text})])
+    finally:
+        await tables.close()
+    async with QueueServiceClient.from_connection_string(stack.storage.connection_string) as service:
+        await service.create_queue("planted")
+    await put(stack, "planted", text)
+    with stack.host.log.open("a") as log:
+        log.write(text)
+
+
+def names(places: list[Place]) -> set[str]:
+    return {place.name for place in places}
 
 
 def delivered(name: str, *lines: str, timeout_ms: int = 4_000) -> dict[str, Any]:
@@ -110,16 +145,13 @@ def known(vm: Machine, other: Machine, *sagas: str) -> dict[str, bytes]:
     }
 
 
-def excused(secret: str, place: Place) -> bool:
-    """Whether a secret has to be there: a guest's own keys in its session's file, a script on its way."""
-    if secret.startswith(("VM key", "session key")) and is_session(place):
-        return True
-    return ".log" not in place.name and any(part in place.name for part in BY_DESIGN.get(secret, ()))
+def afterwards(secret: str, place: Place) -> bool:
+    return secret.startswith("script ") and place.name in ASKED
 
 
-def is_session(place: Place) -> bool:
-    """Whether this is the file in which a guest's agent keeps its own session: root's, in memory."""
-    return place.name.startswith("guest/") and place.name.endswith("/agent/session.json")
+def while_it_runs(secret: str, place: Place) -> bool:
+    on_its_way = secret.startswith("script ") and any(part in place.name for part in ON_ITS_WAY)
+    return on_its_way or afterwards(secret, place)
 
 
 async def counted(stack: Stack) -> bool:
