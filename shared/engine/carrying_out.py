@@ -293,9 +293,9 @@ async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> Non
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
     window = state.evidence.freeze_window_ms if state.evidence else None
     problem = problem_of(state)
-    ended_well = state.outcome in (Outcome.SUCCEEDED, Outcome.CANCELLED)
+    well = problem is None or state.outcome is Outcome.CANCELLED
     _log.log(
-        logging.INFO if ended_well else logging.WARNING,
+        logging.INFO if well else logging.WARNING,
         "stillframe ended: vm=%s outcome=%s grade=%s, %s: %s%s",
         state.spec.vm_id,
         state.outcome,

@@ -4,8 +4,8 @@ The page docs/when-it-goes-wrong.md has the same tables; a test compares the two
 that app and agent have, so that none is without its advice.
 
 In sentences and advice: ``{vm}``, ``{group}``, ``{run}``, ``{saga}``, ``{subject}`` (the disk, script or
-application), ``{detail}``, ``{code}``, ``{reached}``, and times in ms: ``{budget}``, ``{arming}``,
-``{quiesce}``, ``{completion}``, ``{window}``.
+application), ``{detail}``, ``{code}``, ``{reached}``, and times with their unit: ``{budget}``,
+``{arming}``, ``{quiesce}``, ``{completion}``.
 """
 
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ TOLD: Mapping[Cause, Advice] = {
         AZURE,
     ),
     Cause.AGENT_SILENT: Advice(
-        "the agent in {vm} did not answer within {arming} ms",
+        "the agent in {vm} did not answer within {arming}",
         "Run " + CHECK + ": it says what keeps the agent from its queues; or raise `arming_timeout_ms`.",
         _NONE,
     ),
@@ -87,7 +87,7 @@ TOLD: Mapping[Cause, Advice] = {
         _NONE,
     ),
     Cause.HOLD_UNCONFIRMED: Advice(
-        "the agent in {vm} did not say within {quiesce} ms that everything was held",
+        "the agent in {vm} did not say within {quiesce} that everything was held",
         "Raise `quiesce_timeout_ms`, or see in /run/stillframe/agent.log in {vm} what took so long.",
         _NONE,
     ),
@@ -96,7 +96,7 @@ TOLD: Mapping[Cause, Advice] = {
         "{vm} was let go by its {code} before it had said that it was held", AGENT_LOG, RELEASER
     ),
     Cause.BUDGET_TOO_SHORT: Advice(
-        "holding {vm} still took {detail}, which left too little of the freeze budget of {budget} ms to "
+        "holding {vm} still took {detail}, which left too little of the freeze budget of {budget} to "
         "make snapshots in",
         "Raise `freeze_budget_ms`, or make the pre-script and the handlers quicker.",
         _NONE,
@@ -138,7 +138,7 @@ TOLD: Mapping[Cause, Advice] = {
     ),
     Cause.WARNED: Advice("{vm} warns of its {subject} ({code}): {detail}", HANDLER_LOG, WARNING),
     Cause.COPIES_LATE: Advice(
-        "the background copy of {vm}'s snapshots took longer than {completion} ms: {detail}",
+        "the background copy of {vm}'s snapshots took longer than {completion}: {detail}",
         "The snapshots are kept; look at them with `az snapshot show --query completionPercent`, and raise "
         "`completion_timeout_ms`.",
         _NONE,

@@ -28,7 +28,7 @@ AZURE: Mapping[str, str] = {
 #: By the error of a capture: what is not Azure's class of errors (``shared/compute``).
 CAPTURE: Mapping[str, str] = {
     **AZURE,
-    "deadline": "Azure was slower than the freeze budget of {budget} ms: raise `freeze_budget_ms`, or "
+    "deadline": "Azure was slower than the freeze budget of {budget}: raise `freeze_budget_ms`, or "
     "use an anchor, which lets the applications go on meanwhile (docs/applications.md).",
     "abandoned": f"Another disk failed first: see `evidence.captures`, then {AGAIN}.",
     "stale": "Delete the older snapshot of this name, or find out who made it; then start the run again.",
@@ -46,7 +46,7 @@ _SCRIPT_RULES = (
 HANDLER_LOG = "See the application's own log in {vm}, and docs/applications.md for what its handler needs."
 _ANCHOR = "See docs/applications.md and, for Windows, docs/windows.md for what an anchor needs in {vm}."
 AGENT_LOG = "Look at /run/stillframe/agent.log in {vm}; then start the run again."
-_TIMES = "Raise `quiesce_timeout_ms` ({quiesce} ms) and `freeze_budget_ms` ({budget} ms), or make it quicker."
+_TIMES = "Raise `quiesce_timeout_ms` ({quiesce}) and `freeze_budget_ms` ({budget}), or make it quicker."
 
 #: By the reason of the agent's ``quiesce_failed``.
 GUEST: Mapping[str, str] = {
@@ -77,7 +77,7 @@ GUEST: Mapping[str, str] = {
     "handler_absent": "Take the handler out of the policy, or start the application in {vm}.",
     "handler_bad_setting": "Correct the handler's settings in the policy or in {vm}'s own agent.conf.",
     "handler_busy": "Something held a lock for too long: end long transactions before the run, or "
-    "raise `quiesce_timeout_ms` ({quiesce} ms).",
+    "raise `quiesce_timeout_ms` ({quiesce}).",
     "handler_called_off": "Another part failed first: see `history` in this view.",
     "handler_client_missing": "Install the application's command line client in {vm} (docs/applications.md).",
     "handler_denied": "Give the agent's user in the application the rights named in docs/applications.md.",
@@ -119,7 +119,7 @@ GUEST: Mapping[str, str] = {
     "stopping": "{vm} was shutting down, or somebody stopped the agent: start the run again when it is up.",
 }
 
-_DEAD_MAN = "Raise `freeze_budget_ms` ({budget} ms); if it is long enough, see why the agent was lost: "
+_DEAD_MAN = "Raise `freeze_budget_ms` ({budget}); if it is long enough, see why the agent was lost: "
 
 #: By who let a guest go that had not said yet that it held (``released_by`` of ``resumed``).
 RELEASER: Mapping[str, str] = {

@@ -11,6 +11,12 @@ from shared.saga.state import Outcome, Phase, SagaState, Trouble
 #: A sentence is for a screen, and for one column of the run's index (characters).
 LONGEST_SENTENCE = 1_000
 
+#: What a capture's code says where nobody gave a reason.
+_UNSAID: Mapping[str, str] = {
+    "deadline": "it was not seen to succeed in time",
+    "abandoned": "another one had failed before",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -53,8 +59,7 @@ def problem_of(state: SagaState) -> Problem | None:
 
 
 def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
-    guest, evidence = state.spec.guest, state.evidence
-    window = evidence.freeze_window_ms if evidence else None
+    guest, detail = state.spec.guest, trouble.detail.strip().rstrip(".")
     parts = state.spec.vm_id.split("/")
     return {
         "vm": parts[-1],
@@ -62,14 +67,21 @@ def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
         "run": state.spec.run_id,
         "saga": state.spec.saga_id,
         "subject": trouble.subject or "?",
-        "detail": trouble.detail.strip().rstrip(".") or "no reason was given",
+        "detail": detail or _UNSAID.get(trouble.code, "no reason was given"),
         "code": trouble.code or "no answer",
-        "budget": str(guest.longest_hold_ms),
-        "arming": str(guest.arming_timeout_ms),
-        "quiesce": str(guest.quiesce_timeout_ms),
-        "completion": str(state.spec.snapshots.completion_timeout_ms),
-        "window": "?" if window is None else str(window),
+        "budget": duration(guest.longest_hold_ms),
+        "arming": duration(guest.arming_timeout_ms),
+        "quiesce": duration(guest.quiesce_timeout_ms),
+        "completion": duration(state.spec.snapshots.completion_timeout_ms),
     }
+
+
+def duration(ms: int) -> str:
+    """Write a time as people say it: in the largest unit that it is a whole number of."""
+    for unit, length in (("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if ms >= 2 * length and ms % length == 0:
+            return f"{ms // length} {unit}"
+    return f"{ms} ms"
 
 
 def _consequence(state: SagaState) -> str:

@@ -14,6 +14,9 @@ from shared.saga.warnings import blemish
 #: A trouble's detail is cut to this many characters: the history has the whole of it.
 LONGEST_DETAIL = 500
 
+#: A trouble's detail has no more reasons than this.
+MOST_REASONS = 2
+
 #: The capture's code for a disk that was given up because another one failed.
 ABANDONED = "abandoned"
 
@@ -73,7 +76,7 @@ def capture_troubled(state: SagaState) -> SagaState:
 
 def grade_troubled(state: SagaState, verdict: Verdict) -> SagaState:
     """Note why the grade is not what was asked for."""
-    evidence, why = state.evidence, "; ".join(verdict.reasons)
+    evidence, why = state.evidence, _first(verdict.reasons)
     if evidence is not None and not verdict.unbroken:
         code = _missing_link(evidence)
         return troubled(state, Cause.NOT_PROVED, step=Phase.RESUMING, code=code, detail=why)
@@ -88,6 +91,13 @@ def grade_troubled(state: SagaState, verdict: Verdict) -> SagaState:
             detail=why,
         )
     return troubled(state, Cause.TOO_LITTLE_HELD, step=Phase.QUIESCING, detail=why)
+
+
+def _first(reasons: Sequence[str]) -> str:
+    """Give the reasons that a sentence has room for; all of them are in the saga's own."""
+    more = len(reasons) - MOST_REASONS
+    told = "; ".join(reasons[:MOST_REASONS])
+    return f"{told} (and {more} more reasons)" if more > 0 else told
 
 
 def blemished(state: SagaState, *, guest_given_up: bool) -> SagaState:

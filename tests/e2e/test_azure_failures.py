@@ -30,6 +30,8 @@ async def test_a_failed_snapshot_leaves_nothing_of_its_generation(stack: Stack, 
         assert outcome(view) == ("failed", None)
         [why] = view["reasons"]
         assert why.startswith("snapshots failed (")
+        code = "throttled" if fault is THROTTLED else "operation_failed"
+        assert (view["problem"]["step"], view["problem"]["code"]) == ("capturing", code)
         assert vm.lines() == ["pre 1", "post 1"]
         assert stack.world.faults.remaining() == 0
         await vm.assert_at_rest(view)

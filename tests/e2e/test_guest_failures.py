@@ -17,6 +17,8 @@ async def test_a_pre_script_that_fails_leaves_no_recovery_point_under_fail(stack
             vm.guest_processing(pre_script=broken, on_guest_failure="fail", attempts=3)
         )
         assert outcome(view) == ("failed", None)
+        assert (view["problem"]["step"], view["problem"]["code"]) == ("quiescing", "script_failed")
+        assert vm.name in view["problem"]["what_to_do"]
         [why] = view["reasons"]
         assert why.startswith("the guest could not be held:")
         assert "exit code 3" in why

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+import agent
 from shared.policy.guest_fields import LONGEST_FREEZE_MS
 from shared.saga.phases import UNHELD_CAPTURE_TIMEOUT_MS
 from shared.settings import read_settings
 from shared.storage.connection import read_connection
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
+from shared.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = re.compile(r"\w://|--(extra-)?index-url|--find-links|--trusted-host", re.IGNORECASE)
@@ -191,3 +193,9 @@ def test_no_capture_outlasts_the_functions_time_out() -> None:
 
     # Whoever outlasts it has the host restart the worker, and with it every other invocation.
     assert max(UNHELD_CAPTURE_TIMEOUT_MS, LONGEST_FREEZE_MS) + 60_000 <= time_out_ms
+
+
+def test_app_agent_and_project_say_the_same_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert (project["version"], project["version"]) == (VERSION, agent.VERSION)

@@ -20,7 +20,6 @@ async def test_one_get_above_all_subscriptions_shows_that_it_can_be_reached(azur
         (Fault(path_contains="/subscriptions", drop=Drop.BEFORE), "Unreachable"),
         (Fault(path_contains="/subscriptions", status=503), "Http503"),
         (Fault(path_contains="/subscriptions", status=401), "Http401"),
-        (Fault(path_contains="/subscriptions", status=200, body={"value": []}), "NoSubscription"),
     ],
 )
 async def test_what_is_in_the_way_is_told_by_a_stable_code(azure: Azure, fault: Fault, code: str) -> None:

@@ -25,7 +25,7 @@ from shared.saga.events import (
 )
 from shared.saga.evidence import GuestWarning, NotHeld
 from shared.saga.phases import CLEANING_TIMEOUT_MS
-from shared.saga.problems import LONGEST_SENTENCE, Problem, problem_of
+from shared.saga.problems import LONGEST_SENTENCE, Problem, duration, problem_of
 from shared.saga.state import Outcome, Phase, SagaState, SnapshotCopy, Trouble
 from tests.unit.saga.advice_page import PAGE, with_tables
 from tests.unit.saga.build import (
@@ -178,7 +178,7 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         Cause.AGENT_SILENT,
         "",
         Phase.ARMING,
-        f"did not answer within {ONCE.arming_timeout_ms} ms",
+        "did not answer within 2 min",
     ),
     "agent too old": (
         lambda: arming(ONCE).take(OLD_AGENT, OLD_AGENT),
@@ -206,7 +206,7 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         Cause.HOLD_UNCONFIRMED,
         "",
         Phase.QUIESCING,
-        f"did not say within {ONCE.quiesce_timeout_ms} ms",
+        "did not say within 20 s",
     ),
     "script failed": (
         lambda: quiescing(ONCE).take(quiesce_failed()),
@@ -237,7 +237,7 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         Cause.BUDGET_TOO_SHORT,
         "",
         Phase.QUIESCING,
-        f"2000 ms, which left too little of the freeze budget of {ONCE.freeze_budget_ms} ms",
+        "2000 ms, which left too little of the freeze budget of 30 s",
     ),
     "snapshot failed": (
         lambda: capturing(ONCE).take(captured(errors=("abandoned", "throttled", "abandoned")), resumed()),
@@ -387,6 +387,21 @@ def test_a_long_message_of_azure_is_cut() -> None:
     saga = begun().take(FactsUnavailable("Odd", "x" * 5_000, passing=False), Cleaned())
 
     assert len(told(saga.state).sentence) <= LONGEST_SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("ms", "words"),
+    [
+        (0, "0 ms"),
+        (1_500, "1500 ms"),
+        (1_000, "1000 ms"),
+        (30_000, "30 s"),
+        (120_000, "2 min"),
+        (86_400_000, "24 h"),
+    ],
+)
+def test_times_are_written_as_people_say_them(ms: int, words: str) -> None:
+    assert duration(ms) == words
 
 
 # --- The tables ------------------------------------------------------------------------------------------
