@@ -186,6 +186,7 @@ def test_every_http_route_needs_a_function_key(indexed: dict[str, Any]) -> None:
         "put_policy": ("policies/{policy}", ["PUT"]),
         "get_policy": ("policies/{policy}", ["GET"]),
         "delete_policy": ("policies/{policy}", ["DELETE"]),
+        "health": ("health", ["GET"]),
     }
     assert {str(trigger["authLevel"]).upper() for trigger in routes.values()} == {"FUNCTION"}
 
@@ -224,4 +225,4 @@ def test_indexing_imports_nothing_heavy(indexed: dict[str, Any], module: str) ->
 
 
 def test_indexing_needs_no_setting(indexed: dict[str, Any]) -> None:
-    assert len(indexed["functions"]) == 15
+    assert len(indexed["functions"]) == 16
