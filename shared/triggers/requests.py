@@ -40,13 +40,15 @@ def read_json(req: func.HttpRequest) -> Any:
     """Read the body. A request that does not say what its body is, is taken at its word that it is JSON.
 
     Raises:
-        NotJson: by its ``Content-Type`` it is something else.
+        NotJson: by its ``Content-Type`` it is something else, or it is compressed.
         BodyTooLarge: it is longer than ``LARGEST_BODY``.
         DocumentError: it is no JSON that every reader takes the same way.
     """
-    content_type = req.headers.get("content-type", "")
+    content_type, encoding = req.headers.get("content-type", ""), req.headers.get("content-encoding", "")
     if content_type and not _JSON.fullmatch(content_type):
         raise NotJson(content_type)
+    if encoding.lower() not in ("", "identity"):
+        raise NotJson(f"what is encoded as {encoding}")
     body = req.get_body()
     if len(body) > LARGEST_BODY:
         raise BodyTooLarge(len(body))

@@ -300,6 +300,12 @@ async def test_a_body_that_is_said_to_be_something_else_is_not_read(content_type
     assert house.interruptions.seen == []
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br, deflate", "x"])
+async def test_a_body_that_is_compressed_is_not_read(encoding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    assert_problem(await call(House(), "start_run", GOOD, headers=headers), 415)
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', ""],
