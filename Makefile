@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check model bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check model fuzz audit bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -14,6 +14,8 @@ help:
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
+	@echo "make fuzz         what reads bytes from outside, EXAMPLES times each (2000); counts the executions"
+	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -46,6 +48,12 @@ check: .venv/.installed
 
 model: .venv/.installed
 	@$(PYTHON) -m tests.model $(if $(DEEP),--deep) $(ARGS)
+
+fuzz: .venv/.installed
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
+
+audit: .venv/.installed node_modules/.installed
+	@local/bin/audit $(PYTHON)
 
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import urllib.parse
 from typing import Any, Dict, Mapping, MutableMapping, NamedTuple
 
 BOOTSTRAP = "STILLFRAME_BOOTSTRAP"
@@ -85,7 +86,7 @@ def read_bootstrap(text: str) -> Bootstrap:
     """
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadSetting(BOOTSTRAP, "a JSON object") from None
     if not isinstance(document, dict):
         raise BadSetting(BOOTSTRAP, "a JSON object")
@@ -126,9 +127,18 @@ def _optional(document: Dict[str, Any], name: str, *, default: Any, expected: st
 def _url(document: Dict[str, Any], name: str) -> str:
     """Read a URL; one with a blank or a control character would be repeated by errors, its SAS included."""
     value = _text(document, name)
-    if not re.match(r"https?://[!-~]+\Z", value):
+    if not re.match(r"https?://[!-~]+\Z", value) or not _has_an_address(value):
         raise BadSetting(BOOTSTRAP + "." + name, "the URL of a queue")
     return value
+
+
+def _has_an_address(url: str) -> bool:
+    """Whether a host and a port can be made out: nothing else tells before they are used."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _text(document: Dict[str, Any], name: str) -> str:

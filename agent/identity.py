@@ -103,7 +103,7 @@ def _token(document: bytes, now: int) -> Token:
         members: Any = json.loads(document.decode("utf-8"))
         text = members["access_token"]
         lasts_s = int(members.get("expires_in") or _SHORTEST_S)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise NoCredential("no managed identity: the metadata service's answer has no token") from None
     if not _is_header(text):
         raise NoCredential("no managed identity: the metadata service's token is none")

@@ -76,6 +76,7 @@ class Host:
                 self._application(),
                 handle_signals=False,
                 access_log=None,
+                auto_decompress=False,  # a function gets the body as it was sent
                 shutdown_timeout=_ANSWER_GRACE_S,
             )
             await runner.setup()

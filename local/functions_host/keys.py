@@ -25,6 +25,10 @@ class Keys:
     host: Mapping[str, str] = field(default_factory=dict)
     functions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
+    def text(self) -> str:
+        """Write them as the setting STILLFRAME_HOST_KEYS takes them."""
+        return json.dumps({"master": self.master, "host": self.host, "functions": self.functions})
+
     def allow_admin(self, presented: str | None) -> bool:
         """Is it the master key?"""
         return _is(presented, self.master)

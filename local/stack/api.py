@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from local.functions_host.keys import HEADER as KEY
 from local.stack.waiting import ticks
 
 
@@ -21,13 +22,15 @@ class ApiError(Exception):
 class Api:
     """The app's HTTP API at ``base`` (scheme, host and port)."""
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, *, key: str = "") -> None:
+        """Take the address, and the access key to call it with, if it asks for one."""
         self.base = base
+        self._key = key
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         """Open the connections."""
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(headers={KEY: self._key} if self._key else None)
         return self
 
     async def __aexit__(

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from local.functions_host.keys import Keys
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _LISTENING = re.compile(rb"Host started on http://127\.0\.0\.1:(\d+)")
@@ -28,8 +30,11 @@ class HostDidNotStartError(Exception):
 class AppHost:
     """The Functions host over this repository's ``function_app.py``; its log goes to a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    def __init__(self, environment: Mapping[str, str], log: Path, *, keys: Keys | None = None) -> None:
+        """Take the application settings; without ``keys`` everybody on this machine may call the app."""
+        given = {} if keys is None else {"STILLFRAME_HOST_KEYS": keys.text()}
+        self._environment = {**os.environ, **environment, **given, "PYTHONPATH": str(ROOT)}
+        self._options = () if keys is None else ("--enableAuth",)
         self.log = log
         self._process: asyncio.subprocess.Process | None = None
         self._port = 0
@@ -63,6 +68,7 @@ class AppHost:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             *command,
+            *self._options,
             cwd=ROOT,
             env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,

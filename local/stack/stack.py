@@ -13,6 +13,7 @@ from local.arm.guests import GuestBackend
 from local.arm.settings import SimSettings
 from local.arm.specs import DiskSpec, VmSpec
 from local.arm.state import SimWorld
+from local.functions_host.keys import Keys
 from local.stack.api import Api
 from local.stack.app_host import ROOT, AppHost
 from local.stack.fault_proxy import FaultProxy, proxying
@@ -37,7 +38,8 @@ class StackOptions:
 
     ``settings`` are application settings on top of the stack's own. ``proxied`` names the storage connections
     (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy. ``backend`` runs the
-    scripts of run commands, where the VMs are others than the stack's own guests.
+    scripts of run commands, where the VMs are others than the stack's own guests. ``keys`` are those of the
+    app's functions; without them everybody on this machine may call the app.
     """
 
     sim: SimSettings = field(default_factory=SimSettings)
@@ -45,6 +47,7 @@ class StackOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
     proxied: tuple[str, ...] = ()
     backend: GuestBackend | None = None
+    keys: Keys | None = None
 
 
 @dataclass(slots=True)
@@ -128,10 +131,12 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
         log = ROOT / ".local" / f"host-{storage.queue_port}.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
-        host = AppHost(_connections(storage, proxy, options) | app_settings(arm_url, options), log)
+        host = AppHost(
+            _connections(storage, proxy, options) | app_settings(arm_url, options), log, keys=options.keys
+        )
         await host.start()
         opened.push_async_callback(host.stop)
-        api = await opened.enter_async_context(Api(host.url))
+        api = await opened.enter_async_context(Api(host.url, key=options.keys.master if options.keys else ""))
         yield Stack(storage, proxy, world, arm_url, disks, guests, host, api, where)
 
 

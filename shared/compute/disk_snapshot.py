@@ -98,7 +98,8 @@ class DiskSnapshot:
 
 
 def _progress(snapshot: "Snapshot") -> Progress | None:
-    properties = snapshot.properties
-    if properties is None:
-        return None
-    return Progress(spelling(properties.provisioning_state), epoch_ms(properties.time_created))
+    with classified():
+        properties = snapshot.properties
+        if properties is None:
+            return None
+        return Progress(spelling(properties.provisioning_state), epoch_ms(properties.time_created))

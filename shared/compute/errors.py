@@ -5,7 +5,7 @@ do not serve: every 409 is a ResourceExistsError, and an operation that fails af
 HttpResponseError with status 200.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -17,6 +17,8 @@ from azure.core.exceptions import (
     ServiceRequestTimeoutError,
     ServiceResponseTimeoutError,
 )
+
+from shared.compute.names import InvalidResourceId
 
 
 class ComputeError(Exception):
@@ -180,13 +182,23 @@ def classify(error: AzureError) -> ComputeError:
     return _from_answer(error, error.status_code)
 
 
+#: What reading an answer raises that is not of its schema: the SDK's models look at a member only when it is
+#: asked for, and then take it for what it should be.
+_NOT_OF_ITS_SCHEMA = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
+
+
 @contextmanager
 def classified() -> Iterator[None]:
-    """Let errors of the SDK out of the block as `ComputeError`."""
+    """Let errors of the SDK, and of reading its models, out of the block as `ComputeError`."""
     try:
         yield
     except AzureError as error:
         raise classify(error) from error
+    except InvalidResourceId:
+        raise
+    except _NOT_OF_ITS_SCHEMA as error:
+        told = f"Azure's answer is not of its schema ({type(error).__name__}: {error})"
+        raise Unavailable("UnreadableAnswer", told) from error
 
 
 def _from_answer(error: HttpResponseError, status: int) -> ComputeError:
@@ -194,7 +206,7 @@ def _from_answer(error: HttpResponseError, status: int) -> ComputeError:
     known = next((code for code in codes if code.lower() in _BY_CODE), None)
     kind = _BY_STATUS.get(status) or (_BY_CODE[known.lower()] if known else _by_class(status))
     code = known or (codes[-1] if codes else f"Http{status}")
-    message = getattr(error.error, "message", None) or error.message
+    message = str(getattr(error.error, "message", None) or error.message)
     return kind(code, message, retry_after_ms=_retry_after_ms(error.response))
 
 
@@ -204,12 +216,10 @@ def _codes(error: Any) -> Iterator[str]:
         return
     for detail in error.details:
         yield from _codes(detail)
-    inner = error.innererror or {}
-    for name in ("internalErrorCode", "code"):
-        if isinstance(inner.get(name), str):
-            yield inner[name]
-    if error.code:
-        yield error.code
+    inner = error.innererror if isinstance(error.innererror, Mapping) else {}
+    for code in (inner.get("internalErrorCode"), inner.get("code"), error.code):
+        if isinstance(code, str) and code:
+            yield code
 
 
 def _by_class(status: int) -> type[ComputeError]:

@@ -13,7 +13,7 @@ from shared.compute.errors import classified
 from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
 from shared.compute.names import Kind, ResourceId, parse_id
 from shared.compute.restore_points import list_points
-from shared.compute.values import epoch_ms, spelling
+from shared.compute.values import epoch_ms, of_its_types, spelling
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.facts import DiskFacts, VmFacts
 
@@ -37,14 +37,17 @@ async def read_facts(
     vm = await _read_vm(pool, parse_id(vm_id, Kind.VM))
     if settings.is_restore_point:
         return await _for_a_restore_point(pool, vm_id, vm, settings, clock=clock)
-    attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
+    with classified():
+        attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
     disks, snapshots = await asyncio.gather(
         all_at_once(_read_disk(pool, each.id) for each in attached.managed),
         all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
     )
     listed = (snapshot for group in snapshots for snapshot in group)
-    found = obstacles([_seen(disk) for disk in disks], listed, clock())
-    return replace(_vm_facts(vm_id, vm, attached, disks), obstacles=(*attached.hindrances, *found))
+    with classified():
+        found = obstacles([_seen(disk) for disk in disks], listed, clock())
+        facts = _vm_facts(vm_id, vm, attached, disks)
+        return of_its_types(replace(facts, obstacles=(*attached.hindrances, *found)))
 
 
 async def _for_a_restore_point(
@@ -56,20 +59,23 @@ async def _for_a_restore_point(
     clock: Callable[[], int],
 ) -> VmFacts:
     """Read the same, with the limits of restore points and one GET for those that the collection has."""
-    attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
+    with classified():
+        attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
     disks, points = await asyncio.gather(
         all_at_once(_read_disk(pool, each.id) for each in attached.managed),
         list_points(pool, vm_id, settings.resource_group),
     )
-    restorable = [_restorable(disk, _write_accelerated(vm)) for disk in disks]
-    confidential = _security_type(vm) == "ConfidentialVM"
-    found = restore_point_limits.obstacles(restorable, points, confidential=confidential)
-    return replace(
-        _vm_facts(vm_id, vm, attached, disks),
-        obstacles=(*attached.hindrances, *found),
-        crash_obstacles=tuple(restore_point_limits.crash_obstacles(restorable, points, clock())),
-        platform_obstacles=tuple(restore_point_limits.platform_obstacles(points, clock())),
-    )
+    with classified():
+        restorable = [_restorable(disk, _write_accelerated(vm)) for disk in disks]
+        confidential = _security_type(vm) == "ConfidentialVM"
+        found = restore_point_limits.obstacles(restorable, points, confidential=confidential)
+        facts = replace(
+            _vm_facts(vm_id, vm, attached, disks),
+            obstacles=(*attached.hindrances, *found),
+            crash_obstacles=tuple(restore_point_limits.crash_obstacles(restorable, points, clock())),
+            platform_obstacles=tuple(restore_point_limits.platform_obstacles(points, clock())),
+        )
+        return of_its_types(facts)
 
 
 def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: "Sequence[Disk]") -> VmFacts:

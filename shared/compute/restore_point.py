@@ -78,6 +78,7 @@ async def take_restore_point(
     try:
         async with asyncio.timeout(max(0, window.deadline - window.clock()) / 1000):
             point, created_at = await making.ended()
+        return _taken(target, point, making.put_sent_at, created_at, window.clock())
     except TimeoutError:
         return _failed(target, making.put_sent_at, DEADLINE), nothing
     except NotMade as useless:
@@ -86,9 +87,15 @@ async def take_restore_point(
         return _failed(target, making.put_sent_at, useless.error, useless.detail), nothing
     except ComputeError as failure:
         return _failed(target, making.put_sent_at, failure.cause, str(failure)), nothing
-    reached = spelling(point.properties.consistency_mode) if point.properties else ""
-    report = RestorePointReport(point_id=target.point_id, asked=target.consistency, reached=reached)
-    return _captured(target, point, making.put_sent_at, created_at, window.clock()), report
+
+
+def _taken(
+    target: RestorePointTarget, point: "RestorePoint", put_sent_at: int, created_at: int, seen_at: int
+) -> tuple[tuple[DiskCapture, ...], RestorePointReport]:
+    with classified():
+        reached = spelling(point.properties.consistency_mode) if point.properties else ""
+        report = RestorePointReport(point_id=target.point_id, asked=target.consistency, reached=reached)
+        return _captured(target, point, put_sent_at, created_at, seen_at), report
 
 
 class _Requests:
@@ -130,10 +137,11 @@ class _Requests:
 
 
 def _progress(point: "RestorePoint") -> Progress | None:
-    properties = point.properties
-    if properties is None:
-        return None
-    return Progress(spelling(properties.provisioning_state), epoch_ms(properties.time_created))
+    with classified():
+        properties = point.properties
+        if properties is None:
+            return None
+        return Progress(spelling(properties.provisioning_state), epoch_ms(properties.time_created))
 
 
 def _failed(
@@ -181,4 +189,4 @@ def _disks_inside(point: "RestorePoint") -> Iterator[tuple[str, str]]:
     for disk in [profile.os_disk, *disks] if profile.os_disk else disks:
         source, made = disk.managed_disk, disk.disk_restore_point
         if source is not None and source.id and made is not None and made.id:
-            yield source.id.lower(), made.id
+            yield source.id.lower(), spelling(made.id)

@@ -26,14 +26,15 @@ async def look_at_copy(pool: ClientPool, point_id: str) -> SnapshotCopy | None:
     A restore point that says nothing of copying needs none. Raises `ComputeError` when it cannot be read.
     """
     point = await _read(pool, parse_restore_point_id(point_id))
-    properties = point.properties if point is not None else None
-    if properties is None or properties.provisioning_state in _LOST:
-        return None
-    view = properties.instance_view
-    disks = (view.disk_restore_points if view is not None else None) or []
-    said = [disk.replication_status.completion_percent for disk in disks if disk.replication_status]
-    percents = (float(percent) for percent in said if percent is not None)
-    return SnapshotCopy(point_id, min(percents, default=100.0))
+    with classified():
+        properties = point.properties if point is not None else None
+        if properties is None or properties.provisioning_state in _LOST:
+            return None
+        view = properties.instance_view
+        disks = (view.disk_restore_points if view is not None else None) or []
+        said = [disk.replication_status.completion_percent for disk in disks if disk.replication_status]
+        percents = (float(percent) for percent in said if percent is not None)
+        return SnapshotCopy(point_id, min(percents, default=100.0))
 
 
 async def list_points(pool: ClientPool, vm_id: str, group: str | None) -> tuple[SeenPoint, ...]:
@@ -49,14 +50,15 @@ async def list_points(pool: ClientPool, vm_id: str, group: str | None) -> tuple[
             collection = await collections.get(place.resource_group, place.collection, expand="restorePoints")
     except NotFound:
         return ()
-    points = (collection.properties.restore_points if collection.properties else None) or []
-    return tuple(_seen(point) for point in points)
+    with classified():
+        points = (collection.properties.restore_points if collection.properties else None) or []
+        return tuple(_seen(point) for point in points)
 
 
 def _seen(point: "RestorePoint") -> SeenPoint:
     properties = point.properties
     return SeenPoint(
-        name=point.name or "",
+        name=spelling(point.name),
         provisioning_state=spelling(properties.provisioning_state) if properties else "",
         created_at=epoch_ms(properties.time_created) if properties else None,
         consistency=spelling(properties.consistency_mode) if properties else "",

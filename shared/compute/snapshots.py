@@ -10,6 +10,7 @@ from shared.compute.deletion import delete_until_gone
 from shared.compute.errors import NotFound, NotOurs, classified
 from shared.compute.names import Kind, parse_id
 from shared.compute.tags import SAGA
+from shared.compute.values import of_its_types
 from shared.saga.state import SnapshotCopy
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ async def look_at_copies(
         for snapshot_id, snapshot in zip(ids, seen, strict=True)
         if snapshot is not None and not _is_lost(snapshot)
     }
-    copies = tuple(SnapshotCopy(each, _percent(snapshot)) for each, snapshot in found.items())
+    with classified():
+        copies = tuple(
+            of_its_types(SnapshotCopy(each, _percent(snapshot))) for each, snapshot in found.items()
+        )
     return copies, tuple(snapshot_id for snapshot_id in ids if snapshot_id not in found)
 
 
@@ -62,7 +66,9 @@ async def delete(pool: ClientPool, snapshot_id: str, saga_id: str) -> None:
     snapshot = await _read(pool, snapshot_id)
     if snapshot is None:
         return
-    if (snapshot.tags or {}).get(SAGA) != saga_id:
+    with classified():
+        owner = (snapshot.tags or {}).get(SAGA)
+    if owner != saga_id:
         raise NotOurs(snapshot_id, saga_id)
     target = parse_id(snapshot_id, Kind.SNAPSHOT)
     snapshots = pool.of(target.subscription_id).patient.snapshots
@@ -87,10 +93,11 @@ async def _read(pool: ClientPool, snapshot_id: str) -> "Snapshot | None":
 
 
 def _is_lost(snapshot: "Snapshot") -> bool:
-    properties = snapshot.properties
-    if properties is None:
-        return False
-    return properties.provisioning_state in _LOST or properties.copy_completion_error is not None
+    with classified():
+        properties = snapshot.properties
+        if properties is None:
+            return False
+        return properties.provisioning_state in _LOST or properties.copy_completion_error is not None
 
 
 def _percent(snapshot: "Snapshot") -> float:

@@ -14,12 +14,12 @@ from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 MOST_VMS = 2_000
 
 #: Resource names: Azure's rules for VMs and resource groups, taken together and a little stricter.
+#: Only a group's may have letters beyond ASCII, and only ASCII's case is ignored: K is not the kelvin sign.
 _VM_ID = re.compile(
-    r"/subscriptions/[0-9a-f-]{36}/resourceGroups/[\w.()-]{1,90}"
-    r"/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64}",
-    re.IGNORECASE,
+    r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
+    r"(?ai:/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64})"
 )
-_GROUP = re.compile(r"[\w.()-]{1,89}[\w()-]")
+_GROUP = re.compile(r"[\w.()-]{0,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 #: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).

@@ -25,7 +25,7 @@ class Fields:
         names = tuple(known)
         for name in data:
             if name not in names:
-                raise DocumentError(self.at(str(name)), _unknown(str(name), names))
+                raise DocumentError(self.at(str(name)) or "document", _unknown(str(name), names))
         self._data = data
 
     def at(self, name: str) -> str:

@@ -53,14 +53,14 @@ class MemoryTables:
             raise WriteRefused(table, 409)
         if kind in ("update", "delete") and old is None:
             raise WriteRefused(table, 404)
-        if old is not None and options.get("etag", old[1]) != old[1]:
+        if old is not None and options.get("etag", old[1]) not in (old[1], "*"):
             raise WriteRefused(table, 412)
         if kind == "delete":
             del rows[name]
             return ""
         kept = old[0] if old is not None and options.get("mode") == "merge" else {}
         self._writes += 1
-        rows[name] = ({**kept, **entity}, f'W/"{self._writes}"')
+        rows[name] = ({**kept, **entity}, f"W/\"datetime'{self._writes}'\"")
         return rows[name][1]
 
     async def get(self, table: str, partition: str, row: str) -> Row | None:

@@ -4,6 +4,7 @@ Partition ``policies`` has two rows per policy: ``policy-<name>`` with the docum
 the next due time. They are apart so that a scheduled start does not change the ETag that users see.
 """
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from shared.storage.rows import int64, key, pack, unpack, whole
 from shared.storage.tables import TableStore, WriteRefused
 
 _PARTITION = "policies"
+
+#: The ETags of Table Storage. It refuses others with 400 (InvalidInput), whatever row is meant.
+_ETAG = re.compile(r"\*|W/\"datetime'[^'\"]*'\"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class PolicyTable:
         Raises:
             PolicyChanged: an ``etag`` was given, and it is not that of the stored policy.
         """
+        _check(name, etag)
         token = self._token()
         row = pack(_PARTITION, key("policy", name), document, name=name, write=token)
         first = tables.upsert(row) if etag is None else tables.replace(row, etag)
@@ -87,6 +92,7 @@ class PolicyTable:
             PolicyNotFound: there is no such policy.
             PolicyChanged: an ``etag`` was given, and it is not that of the stored policy.
         """
+        _check(name, etag)
         operations = [
             tables.delete(_PARTITION, key("policy", name), etag),
             tables.delete(_PARTITION, key("due", name)),
@@ -128,6 +134,12 @@ class PolicyTable:
                 return False
             raise
         return True
+
+
+def _check(name: str, etag: str | None) -> None:
+    """Tell an ETag that no stored policy can have; ``*`` is that of any."""
+    if etag is not None and not _ETAG.fullmatch(etag):
+        raise PolicyChanged(name)
 
 
 def _due_row(name: str, next_due: int | None, token: str) -> dict[str, Any]:

@@ -6,29 +6,38 @@ from typing import Any
 import azure.functions as func
 
 from shared.policy.documents import read_policy_name, read_run
-from shared.policy.fields import DocumentError
 from shared.storage.policies import StoredPolicy
+from shared.triggers import openapi
 from shared.triggers.once import Once
 from shared.triggers.problems import answer
-
-#: 2,000 VM ids and a policy fit several times over.
-LARGEST_BODY = 1024 * 1024
+from shared.triggers.requests import read_idempotency_key, read_if_match, read_json
 
 
 def blueprint(application: Once) -> func.Blueprint:
-    """Give the HTTP functions. Every route needs a function key."""
+    """Give the HTTP functions. Every route needs a function key; ``rights.py`` says of which right."""
     http = func.Blueprint()
+    _api_routes(http)
     _run_routes(http, application)
     _policy_routes(http, application)
     return http
+
+
+def _api_routes(http: func.Blueprint) -> None:
+    @http.route("openapi.json", methods=["GET"])
+    async def get_api(req: func.HttpRequest) -> func.HttpResponse:
+        del req  # everybody is shown the same
+
+        async def work() -> func.HttpResponse:
+            return _reply(openapi.document())
+
+        return await answer(work)
 
 
 def _run_routes(http: func.Blueprint, application: Once) -> None:
     @http.route("runs", methods=["POST"])
     async def start_run(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
-            document = read_run(_json(req))
-            key = req.headers.get("idempotency-key", "")
+            document, key = read_run(read_json(req)), read_idempotency_key(req)
             run_id = await application().policies.start(document, "http", key)
             href = f"/api/runs/{run_id}"
             return _reply({"run": run_id, "href": href}, 202, {"Location": href})
@@ -65,8 +74,8 @@ def _policy_routes(http: func.Blueprint, application: Once) -> None:
     async def put_policy(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
             name = read_policy_name(req.route_params["policy"])
-            etag = req.headers.get("if-match")
-            return _policy(await application().policies.put(name, _json(req), etag))
+            document, etag = read_json(req), read_if_match(req)
+            return _policy(await application().policies.put(name, document, etag))
 
         return await answer(work)
 
@@ -82,20 +91,10 @@ def _policy_routes(http: func.Blueprint, application: Once) -> None:
     async def delete_policy(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
             name = read_policy_name(req.route_params["policy"])
-            await application().policies.delete(name, req.headers.get("if-match"))
+            await application().policies.delete(name, read_if_match(req))
             return func.HttpResponse(status_code=204)
 
         return await answer(work)
-
-
-def _json(req: func.HttpRequest) -> Any:
-    body = req.get_body()
-    if len(body) > LARGEST_BODY:
-        raise DocumentError("body", f"expected at most {LARGEST_BODY} bytes")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise DocumentError("body", "expected JSON") from None
 
 
 def _reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:

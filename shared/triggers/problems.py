@@ -1,10 +1,13 @@
 """Errors as RFC 9457 problem details."""
 
 import json
+import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import azure.functions as func
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.policy.fields import DocumentError
@@ -14,10 +17,14 @@ from shared.storage.errors import (
     PolicyNotFound,
     RowTooLarge,
     RunNotFound,
+    TornRead,
     UnusableKey,
 )
+from shared.triggers.requests import BodyTooLarge, NotJson
 
-#: Error class -> HTTP status and title. What is not here is a defect, and the host answers 500.
+_log = logging.getLogger("stillframe.http")
+
+#: Error class -> HTTP status and title. What is not here is none of the caller's doing.
 _STATUS: dict[type[Exception], tuple[int, str]] = {
     DocumentError: (400, "The document is not valid"),
     UnusableKey: (400, "The name may not be used"),
@@ -26,23 +33,66 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     PolicyNotFound: (404, "No such policy"),
     VmNameNotUnique: (409, "More than one VM has this name"),
     PolicyChanged: (412, "The policy was changed by somebody else"),
+    BodyTooLarge: (413, "The body is too large"),
     RowTooLarge: (413, "The document is too large to be stored"),
+    NotJson: (415, "The body is no JSON"),
     IdempotencyMismatch: (422, "The idempotency key was used for another request"),
 }
 
+#: Seconds after which storage that could not be reached may be asked again.
+RETRY_AFTER_S = 5
+
 
 async def answer(work: Callable[[], Awaitable[func.HttpResponse]]) -> func.HttpResponse:
-    """Do the work of a request; errors that have a status are told as problem details."""
+    """Do the work of a request; errors are told as problem details.
+
+    What is none of the caller's doing is told without a word about the inside; the log has it, under the id
+    that the answer names.
+    """
     try:
         return await work()
     except tuple(_STATUS) as error:
         status, title = _STATUS[type(error)]
         return problem(status, title, str(error), field=getattr(error, "field", None))
+    except (AzureError, TornRead) as error:
+        return _unavailable() if _may_pass(error) else _defect()
+    except Exception:  # noqa: BLE001 - the outermost edge: nobody is above who could know better
+        return _defect()
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the storage may answer when it is asked again: it was not reached, or asks for patience."""
+    if isinstance(error, HttpResponseError):
+        return error.status_code in (408, 429) or (error.status_code or 0) >= 500
+    return isinstance(error, ServiceRequestError | ServiceResponseError | TornRead)
+
+
+def _unavailable() -> func.HttpResponse:
+    error_id = uuid.uuid4()
+    _log.exception("error %s: the storage does not answer", error_id)
+    detail = f"The storage does not answer. Try again in {RETRY_AFTER_S} s."
+    body = _body(503, "Not available now", detail) | {"instance": error_id.urn}
+    return _response(body, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _defect() -> func.HttpResponse:
+    error_id = uuid.uuid4()
+    _log.exception("error %s: a request failed", error_id)
+    detail = f"A defect of the app, or of its settings. The log has it as error {error_id}."
+    return _response(_body(500, "Something went wrong", detail) | {"instance": error_id.urn})
 
 
 def problem(status: int, title: str, detail: str, *, field: str | None = None) -> func.HttpResponse:
     """Write problem details; ``field`` names the member of the request that is wrong."""
-    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    if field is not None:
-        body["field"] = field
-    return func.HttpResponse(json.dumps(body), status_code=status, mimetype="application/problem+json")
+    body = _body(status, title, detail)
+    return _response(body | ({} if field is None else {"field": field}))
+
+
+def _body(status: int, title: str, detail: str) -> dict[str, Any]:
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail}
+
+
+def _response(body: dict[str, Any], headers: dict[str, str] | None = None) -> func.HttpResponse:
+    return func.HttpResponse(
+        json.dumps(body), status_code=body["status"], mimetype="application/problem+json", headers=headers
+    )

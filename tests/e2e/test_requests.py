@@ -72,7 +72,7 @@ async def test_a_bad_request_names_its_field_and_leaves_nothing(stack: Stack, bo
 
 
 async def test_a_body_that_is_no_json_is_problem_json_too(stack: Stack) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(headers={"Content-Type": "application/json"}) as session:
         for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"vms": NaN}'):
             async with session.post(f"{stack.api.base}/api/runs", data=body) as answer:
                 assert answer.status == 400, body[:20]

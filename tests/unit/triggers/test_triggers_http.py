@@ -6,9 +6,20 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
 
+from shared.engine.application import Application
 from shared.policy.documents import MOST_VMS
-from shared.triggers.http import LARGEST_BODY
+from shared.storage.errors import MissingSetting, TornRead, UnknownSchema
+from shared.triggers import http
+from shared.triggers.once import Once
+from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from tests.unit.engine.fake_compute import GROUP, vm_id
 from tests.unit.engine.house import SCRIPTS, VM, House
 
@@ -42,6 +53,18 @@ def assert_problem(response: func.HttpResponse, status: int, field: str | None =
     assert body["title"]
     assert body["detail"]
     return body
+
+
+def refused_with(status: int) -> HttpResponseError:
+    error = HttpResponseError(f"the table service said {status}")
+    error.status_code = status
+    return error
+
+
+def func_app(application: Once) -> func.FunctionApp:
+    app = func.FunctionApp()
+    app.register_functions(http.blueprint(application))
+    return app
 
 
 def written(house: House) -> str:
@@ -85,7 +108,13 @@ async def test_another_request_with_the_same_key_is_refused() -> None:
         (b"\x00", "body"),
         (b"[" * 100_000, "body"),
         (b'{"vms": ' + b"9" * 5_000 + b"}", "body"),
-        (b" " * (LARGEST_BODY + 1), "body"),
+        (b"\xef\xbb\xbf{}", "body"),
+        ('{"vms": []}'.encode("utf-16"), "body"),
+        (b'{"vms": [], "vms": []}', "body"),
+        (b'{"vms": ["\\ud800"]}', "body"),
+        (b'{"vms": NaN}', "body"),
+        (b'{"vms": -Infinity}', "body"),
+        (b'{"vms": 1e400}', "vms"),
         (b"[]", "document"),
         (b"null", "document"),
         (b'"vms"', "document"),
@@ -96,7 +125,7 @@ async def test_another_request_with_the_same_key_is_refused() -> None:
         ({"vms": [VM], "guest_processing": {"attemts": 1}}, "guest_processing.attemts"),
         ({"vms": [VM], "snapshots": {"tags": {"x": 1}}}, "snapshots.tags.x"),
         ({"policy": "No Name"}, "policy"),
-        ({"\ud800": 1}, "\ud800"),
+        ({"\ud800": 1}, "body"),
     ],
 )
 async def test_a_bad_request_is_answered_with_the_field_and_nothing_is_written(body: Any, field: str) -> None:
@@ -242,8 +271,141 @@ async def test_a_valid_policy_that_does_not_fit_a_table_row_is_said_to_be_too_la
     assert house.interruptions.seen == []
 
 
-async def test_a_defect_is_no_problem_document_but_the_hosts_500() -> None:
+async def test_a_body_that_is_too_large_is_said_to_be() -> None:
+    house = House()
+    for function in ("start_run", "put_policy"):
+        body = b" " * LARGEST_BODY + b"1"
+        problem = assert_problem(await call(house, function, body, policy="nightly"), 413)
+        assert str(LARGEST_BODY) in problem["detail"]
+    assert house.interruptions.seen == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+        "application/json5",
+        "application/json\n",
+        "*/*",
+        "\udcff",
+    ],
+)
+async def test_a_body_that_is_said_to_be_something_else_is_not_read(content_type: str) -> None:
+    house = House()
+    headers = {"Content-Type": content_type}
+    assert_problem(await call(house, "start_run", GOOD, headers=headers), 415)
+    assert_problem(await call(house, "put_policy", POLICY, headers=headers, policy="nightly"), 415)
+    assert house.interruptions.seen == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br, deflate", "x"])
+async def test_a_body_that_is_compressed_is_not_read(encoding: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    assert_problem(await call(House(), "start_run", GOOD, headers=headers), 415)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON; charset=UTF-8", 'application/json;charset="utf-8"', ""],
+)
+async def test_json_is_taken_however_it_is_written_that_it_is_json(content_type: str) -> None:
+    headers = {"Content-Type": content_type}
+    assert (await call(House(), "start_run", GOOD, headers=headers)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "key", ["k" * (LONGEST_KEY + 1), "ä", "\udcff", "a\nb", "schedule\nnightly\n1", "\0"]
+)
+async def test_an_idempotency_key_that_not_everybody_can_write_is_refused(key: str) -> None:
+    house = House()
+    response = await call(house, "start_run", GOOD, headers={"Idempotency-Key": key})
+    assert_problem(response, 400, "Idempotency-Key")
+    assert house.interruptions.seen == []
+
+
+@pytest.mark.parametrize("etag", ["", "x", "W/x", '"a", "b"', '"ä"', '"\udcff"', '"a\nb"'])
+async def test_what_is_no_etag_is_refused_and_the_policy_stays(etag: str) -> None:
+    house = House()
+    await call(house, "put_policy", POLICY, policy="nightly")
+    before = written(house)
+    for function, body in (("put_policy", POLICY), ("delete_policy", b"")):
+        response = await call(house, function, body, headers={"If-Match": etag}, policy="nightly")
+        assert_problem(response, 400, "If-Match")
+    assert written(house) == before
+
+
+async def test_an_etag_that_no_policy_can_have_is_that_of_another_version_and_a_star_that_of_any() -> None:
+    house = House()
+    await call(house, "put_policy", POLICY, policy="nightly")
+    for function, body in (("put_policy", POLICY), ("delete_policy", b"")):
+        response = await call(house, function, body, headers={"If-Match": '"1"'}, policy="nightly")
+        assert_problem(response, 412)
+    star = {"If-Match": "*"}
+    assert (await call(house, "put_policy", POLICY, headers=star, policy="nightly")).status_code == 200
+    assert_problem(await call(house, "put_policy", POLICY, headers=star, policy="new"), 412)
+    assert (await call(house, "delete_policy", headers=star, policy="nightly")).status_code == 204
+
+
+CALLS = {
+    "start_run": GOOD,
+    "get_run": b"",
+    "get_vm": b"",
+    "cancel_run": b"",
+    "put_policy": POLICY,
+    "get_policy": b"",
+    "delete_policy": b"",
+}
+
+
+@pytest.mark.parametrize("function", CALLS)
+async def test_a_defect_is_told_without_a_word_about_the_inside_and_logged_with_its_id(
+    function: str, caplog: pytest.LogCaptureFixture
+) -> None:
     house = House()
     house.app = None  # type: ignore[assignment]
-    with pytest.raises(AttributeError):
-        await call(house, "get_run", run="r")
+    response = await call(house, function, CALLS[function], run="r", vm="v", policy="p")
+    body = assert_problem(response, 500)
+    for inside in ("NoneType", "Attribute", "Traceback", "File", ".py"):
+        assert inside not in response.get_body().decode()
+    [record] = caplog.records
+    assert body["instance"].removeprefix("urn:uuid:") in record.getMessage()
+    assert "NoneType" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ServiceRequestError("Cannot connect to host stillframe.table.core.windows.net"), 503),
+        (ServiceResponseError("Server disconnected"), 503),
+        (ServiceResponseTimeoutError("read timed out"), 503),
+        (refused_with(500), 503),
+        (refused_with(503), 503),
+        (refused_with(429), 503),
+        (TornRead("saga"), 503),
+        (refused_with(403), 500),
+        (refused_with(400), 500),
+        (ClientAuthenticationError("no credential worked"), 500),
+        (MissingSetting("AzureWebJobsStorage"), 500),
+        (UnknownSchema("row", 9), 500),
+    ],
+    ids=repr,
+)
+async def test_storage_that_does_not_answer_is_worth_another_try_and_other_errors_are_defects(
+    error: Exception, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build() -> Application:
+        raise error
+
+    [function] = [
+        each.get_user_function()
+        for each in func_app(Once(build)).get_functions()
+        if each.get_function_name() == "get_run"
+    ]
+    request = func.HttpRequest(method="GET", url="https://app.invalid", route_params={"run": "r"}, body=b"")
+    response = await function(request)
+    body = assert_problem(response, status)
+    assert body["instance"].removeprefix("urn:uuid:") in caplog.text
+    assert str(error) not in body["detail"]
+    assert response.headers.get("Retry-After") == ("5" if status == 503 else None)

@@ -179,6 +179,7 @@ def triggers(indexed: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_every_http_route_needs_a_function_key(indexed: dict[str, Any]) -> None:
     routes = {name: t for name, t in triggers(indexed).items() if t["type"] == "httpTrigger"}
     assert {name: (trigger["route"], trigger["methods"]) for name, trigger in routes.items()} == {
+        "get_api": ("openapi.json", ["GET"]),
         "start_run": ("runs", ["POST"]),
         "get_run": ("runs/{run}", ["GET"]),
         "get_vm": ("runs/{run}/vms/{vm}", ["GET"]),

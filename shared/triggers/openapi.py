@@ -1,0 +1,185 @@
+"""The OpenAPI 3.1 document of the HTTP API. Tests compare it with the functions that are registered."""
+
+from typing import Any
+
+from shared.triggers import document_schemas, view_schemas
+from shared.triggers.document_schemas import Schema, ref
+from shared.triggers.examples import POLICY, RUN_OF_POLICY, RUN_OF_VMS
+from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
+from shared.triggers.rights import Right, right_of
+
+VERSION = "0.1.0"
+
+_PROBLEM = "application/problem+json"
+_ABOUT = f"""Transactionally consistent snapshots of running Azure VMs.
+
+Every function needs a key (header `x-functions-key`) of the right that it names: read, run or admin.
+Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction, no
+member comes twice. Errors are problem details (RFC 9457)."""
+
+
+def document() -> dict[str, Any]:
+    """Give the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stillframe", "version": VERSION, "description": _ABOUT},
+        "servers": [{"url": "/api"}],
+        "paths": {
+            "/runs": {"post": _start_run()},
+            "/runs/{run}": {"parameters": [_RUN], "get": _get_run()},
+            "/runs/{run}/vms/{vm}": {"parameters": [_RUN, _VM], "get": _get_vm()},
+            "/runs/{run}/cancel": {"parameters": [_RUN], "post": _cancel_run()},
+            "/policies/{policy}": {
+                "parameters": [_POLICY],
+                "get": _get_policy(),
+                "put": _put_policy(),
+                "delete": _delete_policy(),
+            },
+            "/openapi.json": {"get": _get_api()},
+        },
+        "components": {
+            "schemas": document_schemas.schemas() | view_schemas.schemas(),
+            "securitySchemes": {
+                right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right
+            },
+        },
+    }
+
+
+def _start_run() -> Schema:
+    key: Schema = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "The same key with the same request is the same run, however often it is sent.",
+        "schema": {"type": "string", "maxLength": LONGEST_KEY, "pattern": "^(?:[!-~](?:[ -~]*[!-~])?)?$"},
+    }
+    accepted = _answer(
+        "The run is written down, and its VMs are being started.", "Accepted", "Location"
+    ) | _leads_to("run", "$response.body#/run", "get_run", "cancel_run")
+    return _operation(
+        "start_run",
+        "Start a run of a stored policy, or of named VMs",
+        {
+            "202": accepted,
+            **_problems(400, 413, 415),
+            "404": _refused("There is no such policy."),
+            "422": _refused("The key was used for another request."),
+        },
+        parameters=[key],
+        requestBody=_body("RunRequest", RUN_OF_POLICY=RUN_OF_POLICY, RUN_OF_VMS=RUN_OF_VMS),
+    )
+
+
+def _get_run() -> Schema:
+    answers = {"200": _answer("The run and its VMs.", "Run"), **_problems(400, 404)}
+    return _operation("get_run", "Show a run", answers)
+
+
+def _get_vm() -> Schema:
+    told = "The run has more than one VM of this name: ask by saga."
+    answers = {"200": _answer("The VM.", "Vm"), **_problems(400, 404), "409": _refused(told)}
+    return _operation("get_vm", "Show a VM of a run: state, evidence, history", answers)
+
+
+def _cancel_run() -> Schema:
+    answers = {"202": _answer("Its guests resume first.", "Accepted", "Location"), **_problems(400, 404)}
+    return _operation("cancel_run", "Cancel a run; again changes nothing", answers)
+
+
+def _get_policy() -> Schema:
+    answers = {"200": _answer("The policy.", "StoredPolicy", "ETag"), **_problems(400, 404)}
+    return _operation("get_policy", "Show a policy", answers)
+
+
+def _put_policy() -> Schema:
+    stored = _answer("The policy as it is stored.", "StoredPolicy", "ETag") | _leads_to(
+        "policy", "$response.body#/policy", "get_policy", "delete_policy"
+    )
+    return _operation(
+        "put_policy",
+        "Store a policy; with If-Match only over the version that it names",
+        {"200": stored, **_problems(400, 412, 413, 415)},
+        parameters=[_IF_MATCH],
+        requestBody=_body("Policy", POLICY=POLICY),
+    )
+
+
+def _delete_policy() -> Schema:
+    gone = {"description": "It is removed; its runs and recovery points stay."}
+    answers = {"204": gone, **_problems(400, 404, 412)}
+    return _operation("delete_policy", "Remove a policy", answers, parameters=[_IF_MATCH])
+
+
+def _get_api() -> Schema:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    answer = {"description": "An OpenAPI 3.1 document.", "content": content}
+    return _operation("get_api", "Show this document", {"200": answer})
+
+
+def _operation(function: str, summary: str, responses: dict[str, Schema], **more: Any) -> Schema:
+    host = {"401": {"description": "No key, or none that opens this; the host answers without a body."}}
+    responses = responses | host | _problems(500, 503)
+    return {
+        "operationId": function,
+        "summary": summary,
+        "security": [{right_of(function).value: []}],
+        **more,
+        "responses": dict(sorted(responses.items())),
+    }
+
+
+def _body(schema: str, **examples: Any) -> Schema:
+    shown = {name.lower(): {"value": value} for name, value in examples.items()}
+    return {"required": True, "content": {"application/json": {"schema": ref(schema), "examples": shown}}}
+
+
+def _answer(description: str, schema: str, *headers: str) -> Schema:
+    answer: Schema = {
+        "description": description,
+        "content": {"application/json": {"schema": ref(schema)}},
+    }
+    told = {name: {"required": True, "schema": {"type": "string"}} for name in headers}
+    return answer | ({"headers": told} if told else {})
+
+
+def _leads_to(parameter: str, value: str, *functions: str) -> Schema:
+    return {"links": {each: {"operationId": each, "parameters": {parameter: value}} for each in functions}}
+
+
+def _refused(description: str) -> Schema:
+    return {"description": description, "content": {_PROBLEM: {"schema": ref("Problem")}}}
+
+
+def _problems(*statuses: int) -> dict[str, Schema]:
+    answers = {str(status): _refused(_TOLD[status]) for status in statuses}
+    if "503" in answers:
+        retry = {"Retry-After": {"required": True, "schema": {"type": "integer", "minimum": 1}}}
+        answers["503"]["headers"] = retry
+    return answers
+
+
+_TOLD = {
+    400: "The request is not valid; field says where.",
+    404: "There is none of that name.",
+    412: "The policy is not the version that If-Match names.",
+    413: "The body is too large.",
+    415: "The body is not said to be JSON in UTF-8.",
+    500: "A defect; the log has it under the id in instance.",
+    503: "The storage could not be reached, or asks for patience; the log has it under the id in instance.",
+}
+
+
+def _in_path(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+_SEGMENT: Schema = {"type": "string", "minLength": 1}
+_RUN = _in_path("run", _SEGMENT, "The id of a run.")
+_VM = _in_path("vm", _SEGMENT, "The name of a VM, in any case, or the id of its saga.")
+_POLICY = _in_path("policy", ref("PolicyName"), "The name of a policy.")
+_IF_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "The ETag of the version that is meant, or * for any.",
+    "schema": {"type": "string", "pattern": r'^(?:\*|(?:W/)?"[!#-~]*")$'},
+}

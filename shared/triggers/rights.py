@@ -1,0 +1,38 @@
+"""Which right a caller needs for which function of the HTTP API.
+
+Azure Functions knows keys of single functions and keys of the whole host. A right is therefore a key of the
+same name and value on each function that needs it (``docs/api.md``); host keys and the master key open all.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Right(StrEnum):
+    """What somebody may do. None includes another: who needs two rights is given two keys."""
+
+    READ = "read"
+    """Look at runs and policies; changes nothing."""
+
+    RUN = "run"
+    """Start and cancel runs."""
+
+    ADMIN = "admin"
+    """Say what is run: store and remove policies."""
+
+
+#: Every HTTP function has exactly one right; a test compares this with what is registered.
+FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
+    Right.READ: ("get_api", "get_policy", "get_run", "get_vm"),
+    Right.RUN: ("cancel_run", "start_run"),
+    Right.ADMIN: ("delete_policy", "put_policy"),
+}
+
+
+def right_of(function: str) -> Right:
+    """Give the right that a function needs.
+
+    Raises:
+        KeyError: it is no function of the HTTP API.
+    """
+    return {name: right for right, names in FUNCTIONS.items() for name in names}[function]

@@ -1,0 +1,184 @@
+"""JSON Schemas (2020-12) of what the HTTP API answers. Later versions may add members."""
+
+from shared.saga.consistency import Grade
+from shared.saga.state import Outcome, Phase
+from shared.triggers.document_schemas import Schema, or_null, ref
+
+_TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_OBJECT: Schema = {"type": "object"}
+_HREF: Schema = {"type": "string", "format": "uri-reference"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+
+def schemas() -> dict[str, Schema]:
+    """Give the schemas by their names; they refer to each other as components of an OpenAPI document."""
+    return {
+        "Accepted": _all_there(
+            "A run that was accepted; href is where it is shown.", {"run": _TEXT, "href": _HREF}
+        ),
+        "Run": _run(),
+        "RunVm": _run_vm(),
+        "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
+        "PendingSaga": _pending(),
+        "Saga": _saga(),
+        "Warning": _warning(),
+        "HistoryEntry": _history_entry(),
+        "StoredPolicy": _stored_policy(),
+        "Problem": _problem(),
+    }
+
+
+def _run() -> Schema:
+    return _all_there(
+        "A run and its VMs.",
+        {
+            "run": _TEXT,
+            "state": {"enum": ["running", "ended"]},
+            "policy": or_null(ref("PolicyName")),
+            "requested_by": {"enum": ["http", "schedule"]},
+            "created_at": _MOMENT,
+            "cancel_requested": {"type": "boolean"},
+            "vm_count": _COUNT,
+            "vms_ended": _COUNT,
+            "warnings": _COUNT,
+            "vms": {"type": "array", "items": ref("RunVm")},
+        },
+    )
+
+
+def _run_vm() -> Schema:
+    phases = [*(each.value for each in Phase), "running"]
+    return _all_there(
+        "A VM of a run. The phase is running where so many go on that each is not looked at.",
+        {
+            "vm": ref("VmId"),
+            "name": _TEXT,
+            "saga": _TEXT,
+            "href": _HREF,
+            "phase": {"enum": phases},
+            "outcome": {"enum": [*Outcome, None]},
+            "grade": {"enum": [*Grade, None]},
+            "freeze_window_ms": or_null(_COUNT),
+            "warnings": _COUNT,
+            "why": _TEXT,
+            "ended_at": or_null(_MOMENT),
+        },
+    )
+
+
+def _pending() -> Schema:
+    members: dict[str, Schema] = {
+        "run": _TEXT,
+        "vm": ref("VmId"),
+        "saga": _TEXT,
+        "phase": {"const": "pending"},
+        "history": {"type": "array", "maxItems": 0},
+    }
+    return _all_there("A VM that nothing was done about yet.", members)
+
+
+def _saga() -> Schema:
+    members: dict[str, Schema] = {
+        "run": _TEXT,
+        "vm": ref("VmId"),
+        "saga": _TEXT,
+        "phase": {"enum": list(Phase)},
+        "generation": _COUNT,
+        "outcome": {"enum": [*Outcome, None]},
+        "grade": {"enum": [*Grade, None]},
+        "reasons": _TEXTS,
+        "notes": _TEXTS,
+        "warnings": {"type": "array", "items": ref("Warning")},
+        "freeze_window_ms": or_null(_COUNT),
+        "started_at": _MOMENT,
+        "ended_at": or_null(_MOMENT),
+        "deadline": or_null(_MOMENT),
+        "guest_processing": _OBJECT,
+        "recovery_point": {"type": "array", "items": _copy()},
+        "discarded": _TEXTS,
+        "evidence": or_null(_OBJECT),
+        "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "history": {"type": "array", "items": ref("HistoryEntry")},
+    }
+    return _all_there("A VM of a run: state, what its grade rests on, and what happened to it.", members)
+
+
+def _copy() -> Schema:
+    members: dict[str, Schema] = {
+        "snapshot": _TEXT,
+        "restore_point": _TEXT,
+        "completion_percent": {"type": "number", "minimum": 0, "maximum": 100},
+    }
+    return {
+        "type": "object",
+        "properties": members,
+        "required": ["completion_percent"],
+        "oneOf": [{"required": ["snapshot"]}, {"required": ["restore_point"]}],
+    }
+
+
+def _warning() -> Schema:
+    members: dict[str, Schema] = {
+        "generation": _COUNT,
+        "kind": _TEXT,
+        "name": _TEXT,
+        "code": _TEXT,
+        "detail": _TEXT,
+    }
+    return _all_there("What the guest said that a person should look at.", members)
+
+
+def _history_entry() -> Schema:
+    members: dict[str, Schema] = {
+        "at": _MOMENT,
+        "event": _TEXT,
+        "from": {"enum": list(Phase)},
+        "to": {"enum": list(Phase)},
+        "generation": _COUNT,
+        "effects": _TEXTS,
+        "detail": _OBJECT,
+    }
+    return _all_there("A transition: the event that caused it, and the effects that it had.", members)
+
+
+def _stored_policy() -> Schema:
+    """Say what a policy is with its name; a policy itself is closed, so this cannot be put onto it."""
+    return {
+        "description": "The policy as it was sent, with its name.",
+        "type": "object",
+        "properties": {
+            "policy": ref("PolicyName"),
+            "vms": {"type": "array", "items": ref("VmId")},
+            "guest_processing": or_null(ref("GuestProcessing")),
+            "snapshots": or_null(ref("Snapshots")),
+            "schedule": or_null(ref("Schedule")),
+        },
+        "required": ["policy", "vms"],
+    }
+
+
+def _problem() -> Schema:
+    return {
+        "description": "Problem details (RFC 9457). Instance is there where a log line has the same id.",
+        "type": "object",
+        "properties": {
+            "type": {"const": "about:blank"},
+            "title": _TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": _TEXT,
+            "field": {"description": "The member of the request that is wrong.", "type": "string"},
+            "instance": {"type": "string", "pattern": "^urn:uuid:"},
+        },
+        "required": ["type", "title", "status", "detail"],
+    }
+
+
+def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }

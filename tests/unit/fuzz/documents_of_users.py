@@ -1,0 +1,83 @@
+"""Genuine documents that use every member there is."""
+
+import hashlib
+from typing import Any
+
+from shared.triggers.examples import POLICY, RUN_OF_POLICY, RUN_OF_VMS
+
+GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/shop"
+VM = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/db-1"
+OTHER = f"{GROUP}/providers/Microsoft.Compute/virtualMachines/web-1"
+CONTENT = "#!/bin/sh\nexit 0\n"
+
+SCRIPT: dict[str, Any] = {
+    "path": "/opt/hold.sh",
+    "arguments": ["%vmName%", "100%%"],
+    "environment": {"APP": "%runId%"},
+    "timeout_ms": 5_000,
+    "retries": 1,
+    "retry_delay_ms": 100,
+    "accepted_exit_codes": [0, 3],
+    "warning_exit_codes": [4],
+    "ignore_exit_codes": False,
+    "ignore_missing": True,
+    "stderr": "warn",
+    "run_as": "app",
+}
+DELIVERED: dict[str, Any] = {
+    "content": CONTENT,
+    "sha256": hashlib.sha256(CONTENT.encode()).hexdigest(),
+    "name": "release.sh",
+    "ignore_missing": False,
+    "timeout_ms": 5_000,
+}
+GUEST: dict[str, Any] = {
+    "enabled": True,
+    "on_guest_failure": "continue",
+    "filesystems": "all",
+    "pre_script": SCRIPT,
+    "post_script": DELIVERED,
+    "handlers": [
+        {"name": "postgresql", "mode": "backup", "required": False, "settings": {"port": "5432"}},
+        {"name": "services"},
+    ],
+    "anchor": {"provider": "lvm", "lifetime_ms": 60_000, "settings": {"size": "1G"}},
+    "freeze_budget_ms": 30_000,
+    "quiesce_timeout_ms": 20_000,
+    "arming_timeout_ms": 120_000,
+    "resume_timeout_ms": 60_000,
+    "attempts": 2,
+    "agent": "auto",
+    "agent_install": "missing",
+    "agent_credential": "managed_identity",
+    "agent_client_id": "11111111-2222-3333-4444-555555555555",
+    "linux": {"handlers": "auto", "freeze_budget_ms": 25_000},
+    "windows": {"pre_script": None, "anchor": {"provider": "vss"}},
+    "overrides": [
+        {"vms": [VM], "guest_processing": {"attempts": 1}},
+        {"tags": {"tier": "db"}, "vms": None, "guest_processing": {"handlers": None, "anchor": None}},
+    ],
+}
+SNAPSHOTS: dict[str, Any] = {
+    "recovery_point": "snapshots",
+    "resource_group": "recovery-points",
+    "tags": {"owner": "dba", "tier": ""},
+    "completion_timeout_ms": 3_600_000,
+}
+
+POLICIES: list[dict[str, Any]] = [
+    POLICY,
+    {
+        "vms": [VM, OTHER],
+        "guest_processing": GUEST,
+        "snapshots": SNAPSHOTS,
+        "schedule": {"cron": "*/15 8-18 * * 1-5", "time_zone": "UTC"},
+    },
+    {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None},
+]
+RUNS: list[dict[str, Any]] = [
+    RUN_OF_POLICY,
+    RUN_OF_VMS,
+    {"policy": "nightly", "vms": [VM]},
+    {"vms": [VM, OTHER], "guest_processing": GUEST, "snapshots": SNAPSHOTS},
+]
