@@ -130,6 +130,12 @@ class Arena:
                 await service.create_queue(queue)
         await put(self.stack, queue, text)
 
+    async def queues(self) -> set[str]:
+        """Give the names of all queues that there are."""
+        connection = self.stack.storage.connection_string
+        async with QueueServiceClient.from_connection_string(connection) as service:
+            return {queue.name async for queue in service.list_queues()}
+
     async def start_run(self, settings: Mapping[str, Any]) -> str:
         """Start a run over both VMs. The request is repeated with its key until the app has taken it."""
         body = {"vms": [machine.id for machine in self.machines], "guest_processing": settings}

@@ -11,6 +11,8 @@ from local.stack.api import ApiError
 from local.stack.waiting import TooSlowError, until
 from local.world.frozen import ProbeUndecidedError
 from local.world.restore import CheckFailedError, MissingSnapshotError
+from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.storage.guest_queues import command_queue
 from tests.chaos.arena import Arena
 from tests.e2e.scene import (
     BUDGET_MARGIN_MS,
@@ -175,6 +177,15 @@ async def poison_queues_are_empty(look: Look) -> AsyncIterator[str]:
         yield f"{queue}: {count}"
 
 
+async def no_queue_is_left_behind(look: Look) -> AsyncIterator[str]:
+    """There are the app's own queues and one for each VM, however many runs it had."""
+    own = {RUNS, STEPS, ACKS}
+    known = own | {f"{queue}-poison" for queue in own}
+    known |= {command_queue(machine.id) for machine in look.arena.machines}
+    for queue in sorted(await look.arena.queues() - known):
+        yield queue
+
+
 async def logs_tell_of_no_mistake(look: Look) -> AsyncIterator[str]:
     """No error of a programmer's in the logs of host and agents; what is failed on purpose is foreseen."""
     for record in _RECORD.split(look.log):
@@ -194,6 +205,7 @@ INVARIANTS: Mapping[str, Invariant] = {
     "the run says the same": the_run_says_the_same,
     "nothing is left in Azure": nothing_is_left_in_azure,
     "poison queues are empty": poison_queues_are_empty,
+    "no queue is left behind": no_queue_is_left_behind,
     "logs tell of no mistake": logs_tell_of_no_mistake,
     "the grade is true": the_grade_is_true,
 }
