@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.guests.control import ControlError
+from local.stack.api import ApiError
 from local.stack.waiting import TooSlowError, ticks
 from tests.chaos.arena import SETTINGS, Arena
 from tests.chaos.choosing import Chosen
@@ -82,35 +83,13 @@ async def do_round(arena: Arena, chosen: Chosen) -> Result:
     arena.rounds += 1
     arena.clear()
     await arena.order("go-on")
-    logs = _Logs(arena)
-    run: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    watcher = Watcher(arena.machines[0])
-    trouble_failed: list[Violation] = []
-    for trouble in chosen.troubles:
-        await trouble.before(arena)
-    tasks = [asyncio.create_task(trouble.during(arena, run)) for trouble in chosen.troubles]
+    logs, watcher = _Logs(arena), Watcher(arena.machines[0])
     watching = [asyncio.create_task(watcher.watch())]
-    views: dict[str, Mapping[str, Any]] = {}
-    try:
-        run.set_result(await arena.start_run(_settings(arena, chosen)))
-        views = await _ended(arena, run.result())
-    except TooSlowError as error:
-        trouble_failed.append(Violation("every saga has ended", str(error)))
-    finally:
-        trouble_failed += [Violation("the trouble itself", repr(error)) for error in await _cancelled(tasks)]
-        for trouble in chosen.troubles:
-            await trouble.after(arena)
-    found = await violations(
-        Look(
-            arena=arena,
-            run_id=run.result() if run.done() else "",
-            views=views,
-            longest_held_ms=watcher.longest_ms,
-            log=logs.read(),
-        )
-    )
-    trouble_failed += [Violation("the round itself", repr(error)) for error in await _cancelled(watching)]
-    if not found and not trouble_failed:
+    run_id, views, problems = await _under_fire(arena, chosen)
+    look = Look(arena=arena, run_id=run_id, views=views, longest_held_ms=watcher.longest_ms, log=logs.read())
+    problems += await violations(look)
+    problems += [Violation("the round itself", repr(error)) for error in await _cancelled(watching)]
+    if not problems:
         await arena.delete_snapshots()
     return Result(
         number=chosen.number,
@@ -121,10 +100,32 @@ async def do_round(arena: Arena, chosen: Chosen) -> Result:
         grades=tuple(str(view.get("grade") or "none") for view in views.values()),
         reasons=tuple(_why_not_well(views)),
         seconds=time.monotonic() - began,
-        violations=(*trouble_failed, *found),
-        history=tuple(_told(views)) if found or trouble_failed else (),
-        log=logs.read() if found or trouble_failed else "",
+        violations=tuple(problems),
+        history=tuple(_told(views)) if problems else (),
+        log=logs.read() if problems else "",
     )
+
+
+async def _under_fire(
+    arena: Arena, chosen: Chosen
+) -> tuple[str, dict[str, Mapping[str, Any]], list[Violation]]:
+    """Let a run go on amid the troubles, and take these back; give its id, its views, and what went wrong."""
+    run: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    views: dict[str, Mapping[str, Any]] = {}
+    problems: list[Violation] = []
+    for trouble in chosen.troubles:
+        await trouble.before(arena)
+    tasks = [asyncio.create_task(trouble.during(arena, run)) for trouble in chosen.troubles]
+    try:
+        run.set_result(await arena.start_run(_settings(arena, chosen)))
+        views = await _ended(arena, run.result())
+    except (TooSlowError, ApiError) as error:
+        problems.append(Violation("every saga has ended", str(error)))
+    finally:
+        problems += [Violation("the trouble itself", repr(error)) for error in await _cancelled(tasks)]
+        for trouble in chosen.troubles:
+            await trouble.after(arena)
+    return run.result() if run.done() else "", views, problems
 
 
 def _settings(arena: Arena, chosen: Chosen) -> dict[str, Any]:
