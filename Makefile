@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check model fuzz audit bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check model chaos fuzz audit bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
+	@echo "make chaos        the saga under fire: everything killed, broken and delayed, and looked at after each round (ROUNDS=60, SEED=1)"
 	@echo "make fuzz         what reads bytes from outside, EXAMPLES times each (2000); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
@@ -55,6 +56,9 @@ fuzz: .venv/.installed
 audit: .venv/.installed node_modules/.installed
 	@local/bin/audit $(PYTHON)
 
+chaos: .venv/.installed node_modules/.installed build
+	@$(PYTHON) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)
 
@@ -95,5 +99,5 @@ lock: .venv/.installed
 	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	@rm -rf .venv node_modules build .bench .demo .local .prove .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv node_modules build .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

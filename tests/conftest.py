@@ -21,7 +21,7 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc] # it is not typed
     the time, so those of two folders can be run beside each other.
     """
 
-    folders = ("e2e", "integration")
+    folders = ("chaos", "e2e", "integration")
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]

@@ -27,13 +27,27 @@ class HostDidNotStartError(Exception):
         self.log = log
 
 
+#: What Python is told to run; whatever stands for it takes the same arguments.
+FUNCTIONS_HOST = ("-m", "local.functions_host")
+
+
 class AppHost:
     """The Functions host over this repository's ``function_app.py``; its log goes to a file."""
 
-    def __init__(self, environment: Mapping[str, str], log: Path, *, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        program: tuple[str, ...] = FUNCTIONS_HOST,
+        keys: Keys | None = None,
+    ) -> None:
         """Take the application settings; without ``keys`` everybody on this machine may call the app."""
         given = {} if keys is None else {"STILLFRAME_HOST_KEYS": keys.text()}
+        self._own = dict(environment)
         self._environment = {**os.environ, **environment, **given, "PYTHONPATH": str(ROOT)}
+        self._program = program
+        self._keys = keys
         self._options = () if keys is None else ("--enableAuth",)
         self.log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -43,6 +57,15 @@ class AppHost:
     def url(self) -> str:
         """Where the app's HTTP API is."""
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the host was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
+    def another(self, log: Path) -> "AppHost":
+        """Make a second host of the same app, not started yet: another instance of a scaled-out app."""
+        return AppHost(self._own, log, program=self._program, keys=self._keys)
 
     async def start(self) -> None:
         """Start the host and wait until it is ready. After a kill it takes the same port again.
@@ -55,7 +78,7 @@ class AppHost:
             self._process = await self._spawn(log)
         ends_at = asyncio.get_running_loop().time() + _START_DEADLINE_S
         while True:
-            said = self.log.read_bytes()[start:]
+            said = self._said_since(start)
             if found := _LISTENING.search(said):
                 self._port = int(found[1])
                 return
@@ -63,10 +86,16 @@ class AppHost:
                 raise HostDidNotStartError(said[-2000:].decode(errors="replace"))
             await asyncio.sleep(_POLL_S)
 
+    def _said_since(self, start: int) -> bytes:
+        with self.log.open("rb") as log:
+            log.seek(start)
+            return log.read()
+
     async def _spawn(self, log: IO[bytes]) -> asyncio.subprocess.Process:
-        command = ("-m", "local.functions_host", "host", "start", "--verbose", "--port", str(self._port))
+        command = ("host", "start", "--verbose", "--port", str(self._port))
         return await asyncio.create_subprocess_exec(
             sys.executable,
+            *self._program,
             *command,
             *self._options,
             cwd=ROOT,
@@ -76,6 +105,11 @@ class AppHost:
             stderr=log,
             start_new_session=True,
         )
+
+    async def ended(self) -> None:
+        """Wait until the host has ended, by itself or killed by somebody."""
+        if self._process is not None:
+            await self._process.wait()
 
     async def kill(self) -> None:
         """End the host as a lost instance ends: at once, with whatever it was doing."""

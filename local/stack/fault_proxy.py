@@ -1,7 +1,9 @@
-"""A reverse proxy before Azurite's queue service that loses, holds, delays and repeats what passes.
+"""A reverse proxy before a service that loses, holds, delays, repeats and breaks what passes.
 
-Requests go on as they came, without a header more, so that SharedKey signatures and SAS stay valid: neither
-covers the port. Commands, acks and the app's own messages are told apart by the members of their JSON.
+The service is Azurite's queues or tables, or the simulated Azure. Requests go on as they came, without a
+header more, so that SharedKey signatures and SAS stay valid: neither covers the port. The Host header goes
+on, too, so that the absolute URLs in Azure's answers lead through the proxy. Commands, acks and the app's own
+messages are told apart by the members of their JSON.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from local.stack.fault_answers import Service, refusal
 from local.stack.fault_rules import Fault, FaultRules, Match, Rule
 
 _TEXT = re.compile(rb"<MessageText>([^<]*)</MessageText>")
@@ -29,6 +32,8 @@ _NOT_PASSED_ON = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Leng
 #: What the client would add by itself.
 _NOT_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _UPSTREAM_TIMEOUT_S = 30.0
+#: What a request may carry: a transaction of Table Storage.
+_MOST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +62,11 @@ class _Exchange:
 class FaultProxy:
     """The proxy's rules, first come first served, and the journal of what it did."""
 
-    def __init__(self, upstream: str, client: aiohttp.ClientSession, seed: int) -> None:
+    def __init__(
+        self, upstream: str, client: aiohttp.ClientSession, seed: int, service: Service = Service.QUEUES
+    ) -> None:
         self._upstream = upstream
+        self._service = service
         self._client = client
         self._rules = FaultRules(seed)
         self._held: list[tuple[Rule, _Exchange]] = []
@@ -97,13 +105,16 @@ class FaultProxy:
         )
         messages = _messages(asked.body)
         rule = self._rules.take(asked.method, request.path, messages, after=False)
-        answer = await self._before(rule, asked)
-        if answer is None and (rule is None or rule.fault is not Fault.RESET):
-            answer = await self._send(asked)
-            messages += _messages(answer.body)
-            later = self._rules.take(asked.method, request.path, messages, after=True)
-            if later is not None:
-                rule, answer = later, _refused(asked, later) if later.fault is Fault.REFUSE_AFTER else None
+        try:
+            answer = await self._before(rule, asked)
+            if answer is None and (rule is None or rule.fault is not Fault.RESET):
+                answer = await self._send(asked)
+                messages += _messages(answer.body)
+                later = self._rules.take(asked.method, request.path, messages, after=True)
+                if later is not None:
+                    rule, answer = later, self._after(later, asked, answer)
+        except (aiohttp.ClientError, TimeoutError):  # the service is down, and so is this connection
+            answer = None
         self.journal.append(
             Passage(
                 at=datetime.now(UTC),
@@ -115,9 +126,9 @@ class FaultProxy:
             )
         )
         if answer is None:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response()
+            return _broken(request)
+        if rule is not None and rule.fault is Fault.TRUNCATE:
+            return await _half(request, answer)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _before(self, rule: Rule | None, asked: _Exchange) -> _Exchange | None:
@@ -131,12 +142,26 @@ class FaultProxy:
                 self._held.append((rule, asked))
                 return _pretended(asked)
             case Fault.REFUSE:
-                return _refused(asked, rule)
+                return self._refused(asked, rule)
             case Fault.DELAY:
                 await asyncio.sleep(rule.delay_s)
             case Fault.DUPLICATE:
                 await self._send(asked)
         return None
+
+    def _after(self, rule: Rule, asked: _Exchange, answer: _Exchange) -> _Exchange | None:
+        """Give what is answered instead; None where the connection is to break."""
+        match rule.fault:
+            case Fault.REFUSE_AFTER:
+                return self._refused(asked, rule)
+            case Fault.TRUNCATE if answer.body:
+                return answer
+            case _:
+                return None
+
+    def _refused(self, asked: _Exchange, rule: Rule) -> _Exchange:
+        headers, body = refusal(self._service, rule.status, rule.retry_after_s)
+        return _Exchange(asked.method, asked.target, headers, body, status=rule.status)
 
     async def _send(self, request: _Exchange) -> _Exchange:
         url = URL(self._upstream + request.target, encoded=True)
@@ -150,7 +175,9 @@ class FaultProxy:
 
 
 @contextlib.asynccontextmanager
-async def proxying(upstream: str, *, seed: int = 0) -> AsyncIterator[FaultProxy]:
+async def proxying(
+    upstream: str, *, seed: int = 0, service: Service = Service.QUEUES
+) -> AsyncIterator[FaultProxy]:
     """Run a proxy before ``upstream`` (scheme, host, port) on a free port; what it still holds is lost."""
     timeout = aiohttp.ClientTimeout(total=_UPSTREAM_TIMEOUT_S)
     async with aiohttp.ClientSession(
@@ -159,8 +186,8 @@ async def proxying(upstream: str, *, seed: int = 0) -> AsyncIterator[FaultProxy]
         auto_decompress=False,
         timeout=timeout,
     ) as client:
-        proxy = FaultProxy(upstream, client, seed)
-        application = web.Application()
+        proxy = FaultProxy(upstream, client, seed, service)
+        application = web.Application(client_max_size=_MOST_BYTES)
         application.router.add_route("*", "/{path:.*}", proxy.handle)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
@@ -197,14 +224,22 @@ def _pretended(asked: _Exchange) -> _Exchange:
     return _Exchange(asked.method, asked.target, headers, body.encode(), status=201)
 
 
-def _refused(asked: _Exchange, rule: Rule) -> _Exchange:
-    """Answer with an error of the service."""
-    code = "ServerBusy" if rule.status == 503 else "InternalError"
-    body = (
-        f"<?xml version='1.0' encoding='utf-8'?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
-    )
-    headers = CIMultiDict({"Content-Type": "application/xml", "x-ms-error-code": code})
-    return _Exchange(asked.method, asked.target, headers, body.encode(), status=rule.status)
+def _broken(request: web.Request) -> web.StreamResponse:
+    """Break the connection."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _half(request: web.Request, answer: _Exchange) -> web.StreamResponse:
+    """Answer with half of the body, and break the connection."""
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    response.content_length = len(answer.body)
+    await response.prepare(request)
+    await response.write(answer.body[: len(answer.body) // 2])
+    if request.transport is not None:
+        request.transport.close()  # once what was written is on its way
+    return response
 
 
 def _passed_on(headers: Mapping[str, str]) -> CIMultiDict[str]:

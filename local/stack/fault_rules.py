@@ -34,8 +34,11 @@ class Fault(StrEnum):
     RESET_AFTER = "reset-after"
     """Goes on, and the connection breaks before its answer comes."""
 
+    TRUNCATE = "truncate"
+    """Goes on, and the connection breaks in the middle of its answer's body."""
 
-_AFTER = frozenset({Fault.REFUSE_AFTER, Fault.RESET_AFTER})
+
+_AFTER = frozenset({Fault.REFUSE_AFTER, Fault.RESET_AFTER, Fault.TRUNCATE})
 _INSTEAD_OF_PUTTING = frozenset({Fault.LOSE, Fault.HOLD})
 
 
@@ -60,7 +63,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rule:
-    """Lets ``fault`` happen to the next ``times`` requests that fit (None: to all), each with ``chance``."""
+    """Lets ``fault`` happen to the next ``times`` requests that fit (None: to all), each with ``chance``.
+
+    A refusal has ``status``, and the header Retry-After if ``retry_after_s`` is given.
+    """
 
     match: Match
     fault: Fault
@@ -68,6 +74,7 @@ class Rule:
     chance: float = 1.0
     delay_s: float = 0.0
     status: int = 503
+    retry_after_s: int | None = None
 
 
 class FaultRules:

@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from local import azurite
@@ -15,7 +16,8 @@ from local.arm.specs import DiskSpec, VmSpec
 from local.arm.state import SimWorld
 from local.functions_host.keys import Keys
 from local.stack.api import Api
-from local.stack.app_host import ROOT, AppHost
+from local.stack.app_host import FUNCTIONS_HOST, ROOT, AppHost
+from local.stack.fault_answers import Service
 from local.stack.fault_proxy import FaultProxy, proxying
 from local.world.capability import can_use_real_disks
 from local.world.disks import Disks, FolderDisks, ReflinkDisks
@@ -37,25 +39,34 @@ class StackOptions:
     """How a stack is to be.
 
     ``settings`` are application settings on top of the stack's own. ``proxied`` names the storage connections
-    (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy. ``backend`` runs the
-    scripts of run commands, where the VMs are others than the stack's own guests. ``keys`` are those of the
-    app's functions; without them everybody on this machine may call the app.
+    (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy; ``proxied_tables``
+    and ``proxied_azure`` put the tables and the simulated Azure behind one. ``backend`` runs the scripts of
+    run commands, where the VMs are others than the stack's own guests. With ``storage_folder`` the storage
+    outlives its process. ``program`` is what Python runs as the Functions host, ``agent`` the guests' agent.
+    ``keys`` are those of the app's functions; without them everybody on this machine may call the app.
     """
 
     sim: SimSettings = field(default_factory=SimSettings)
     poll: str = "00:00:00.100"
     settings: Mapping[str, str] = field(default_factory=dict)
     proxied: tuple[str, ...] = ()
+    proxied_tables: bool = False
+    proxied_azure: bool = False
     backend: GuestBackend | None = None
+    storage_folder: Path | None = None
+    program: tuple[str, ...] = FUNCTIONS_HOST
+    agent: Path = AGENT
     keys: Keys | None = None
 
 
 @dataclass(slots=True)
 class Stack:
-    """A running stack."""
+    """A running stack. ``proxy`` stands before the queues."""
 
     storage: azurite.AzuriteProcess
     proxy: FaultProxy
+    table_proxy: FaultProxy
+    azure_proxy: FaultProxy
     world: SimWorld
     arm_url: str
     disks: Disks
@@ -119,25 +130,31 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
     options = options or StackOptions()
     async with contextlib.AsyncExitStack() as opened:
         where = opened.enter_context(places())
-        storage = opened.enter_context(azurite.running())
+        storage = opened.enter_context(azurite.running(options.storage_folder))
         proxy = await opened.enter_async_context(proxying(f"http://127.0.0.1:{storage.queue_port}"))
+        table_proxy = await opened.enter_async_context(
+            proxying(f"http://127.0.0.1:{storage.table_port}", service=Service.TABLES)
+        )
         disks = _disks(where)
         opened.callback(disks.close)
-        guests = Guests(disks, where.runtime, agent=AGENT)
+        guests = Guests(disks, where.runtime, agent=options.agent)
         opened.push_async_callback(guests.close)
         world = SimWorld(disks=disks, guests=options.backend or GuestShell(guests), settings=options.sim)
         arm_url = await opened.enter_async_context(arm_running(world))
+        azure_proxy = await opened.enter_async_context(proxying(arm_url, service=Service.AZURE))
+        app_arm_url = f"http://127.0.0.1:{azure_proxy.port}" if options.proxied_azure else arm_url
         # Named by a port: stacks that run at the same time in sandboxes have the same process ids.
         log = ROOT / ".local" / f"host-{storage.queue_port}.log"
         log.parent.mkdir(exist_ok=True)
         log.unlink(missing_ok=True)
+        connections = _connections(storage, proxy.port, table_proxy.port, options)
         host = AppHost(
-            _connections(storage, proxy, options) | app_settings(arm_url, options), log, keys=options.keys
+            connections | app_settings(app_arm_url, options), log, program=options.program, keys=options.keys
         )
         await host.start()
         opened.push_async_callback(host.stop)
         api = await opened.enter_async_context(Api(host.url, key=options.keys.master if options.keys else ""))
-        yield Stack(storage, proxy, world, arm_url, disks, guests, host, api, where)
+        yield Stack(storage, proxy, table_proxy, azure_proxy, world, arm_url, disks, guests, host, api, where)
 
 
 def real_disks() -> bool:
@@ -145,11 +162,14 @@ def real_disks() -> bool:
     return is_inside() and can_use_real_disks().ok
 
 
-def _connections(storage: azurite.AzuriteProcess, proxy: FaultProxy, options: StackOptions) -> dict[str, str]:
-    """Give the app's storage connections, each directly or through the proxy."""
-    proxied = replace(storage, queue_port=proxy.port)
+def _connections(
+    storage: azurite.AzuriteProcess, queue_port: int, table_port: int, options: StackOptions
+) -> dict[str, str]:
+    """Give the app's storage connections, each directly or through the proxies on these ports."""
+    direct = replace(storage, table_port=table_port) if options.proxied_tables else storage
+    proxied = replace(direct, queue_port=queue_port)
     return {
-        name: (proxied if name in options.proxied else storage).connection_string
+        name: (proxied if name in options.proxied else direct).connection_string
         for name in ("AzureWebJobsStorage", "GuestStorage")
     }
 

@@ -74,6 +74,7 @@ class RunTable:
 
         Raises:
             RunExists: a different run of this id is there.
+            WriteRefused: it was refused although there is none.
         """
         run_id = key(record.run_id)
         await self._write([tables.upsert({"PartitionKey": _ACTIVE, "RowKey": key(_RUN, run_id)})])
@@ -86,7 +87,10 @@ class RunTable:
         try:
             await self._write([tables.create(_run_row(record)), *index])
         except WriteRefused as error:
-            if await self._record(run_id) != record:
+            found = await self._record(run_id)
+            if found is None:  # refused for another reason: nobody must take it for made
+                raise
+            if found != record:
                 raise RunExists(run_id) from error
 
     async def get(self, run_id: str) -> RunRecord:

@@ -1,12 +1,15 @@
 """The contract of run storage; every test runs in memory and on Azurite."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
-from shared.storage.runs import RunEntry
+from shared.storage.memory import MemoryTables
+from shared.storage.runs import RunEntry, RunTable
+from shared.storage.tables import Operation, WriteRefused
 from tests.contract.support import Storage, run_record, unique
 
 
@@ -147,3 +150,20 @@ async def test_claims_at_the_same_moment_agree_on_one_run(storage: Storage) -> N
     )
 
     assert len(set(answers)) == 1
+
+
+async def test_a_creation_that_was_refused_while_there_is_no_such_run_is_not_taken_for_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = MemoryTables()
+    runs = RunTable(tables)
+    transact = tables.transact
+
+    async def refusing(table: str, operations: Sequence[Operation]) -> list[str]:
+        if any(entity["RowKey"] == "run" for _, entity, _ in operations):
+            raise WriteRefused(table, 412)
+        return await transact(table, operations)
+
+    monkeypatch.setattr(tables, "transact", refusing)
+    with pytest.raises(WriteRefused):
+        await runs.create(run_record("run-1", 1), entries(1))

@@ -8,12 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.storage.queue import QueueSasPermissions, TextBase64EncodePolicy, generate_queue_sas
 from azure.storage.queue.aio import QueueClient
 
 from local.azurite import ACCOUNT, ACCOUNT_KEY, AzuriteProcess
+from local.stack.fault_answers import Service
 from local.stack.fault_proxy import FaultProxy, proxying
 from local.stack.fault_rules import Fault, Match, Rule
 
@@ -123,3 +125,31 @@ async def test_the_answer_to_a_receive_is_lost_by_what_it_carries(
         assert await queue.receive_message() is None
     assert Fault.RESET_AFTER in {passage.fault for passage in proxy.journal}
     assert await queue.receive_message() is None  # it was received, and is hidden
+
+
+async def test_a_truncated_answer_breaks_off_in_its_middle(proxy: FaultProxy, queue: QueueClient) -> None:
+    proxy.add(Rule(match=PUT, fault=Fault.TRUNCATE))
+    with pytest.raises(AzureError):
+        await send(queue, number=1)
+    assert await waiting(queue) == 1
+
+
+async def test_a_service_that_is_down_is_a_broken_connection() -> None:
+    async with proxying("http://127.0.0.1:9") as nobody, aiohttp.ClientSession() as client:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await client.put(f"http://127.0.0.1:{nobody.port}/")
+
+
+@pytest.mark.parametrize(
+    ("service", "code"),
+    [(Service.QUEUES, "ServerBusy"), (Service.TABLES, "ServerBusy"), (Service.AZURE, "ServiceUnavailable")],
+)
+async def test_a_refusal_is_spelt_as_the_service_does_and_says_when_to_come_again(
+    azurite: AzuriteProcess, service: Service, code: str
+) -> None:
+    upstream = f"http://127.0.0.1:{azurite.table_port}"
+    async with proxying(upstream, service=service) as proxy, aiohttp.ClientSession() as client:
+        proxy.add(Rule(match=Match(), fault=Fault.REFUSE, status=503, retry_after_s=2))
+        async with client.get(f"http://127.0.0.1:{proxy.port}/") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+            assert code in await answer.text()
