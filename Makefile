@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check model bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check model mutants bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
+	@echo "make mutants      small changes of the saga and the protocol, and which of them no test notices (ARGS=saga.decide)"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -46,6 +47,9 @@ check: .venv/.installed
 
 model: .venv/.installed
 	@$(PYTHON) -m tests.model $(if $(DEEP),--deep) $(ARGS)
+
+mutants: .venv/.installed
+	@$(PYTHON) -m tests.mutation $(ARGS)
 
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)
@@ -87,5 +91,5 @@ lock: .venv/.installed
 	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	@rm -rf .venv node_modules build .bench .demo .local .prove .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv node_modules build .bench .demo .local .prove mutants .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
