@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check model chaos fuzz audit bench clean lock system-deps build
+.PHONY: help demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
+	@echo "make mutants      small changes of the saga and the protocol, and which of them no test notices (ARGS=saga.decide)"
 	@echo "make chaos        the saga under fire: everything killed, broken and delayed, and looked at after each round (ROUNDS=60, SEED=1)"
 	@echo "make fuzz         what reads bytes from outside, EXAMPLES times each (2000); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
@@ -49,6 +50,9 @@ check: .venv/.installed
 
 model: .venv/.installed
 	@$(PYTHON) -m tests.model $(if $(DEEP),--deep) $(ARGS)
+
+mutants: .venv/.installed
+	@$(PYTHON) -m tests.mutation $(ARGS)
 
 fuzz: .venv/.installed
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
@@ -99,5 +103,6 @@ lock: .venv/.installed
 	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 
 clean:
-	@rm -rf .venv node_modules build .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv node_modules build mutants .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis \
+	    .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -282,7 +282,28 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are() -> None:
 
 
 def test_a_replay_tells_both_sequences() -> None:
-    assert "3 after 7" in str(Replayed(3, 7))
+    replayed = Replayed(3, 7)
+
+    assert (replayed.sequence, replayed.last) == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("cause", "told", "sentence"),
+    [
+        (Malformed, ("kind", "one of: arm"), "kind: expected one of: arm"),
+        (TooLarge, (50_000,), "50000 bytes, allowed are 49152"),
+        (UnknownVersion, (2,), "protocol version 2, spoken here is 1"),
+        (UnknownVersion, ("1",), "protocol version str, spoken here is 1"),
+        (BadSignature, (SAGA,), f"signature does not match the session key of saga {SAGA}"),
+        (Stranger, ("saga", SAGA), f"saga {SAGA} is not known here"),
+        (Expired, (12,), "expired 12 ms ago"),
+        (Replayed, (3, 7), "sequence 3 after 7"),
+    ],
+)
+def test_each_refusal_says_in_a_sentence_what_was_wrong(
+    cause: type[Rejected], told: tuple[Any, ...], sentence: str
+) -> None:
+    assert str(cause(*told)) == sentence
 
 
 # --- an ack is never a command ------------------------------------------------------------

@@ -22,6 +22,7 @@ from shared.saga.events import CaptureEnded, Cleaned, CopiesSeen, FactsRead, Sta
 from shared.saga.evidence import Held, HeldUntil, RestorePointReport
 from shared.saga.names import collection_name, restore_point_id
 from shared.saga.problems import problem_of
+from shared.saga.restore_points import asked_consistency
 from shared.saga.state import Outcome, Phase, SnapshotCopy
 from tests.unit.saga.build import (
     DISKS,
@@ -109,7 +110,8 @@ def test_a_lenient_policy_keeps_it_says_what_it_is_and_warns(reached: str, grade
 
     assert (saga.state.outcome, saga.state.grade) == (Outcome.DEGRADED, grade)
     [warning] = saga.state.warnings
-    assert (warning.kind, warning.code) == ("restore_point", "lower_consistency")
+    assert (warning.kind, warning.name) == ("restore_point", POINT.rpartition("/")[2])
+    assert (warning.code, warning.detail) == ("lower_consistency", saga.state.reasons[-1])
     assert [w.code for alert in saga.done(Alert) for w in alert.warnings] == ["lower_consistency"]
 
 
@@ -165,6 +167,10 @@ def test_on_linux_our_own_freeze_holds_and_the_platform_is_told_to_leave_the_gue
     assert (saga.state.grade, saga.state.outcome) == (Grade.APPLICATION, Outcome.SUCCEEDED)
 
 
+def test_before_anything_is_known_of_the_guest_the_platform_is_asked_for_its_best() -> None:
+    assert asked_consistency(begun(guest()).state) == ""
+
+
 def test_while_an_anchor_stands_the_platform_must_leave_the_guest_alone_too() -> None:
     saga = begun(guest(scripts=False), os_type="Linux").take(ready())
     anchored = replace(quiesce_report(held=(Held("vss", "C:", "anchor"),)), anchored=True)
@@ -211,6 +217,21 @@ def test_where_only_scripts_hold_the_platform_holds_too_and_its_word_counts(
     saga = ended(scripts_only(begun(guest(filesystems=Filesystems.NONE), os_type=os_type), reached))
 
     assert (saga.state.grade, saga.state.outcome) == (grade, Outcome.SUCCEEDED)
+
+
+def test_on_windows_the_platform_owes_more_than_filesystems_where_it_holds_beside_scripts() -> None:
+    processing = guest(filesystems=Filesystems.NONE, attempts=1)
+    saga = scripts_only(begun(processing, os_type="Windows"), FILESYSTEM)
+
+    assert saga.state.outcome is Outcome.FAILED
+
+
+def test_a_warning_of_a_lower_consistency_gives_every_reason() -> None:
+    lenient = guest(filesystems=Filesystems.NONE, attempts=1, on_guest_failure=OnGuestFailure.CONTINUE)
+    saga = scripts_only(begun(lenient, os_type="Windows"), CRASH, released_by="dead-man")
+
+    assert saga.state.warnings[-1].detail == "; ".join(saga.state.reasons)
+    assert len(saga.state.reasons) > 1
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import pytest
 
+from shared.saga.errors import IllegalTransitionError
 from shared.saga.state import Phase
 from shared.saga.transitions import FOLLOWS, is_legal
+from tests.unit.saga.build import SAGA
 
 # Rows: from; columns: to. "." may not, "x" may, "=" stays.
 TABLE = """
@@ -47,3 +49,10 @@ def test_the_end_can_be_reached_from_every_phase(phase: Phase) -> None:
 
     assert Phase.DONE in reached
     assert phase is Phase.DONE or FOLLOWS[phase]
+
+
+def test_an_illegal_transition_says_of_which_saga_from_where_to_where() -> None:
+    error = IllegalTransitionError(SAGA, Phase.ARMING, Phase.DONE)
+
+    assert str(error) == f"saga {SAGA}: arming may not be followed by done"
+    assert (error.saga_id, error.from_phase, error.to_phase) == (SAGA, Phase.ARMING, Phase.DONE)

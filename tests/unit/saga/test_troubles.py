@@ -188,7 +188,7 @@ def test_an_agent_that_cannot_be_started_for_now_is_started_again_by_the_watch()
 def test_an_agent_that_can_never_be_started_is_given_up_with_azures_code() -> None:
     saga = arming().take(AgentNotStarted(1, "VMAgentMissing", "there is no VM agent", passing=False))
 
-    assert saga.state.outcome is Outcome.FAILED
+    assert (saga.state.outcome, saga.state.generation) == (Outcome.FAILED, 1)
     assert "VMAgentMissing" in saga.state.reasons[-1]
 
 

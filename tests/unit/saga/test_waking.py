@@ -94,6 +94,7 @@ def test_an_agent_that_is_too_old_is_let_go_and_replaced_by_a_run_command() -> N
     assert kinds(replaced.effects) == [RELEASE, "StartAgent"]
     orders = [e.order for e in replaced.effects if isinstance(e, SendCommand | StartAgent)]
     assert [order.sequence - woken.sequence for order in orders] == [1, 2]
+    assert [order.generation for order in orders] == [1, 1]
     assert kinds(ready(replaced.state, "0.1.0").effects) == [QUIESCE]
 
 
@@ -118,6 +119,12 @@ def test_one_that_may_not_or_cannot_be_replaced_is_refused_in_one_sentence(
     assert refused.state.phase is Phase.CLEANING
     [reason] = refused.state.reasons
     assert "the guest's agent is version 0.0.9, needed is 0.1.0 or newer" in reason
+
+
+def test_an_agent_that_is_too_old_does_not_get_better_by_trying_again() -> None:
+    state = armed(replace(SCRIPTS, attempts=2, agent_install=AgentInstall.NEVER)).state
+
+    assert ready(state, "0.0.9").state.phase is Phase.CLEANING
 
 
 @pytest.mark.parametrize(
