@@ -7,8 +7,7 @@ from shared.triggers.document_schemas import Schema, ref
 from shared.triggers.examples import POLICY, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from shared.triggers.rights import Right, right_of
-
-VERSION = "0.1.0"
+from shared.version import VERSION
 
 _PROBLEM = "application/problem+json"
 _ABOUT = f"""Transactionally consistent snapshots of running Azure VMs.
@@ -35,6 +34,7 @@ def document() -> dict[str, Any]:
                 "put": _put_policy(),
                 "delete": _delete_policy(),
             },
+            "/health": {"get": _health()},
             "/openapi.json": {"get": _get_api()},
         },
         "components": {
@@ -110,6 +110,12 @@ def _delete_policy() -> Schema:
     return _operation("delete_policy", "Remove a policy", answers, parameters=[_IF_MATCH])
 
 
+def _health() -> Schema:
+    ill = "Storage or Azure cannot be reached, or a saga is overdue: problems say which."
+    answers = {"200": _answer("All is well.", "Health"), "503": _answer(ill, "Health")}
+    return _operation("health", "Say how the app is", answers)
+
+
 def _get_api() -> Schema:
     content = {"application/json": {"schema": {"type": "object"}}}
     answer = {"description": "An OpenAPI 3.1 document.", "content": content}
@@ -118,7 +124,7 @@ def _get_api() -> Schema:
 
 def _operation(function: str, summary: str, responses: dict[str, Schema], **more: Any) -> Schema:
     host = {"401": {"description": "No key, or none that opens this; the host answers without a body."}}
-    responses = responses | host | _problems(500, 503)
+    responses = _problems(500, 503) | responses | host
     return {
         "operationId": function,
         "summary": summary,

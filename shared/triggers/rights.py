@@ -23,7 +23,7 @@ class Right(StrEnum):
 
 #: Every HTTP function has exactly one right; a test compares this with what is registered.
 FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
-    Right.READ: ("get_api", "get_policy", "get_run", "get_vm"),
+    Right.READ: ("get_api", "get_policy", "get_run", "get_vm", "health"),
     Right.RUN: ("cancel_run", "start_run"),
     Right.ADMIN: ("delete_policy", "put_policy"),
 }

@@ -1,5 +1,6 @@
 """JSON Schemas (2020-12) of what the HTTP API answers. Later versions may add members."""
 
+from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
 from shared.triggers.document_schemas import Schema, or_null, ref
@@ -10,6 +11,9 @@ _COUNT: Schema = {"type": "integer", "minimum": 0}
 _OBJECT: Schema = {"type": "object"}
 _HREF: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+
+_SENTENCE: dict[str, Schema] = {"sentence": _TEXT, "step": {"enum": list(Phase)}}
 
 
 def schemas() -> dict[str, Schema]:
@@ -27,6 +31,9 @@ def schemas() -> dict[str, Schema]:
         "HistoryEntry": _history_entry(),
         "StoredPolicy": _stored_policy(),
         "Problem": _problem(),
+        "WhatWentWrong": _what_went_wrong(),
+        "Health": _health(),
+        "Check": _check(),
     }
 
 
@@ -63,6 +70,7 @@ def _run_vm() -> Schema:
             "freeze_window_ms": or_null(_COUNT),
             "warnings": _COUNT,
             "why": _TEXT,
+            "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
             "ended_at": or_null(_MOMENT),
         },
     )
@@ -88,6 +96,7 @@ def _saga() -> Schema:
         "generation": _COUNT,
         "outcome": {"enum": [*Outcome, None]},
         "grade": {"enum": [*Grade, None]},
+        "problem": or_null(ref("WhatWentWrong")),
         "reasons": _TEXTS,
         "notes": _TEXTS,
         "warnings": {"type": "array", "items": ref("Warning")},
@@ -173,6 +182,54 @@ def _problem() -> Schema:
         },
         "required": ["type", "title", "status", "detail"],
     }
+
+
+def _what_went_wrong() -> Schema:
+    members: dict[str, Schema] = {
+        **_SENTENCE,
+        "what_to_do": _TEXT,
+        "generation": _COUNT,
+        "cause": {"enum": list(Cause)},
+        "code": or_null(_TEXT),
+        "see": _TEXT,
+    }
+    return _all_there("Why a saga did not end well, in words, and what to do.", members)
+
+
+def _health() -> Schema:
+    members: dict[str, Schema] = {
+        "status": {"enum": ["healthy", "unhealthy"]},
+        "problems": _TEXTS,
+        "version": _TEXT,
+        "attention": _TEXTS,
+        "checked_at": _MOMENT,
+        "storage": _each(ref("Check")),
+        "arm": ref("Check"),
+        "overdue": ref("Check"),
+        "poison": _each(_COUNT),
+        "acks": _each(_each(_each(_COUNT))),
+    }
+    whole = _all_there("What the app needs and what waits for a person; problems make it unhealthy.", members)
+    return whole | {"required": ["status", "problems", "version"]}  # more is not known without settings
+
+
+def _check() -> Schema:
+    members: dict[str, Schema] = {
+        "ok": {"type": "boolean"},
+        "ms": _COUNT,
+        "error": {"description": "The class of the error.", "type": "string"},
+        "count": _COUNT,
+        "oldest": or_null(_OBJECT),
+        "sagas_looked_at": _COUNT,
+        "complete": {"type": "boolean"},
+    }
+    return _all_there("Something that was looked at, and how long that took.", members) | {
+        "required": ["ok", "ms"]
+    }
+
+
+def _each(schema: Schema) -> Schema:
+    return {"type": "object", "additionalProperties": schema}
 
 
 def _all_there(description: str, properties: dict[str, Schema]) -> Schema:

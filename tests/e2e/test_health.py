@@ -23,6 +23,7 @@ from shared.storage.runs import RunEntry, RunRecord, RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import Tables
 from tests.e2e.scene import BEST, SOON_S, invoke, outcome, plain_vm, put
+from tests.unit.triggers.contract import faults
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -41,7 +42,8 @@ async def asked(stack: Stack) -> tuple[int, dict[str, Any]]:
     try:
         status, _, report = await stack.api.call("GET", "/api/health")
     except ApiError as refused:
-        return refused.status, dict(refused.problem)
+        status, report = refused.status, refused.problem
+    assert faults("Health", dict(report)) == []
     return status, dict(report)
 
 

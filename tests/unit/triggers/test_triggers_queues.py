@@ -226,4 +226,4 @@ def test_indexing_imports_nothing_heavy(indexed: dict[str, Any], module: str) ->
 
 
 def test_indexing_needs_no_setting(indexed: dict[str, Any]) -> None:
-    assert len(indexed["functions"]) == 16
+    assert len(indexed["functions"]) == 17
