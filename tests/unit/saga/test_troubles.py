@@ -458,6 +458,23 @@ def test_ending_while_the_guest_may_be_held_resumes_it_first(
 
 
 @pytest.mark.parametrize(("ending", "outcome"), ENDINGS)
+def test_a_guest_that_could_not_be_held_after_all_lets_the_saga_end_as_it_was_to(
+    ending: CancelRequested | Poisoned, outcome: Outcome
+) -> None:
+    saga = quiescing().take(ending, quiesce_failed())
+
+    assert (saga.state.phase, saga.state.outcome) == (Phase.CLEANING, outcome)
+    assert saga.state.generation == 1
+
+
+def test_a_guest_that_says_that_it_failed_after_it_had_held_is_not_believed_to_have_held() -> None:
+    saga = resuming(ONCE).take(quiesce_failed())
+
+    assert (saga.state.phase, saga.state.outcome) == (Phase.CLEANING, Outcome.FAILED)
+    assert saga.state.reasons[-1].startswith("only crash consistent: ")
+
+
+@pytest.mark.parametrize(("ending", "outcome"), ENDINGS)
 def test_ending_a_capture_without_a_guest_waits_for_its_snapshots_and_deletes_them(
     ending: CancelRequested | Poisoned, outcome: Outcome
 ) -> None:
