@@ -19,7 +19,7 @@ from shared.saga.history import HistoryEntry
 from shared.saga.machine import advance
 from shared.saga.phases import Transition, pending
 from shared.saga.state import SagaSpec, SagaState
-from shared.storage.errors import SagaChanged, SagaExists
+from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.ports import ReloadableSagas
 from shared.storage.sagas import StoredSaga
 
@@ -81,11 +81,16 @@ class SagaLoop:
         Raises:
             SagaNotFound: there is no such saga.
         """
-        stored = await self._sagas.load(saga_id)
-        if stored.cached and advance(stored.state, event, self._clock()).ignored:
-            stored = await self._sagas.reload(saga_id)  # a stale copy must not call an event stale
+        with FailuresTold(_log, SagaNotFound):
+            stored = await self._load(saga_id, event)
         with about(_of(stored.state)), FailuresTold(_log):
             return await self._take_on(stored, event, again=again)
+
+    async def _load(self, saga_id: str, event: Event) -> StoredSaga:
+        stored = await self._sagas.load(saga_id)
+        if stored.cached and advance(stored.state, event, self._clock()).ignored:
+            return await self._sagas.reload(saga_id)  # a stale copy must not call an event stale
+        return stored
 
     async def _take_on(self, stored: StoredSaga, event: Event, *, again: bool) -> SagaState:
         progress = _Progress(cause=event.key, stored=stored, state=stored.state)

@@ -34,6 +34,10 @@ class Steps:
 
     async def take(self, message: StepMessage, *, again: bool = False) -> None:
         """Do what a step message asks for; ``again`` says that an earlier delivery of it failed."""
+        with about(About(message.run_id, message.saga_id)):
+            await self._take(message, again=again)
+
+    async def _take(self, message: StepMessage, *, again: bool) -> None:
         if message.watch == 0:
             await self.start(message, again=again)
             return
@@ -41,8 +45,7 @@ class Steps:
             await self._loop.deliver(message.saga_id, TimePassed(message.watch))
         except SagaNotFound:
             # Its start message was lost, or lies hidden after a crash: the watch was sent before the saga.
-            with about(About(message.run_id, message.saga_id)):
-                _log.warning("its watch came first, started now")
+            _log.warning("its watch came first, started now")
             await self.start(message, again=again)
 
     async def start(self, message: StepMessage, *, again: bool = False) -> SagaState:

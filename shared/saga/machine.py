@@ -277,7 +277,7 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
     assert state.deadline is not None
     noted = state if reason in state.notes else replace(state, notes=(*state.notes, reason))
     if now >= state.deadline:
-        return enter_done(noted, now)
+        return enter_done(left_over(noted, (reason,)), now)
     return _look_later(noted, now)  # it may have been the watch, or have nothing to do with the cleaning
 
 

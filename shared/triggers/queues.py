@@ -16,7 +16,7 @@ from shared.engine.queue_names import (
     read_run_message,
     read_step_message,
 )
-from shared.logs import logger
+from shared.logs import About, about, logger
 from shared.saga.events import Poisoned
 from shared.storage.errors import RunNotFound, UnusableKey
 from shared.triggers.once import Once
@@ -63,7 +63,8 @@ def blueprint(application: Once) -> func.Blueprint:
         try:
             await application().steps.end(message, Poisoned(what))
         except (RunNotFound, UnusableKey) as error:  # there is nothing to end, and never will be
-            _log.error("a poison message is dropped: %s", error)
+            with about(About(message.run_id, message.saga_id)):
+                _log.error("a poison message is dropped: %s", error)
 
     @queues.queue_trigger("msg", f"{ACKS}-poison", GUEST_STORAGE)
     async def poisoned_ack(msg: func.QueueMessage) -> None:

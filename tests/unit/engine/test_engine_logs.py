@@ -4,8 +4,12 @@ import logging
 from collections.abc import Callable
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 
 from shared.compute.errors import Throttled
+from shared.engine.queue_names import StepMessage
+from shared.saga.names import saga_id
+from shared.storage.sagas import StoredSaga
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import VM, House
 from tests.unit.engine.interruptions import Interruptions, When
@@ -106,3 +110,22 @@ async def test_the_end_of_a_saga_that_went_wrong_is_told_with_its_step_and_what_
     assert problem["what_to_do"] in end.getMessage()
     assert short == {"sentence": problem["sentence"], "step": "quiescing"}
     assert (problem["cause"], problem["code"]) == ("quiesce_failed", "script_failed")
+
+
+async def test_a_step_whose_saga_cannot_be_read_is_told_with_run_and_saga(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House()
+    run = await house.ask()
+    saga = saga_id(run, VM)
+
+    async def away(_saga_id: str) -> StoredSaga:
+        raise ServiceRequestError("the table service is away")
+
+    monkeypatch.setattr(house.sagas, "load", away)
+    with pytest.raises(ServiceRequestError):
+        await house.app.steps.take(StepMessage(run, saga, VM, watch=1))
+
+    [line] = [record for record in lines(caplog) if "its message failed" in record.getMessage()]
+    assert fields(line) == (run, saga, 0, "pending")
+    assert line.getMessage().endswith("ServiceRequestError: the table service is away")
