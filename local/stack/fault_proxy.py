@@ -203,7 +203,7 @@ def _messages(body: bytes) -> tuple[Mapping[str, Any], ...]:
     """Give the messages in a request or an answer that are JSON objects."""
     found = []
     for text in _TEXT.findall(body):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):  # what is no message passes like one
             message = json.loads(base64.b64decode(text, validate=True))
             if isinstance(message, dict):
                 found.append(message)

@@ -256,8 +256,6 @@ async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
         for generation in range(1, effect.agent_generations + 1)
     }
     problems = await asyncio.gather(*(_problem(what, job) for what, job in jobs.items()))
-    if effect.watch_receipt:
-        await hands.queues.cancel(STEPS, effect.watch_receipt)
     return Cleaned(tuple(problem for problem in problems if problem))
 
 
@@ -289,8 +287,10 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
     await hands.queues.send(STEPS, message.text(), delay_ms=max(0, effect.at - hands.clock()))
 
 
-async def _record_end(hands: Hands, state: SagaState, _effect: RecordEnd) -> None:
+async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    if effect.watch_receipt:
+        await hands.queues.cancel(STEPS, effect.watch_receipt)
     window = state.evidence.freeze_window_ms if state.evidence else None
     problem = problem_of(state)
     well = problem is None or state.outcome is Outcome.CANCELLED

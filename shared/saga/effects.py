@@ -78,7 +78,7 @@ class CheckCopies:
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """Tag what is kept, delete what is not, remove the run commands, take back the first watch.
+    """Tag what is kept, delete what is not, remove the run commands.
 
     Run commands may have started the agent for the generations 1 to ``agent_generations``.
     """
@@ -86,7 +86,6 @@ class Clean:
     keep: tuple[str, ...]
     discard: tuple[str, ...]
     agent_generations: int
-    watch_receipt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,12 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class RecordEnd:
-    """Write the saga's end into the run's index."""
+    """Write the saga's end into the run's index, and take back the first watch.
+
+    Not before: a saga that has not ended must never be without a watch.
+    """
+
+    watch_receipt: str = ""
 
 
 Effect = (

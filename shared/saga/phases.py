@@ -178,7 +178,7 @@ def enter_cleaning(state: SagaState, now: int, ending: Ending | None = None) -> 
 def enter_done(state: SagaState, now: int) -> Transition:
     """End the saga."""
     after = replace(state, phase=Phase.DONE, deadline=None, ended_at=now)
-    return Transition(after, (RecordEnd(),))
+    return Transition(after, (RecordEnd(state.watch_receipt),))
 
 
 def arm_order(state: SagaState) -> Order:
@@ -205,7 +205,6 @@ def clean(state: SagaState) -> Clean:
         keep=kept_ids(state),
         discard=state.discard,
         agent_generations=state.agent_generations,
-        watch_receipt=state.watch_receipt,
     )
 
 

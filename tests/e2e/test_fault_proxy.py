@@ -153,3 +153,11 @@ async def test_a_refusal_is_spelt_as_the_service_does_and_says_when_to_come_agai
         async with client.get(f"http://127.0.0.1:{proxy.port}/") as answer:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
             assert code in await answer.text()
+
+
+async def test_what_is_no_message_of_ours_passes_like_one(proxy: FaultProxy, queue: QueueClient) -> None:
+    texts = ["no JSON", "[" * 20_000]
+    for text in texts:
+        await queue.send_message(text)
+    got = [base64.b64decode(message.content).decode() async for message in queue.receive_messages()]
+    assert got == texts

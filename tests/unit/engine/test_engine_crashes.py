@@ -17,7 +17,7 @@ FREEZE_BUDGET_MS = 30_000
 TEN_MINUTES_MS = 600_000
 
 
-async def run_once(house: House) -> str:
+async def run_once(house: House, until: int | None = None) -> str:
     """Ask for a run as a careful client does: with a key, and again when no answer came."""
     try:
         run = await house.ask(key="once")
@@ -25,7 +25,7 @@ async def run_once(house: House) -> str:
         house.interruptions.revive()
         house.app = house.another_instance()
         run = await house.ask(key="once")
-    await house.settle()
+    await house.settle(until)
     return run
 
 
@@ -79,6 +79,15 @@ async def test_an_instance_lost_at_any_operation_leaves_no_guest_held_and_no_str
         if view["grade"] == "application":
             assert all(snapshot.held for snapshot in house.compute.snapshots.values()), told
         assert (await house.app.reading.run(run))["state"] == "ended", told
+
+
+async def test_an_instance_lost_at_any_operation_ends_no_saga_as_late_as_its_hidden_message_comes() -> None:
+    for number in range(1, len(await operations_of_the_common_path()) + 1):
+        house = House(Interruptions(number, When.BEFORE), lost_for_ms=TEN_MINUTES_MS)
+        began = house.clock()
+        run = await run_once(house, until=began + TEN_MINUTES_MS - 1_000)
+        view = await house.view(run)
+        assert view["phase"] == "done", (number, house.interruptions.seen[number - 1])
 
 
 class DyingHands:

@@ -363,10 +363,11 @@ def test_what_cannot_be_cleaned_for_an_hour_is_recorded() -> None:
 
 
 def test_the_end_takes_back_the_first_watch_and_the_run_command() -> None:
-    clean = completing().take(copied()).done(Clean)[0]
+    saga = completing().take(copied())
+    assert saga.done(Clean)[0].agent_generations == 1
+    assert saga.done(RecordEnd) == []  # until then a watch stands
 
-    assert clean.watch_receipt == "receipt-1"
-    assert clean.agent_generations == 1
+    assert saga.take(Cleaned()).done(RecordEnd)[0].watch_receipt == "receipt-1"
 
 
 # --- what comes late, twice or astray -----------------------------------------------------

@@ -16,6 +16,7 @@ from shared.saga.effects import (
     Effect,
     Order,
     ReadFacts,
+    RecordEnd,
     SendCommand,
     StartAgent,
     TakeRestorePoint,
@@ -165,10 +166,9 @@ class World:
             case CheckCopies(snapshot_ids):
                 self.inbox.append(self._copies(snapshot_ids, luck))
             case Clean():
-                self._clean(effect, luck)
-            case Watch(number, at):
-                self.watches.append((at, number))
-                self.watches.sort()
+                self._clean(luck)
+            case Watch() | RecordEnd():
+                self._watch(effect)
             case Alert(warnings):
                 self.alerted.extend(warnings)
 
@@ -208,10 +208,15 @@ class World:
         percent = 100.0 if luck == 0 else 40.0
         return CopiesSeen(tuple(SnapshotCopy(name, percent) for name in snapshot_ids))
 
-    def _clean(self, effect: Clean, luck: int) -> None:
-        if effect.watch_receipt:
-            self.watches = [watch for watch in self.watches if watch[1] != 1]
+    def _clean(self, luck: int) -> None:
         self.inbox.append(Cleaned(("a snapshot could not be deleted",) if luck else ()))
+
+    def _watch(self, effect: Watch | RecordEnd) -> None:
+        """Send a watch; the end takes the first one back."""
+        if isinstance(effect, Watch):
+            self.watches = sorted([*self.watches, (effect.at, effect.number)])
+        elif effect.watch_receipt:
+            self.watches = [watch for watch in self.watches if watch[1] != 1]
 
     # --- time and messages ---------------------------------------------------------------
 
