@@ -14,7 +14,7 @@ help:
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
-	@echo "make fuzz         what reads bytes from outside, EXAMPLES times each (2000); counts the executions"
+	@echo "make fuzz         what reads bytes from outside, TIMES as often as make test (50); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
@@ -50,7 +50,7 @@ model: .venv/.installed
 	@$(PYTHON) -m tests.model $(if $(DEEP),--deep) $(ARGS)
 
 fuzz: .venv/.installed
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
+	@FUZZ_TIMES=$(or $(TIMES),50) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
 
 audit: .venv/.installed node_modules/.installed
 	@local/bin/audit $(PYTHON)
