@@ -16,7 +16,7 @@ help:
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
 	@echo "make mutants      small changes of the saga and the protocol, and which of them no test notices (ARGS=saga.decide)"
 	@echo "make chaos        the saga under fire: everything killed, broken and delayed, and looked at after each round (ROUNDS=60, SEED=1)"
-	@echo "make fuzz         what reads bytes from outside, EXAMPLES times each (2000); counts the executions"
+	@echo "make fuzz         what reads bytes from outside, TIMES as often as make test (50); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
@@ -55,7 +55,7 @@ mutants: .venv/.installed
 	@$(PYTHON) -m tests.mutation $(ARGS)
 
 fuzz: .venv/.installed
-	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
+	@FUZZ_TIMES=$(or $(TIMES),50) $(PYTHON) -m pytest tests/unit/fuzz -q -n 2 --dist load --timeout 0 $(ARGS)
 
 audit: .venv/.installed node_modules/.installed
 	@local/bin/audit $(PYTHON)

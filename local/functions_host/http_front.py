@@ -95,5 +95,5 @@ def build_application(
 
     application = web.Application(client_max_size=LARGEST_BODY, middlewares=[guard])
     application.add_routes(admin_routes)
-    application.router.add_route("*", "/{path:.*}", front.handle)
+    application.router.add_route("*", r"/{path:[\s\S]*}", front.handle)
     return application

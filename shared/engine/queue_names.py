@@ -94,9 +94,18 @@ def _members(queue: str, text: str) -> dict[str, Any]:
         members = json.loads(text)
     except (ValueError, RecursionError):
         members = None
-    if not isinstance(members, dict):
-        raise BadMessageError(queue, "message", "one JSON object")
+    if not isinstance(members, dict) or not _can_be_written(members):
+        raise BadMessageError(queue, "message", "one JSON object of texts that UTF-8 can write")
     return members
+
+
+def _can_be_written(members: dict[str, Any]) -> bool:
+    """Whether there is no half of a surrogate pair in them, which is no text to a table, a hash or a log."""
+    try:
+        json.dumps(members, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _text(queue: str, members: dict[str, Any], name: str) -> str:

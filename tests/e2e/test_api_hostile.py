@@ -16,7 +16,8 @@ OPTIONS = StackOptions(settings={"STILLFRAME_SCHEDULES_TIMER": "0 0 0 1 1 *"})
 JSON = {"Content-Type": "application/json"}
 
 SEGMENTS = [
-    "%2F", "a%2Fb", "..", "%2e%2e", "..%2F..%2Fetc", "%00", "a%00b", "%0a", "%5c", "%23", "%3f", "%ff",
+    "%2F", "a%2Fb", "..", "%2e%2e", "..%2F..%2Fetc", "%00", "a%00b", "%0a", "%0ab", "%5c", "%23", "%3f",
+    "%ff",
     "%c0%af", "%ed%a0%80", "%F0%9F%92%A9", "%E2%80%AE", "%", "%zz", "x" * 501, "x" * 7_000, "'", '"', "a;b",
     "$(id)", "%20",
 ]  # fmt: skip
@@ -95,6 +96,11 @@ async def test_a_path_with_anything_in_it_leads_nowhere(stack: Stack, segment: s
     ):
         body = b'{"vms": []}' if method == "PUT" else b""
         assert_refused(*await answer(stack, method, path, JSON, body))
+
+
+async def test_a_name_that_no_run_can_have_is_told_by_the_app(stack: Stack) -> None:
+    for segment in ("%0ab", "%00", "x" * 501, "%23", "%ed%a0%80"):
+        assert_problem(*await answer(stack, "POST", f"/api/runs/{segment}/cancel", {}))
 
 
 @pytest.mark.parametrize("etag", ["", "x", '"1"', 'W/"x"', '"a", "b"', "W/\"datetime'x'\"", "\xff"])

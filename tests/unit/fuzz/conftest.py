@@ -32,6 +32,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         item.user_properties.append((EXECUTIONS, count))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Write halves of surrogate pairs as escapes: what was logged or failed goes from a worker as UTF-8."""
+    report = yield
+    if report.failed:
+        report.longrepr = _writable(report.longreprtext)
+    report.sections = [(name, _writable(text)) for name, text in report.sections]
+    return report
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say how much was executed, and how many properties failed."""
     reports = [

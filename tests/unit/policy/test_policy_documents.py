@@ -163,7 +163,7 @@ BAD: list[tuple[Change, str, str]] = [
     (instead(7), "document", "JSON object"),
     (put("vm", [VM]), "vm", "did you mean vms?"),
     (put("VMS", [VM]), "VMS", "known here: vms"),
-    (put("", 1), "", "unknown field"),
+    (put("", 1), "document", "unknown field"),
     (put("snapshot", {}), "snapshot", "did you mean snapshots?"),
     (put("guestprocessing", {}), "guestprocessing", "did you mean guest_processing?"),
     (put("zzz", {}), "zzz", "known here: vms, guest_processing, snapshots, schedule"),
