@@ -10,6 +10,7 @@ from rich.console import Console
 from local.demo.command import UNAVAILABLE, enter_sandbox, perform
 from local.guests.applications import APPLICATIONS, UnknownApplicationError, application_of
 from local.prove.judging import failures
+from local.prove.modes import UnknownModeError, check_modes
 from local.prove.proving import Plan, plans, prove
 from local.prove.report import table, why_broken, write_report
 from local.prove.tries import Try
@@ -22,16 +23,17 @@ _NOT_PROVED = 1
 def main(arguments: Sequence[str]) -> int:
     """Run the command line in private namespaces; its exit code: 0 proved, 1 not proved, 2 not tried."""
     options = _parser().parse_args(arguments)
+    try:
+        wanted = [application_of(name) for name in options.application or APPLICATIONS]
+        check_modes(options.mode or (), wanted)
+    except (UnknownApplicationError, UnknownModeError) as error:
+        print(error, file=sys.stderr)
+        return UNAVAILABLE
     capability = can_use_real_disks()
     if not capability.ok:
         print(capability.reason, file=sys.stderr)
         return UNAVAILABLE
     enter_sandbox("local.prove", *arguments)
-    try:
-        wanted = [application_of(name) for name in options.application or APPLICATIONS]
-    except UnknownApplicationError as error:
-        print(error, file=sys.stderr)
-        return UNAVAILABLE
     left_out = {one.name: one.obstacle() for one in wanted if one.obstacle()}
     possible = [one for one in wanted if one.name not in left_out]
     return perform(lambda: _prove(plans(possible, options.tries, options.mode or ()), left_out))

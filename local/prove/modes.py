@@ -1,6 +1,6 @@
 """The ways in which an application is held, and the highest grade that each can prove."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +32,15 @@ class Mode:
         return {**self.settings(stack, vm), **(_TIMES if self.guest_processing else {})}
 
 
+class UnknownModeError(Exception):
+    """None of the applications that are asked for has a mode of this name; ``known`` are those they have."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        choice = ", ".join(repr(each) for each in self.known)
+        super().__init__(f"there is no mode {name!r}: choose one of {choice}")
+
+
 OFF = Mode("off", "crash", lambda _stack, _vm: {"enabled": False}, guest_processing=False)
 FILESYSTEMS = Mode("filesystems", "filesystem", lambda _stack, _vm: {"filesystems": "all"})
 SCRIPTS = Mode(
@@ -50,6 +59,18 @@ def modes_of(application: Application) -> tuple[Mode, ...]:
     """Give all modes of an application."""
     held = (FILESYSTEMS, SCRIPTS, SCRIPTS_AND_FILESYSTEMS, *_by_services())
     return (OFF, *held, *_by_handler(application.handler)) if application.handler else (OFF, *held)
+
+
+def check_modes(names: Iterable[str], applications: Iterable[Application]) -> None:
+    """See that each name is that of a mode.
+
+    Raises:
+        UnknownModeError: none of the applications has it.
+    """
+    known = dict.fromkeys(mode.name for each in applications for mode in modes_of(each))
+    for name in names:
+        if name not in known:
+            raise UnknownModeError(name, known)
 
 
 def _by_services() -> Iterator[Mode]:

@@ -1,7 +1,6 @@
 """Errors as RFC 9457 problem details."""
 
 import json
-import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,6 +9,7 @@ import azure.functions as func
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
+from shared.logs import logger
 from shared.policy.fields import DocumentError
 from shared.storage.errors import (
     IdempotencyMismatch,
@@ -22,7 +22,7 @@ from shared.storage.errors import (
 )
 from shared.triggers.requests import BodyTooLarge, NotJson
 
-_log = logging.getLogger("stillframe.http")
+_log = logger("http")
 
 #: Error class -> HTTP status and title. What is not here is none of the caller's doing.
 _STATUS: dict[type[Exception], tuple[int, str]] = {

@@ -52,6 +52,14 @@ def test_a_database_is_not_shown_without_real_disks(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "sqlite needs real disks: real disks need root\n"
 
 
+def test_the_proof_of_an_unknown_mode_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert prove(["--application", "sqlite", "--mode", "drained"]) == UNAVAILABLE
+    assert capsys.readouterr().err == (
+        "there is no mode 'drained': choose one of 'off', 'filesystems', 'scripts', 'scripts, filesystems', "
+        "'services stop', 'services sigstop'\n"
+    )
+
+
 @pytest.mark.usefixtures("without_root")
 def test_nothing_is_proved_without_real_disks(capsys: pytest.CaptureFixture[str]) -> None:
     assert prove([]) == UNAVAILABLE
