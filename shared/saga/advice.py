@@ -3,7 +3,7 @@
 The page docs/when-it-goes-wrong.md has the same tables; a test compares the two, and another walks every code
 that app and agent have, so that none is without its advice.
 
-In sentences and advice: ``{vm}``, ``{group}``, ``{run}``, ``{saga}``, ``{subject}`` (the disk, script or
+In sentences and advice: ``{vm}``, ``{group}``, ``{saga}``, ``{subject}`` (the disk, script or
 application), ``{detail}``, ``{code}``, ``{reached}``, and times with their unit: ``{budget}``,
 ``{arming}``, ``{quiesce}``, ``{completion}``.
 """

@@ -64,7 +64,6 @@ def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
     return {
         "vm": parts[-1],
         "group": parts[4] if len(parts) > 4 else "GROUP",
-        "run": state.spec.run_id,
         "saga": state.spec.saga_id,
         "subject": trouble.subject or "?",
         "detail": detail or _UNSAID.get(trouble.code, "no reason was given"),

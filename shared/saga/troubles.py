@@ -97,7 +97,7 @@ def _first(reasons: Sequence[str]) -> str:
     """Give the reasons that a sentence has room for; all of them are in the saga's own."""
     more = len(reasons) - MOST_REASONS
     told = "; ".join(reasons[:MOST_REASONS])
-    return f"{told} (and {more} more reasons)" if more > 0 else told
+    return f"{told} (and {more} more)" if more > 0 else told
 
 
 def blemished(state: SagaState, *, guest_given_up: bool) -> SagaState:

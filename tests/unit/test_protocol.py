@@ -258,6 +258,7 @@ def test_the_reason_of_a_monstrous_version_is_short() -> None:
         read_ack(json.dumps({"stillframe": ["x" * 40_000]}))
 
     assert len(str(refused.value)) < 100
+    assert refused.value.version == ["x" * 40_000]
 
 
 @pytest.mark.parametrize("name", sorted(set(json.loads(ack_text())) - {"stillframe"}))

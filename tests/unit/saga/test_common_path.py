@@ -280,16 +280,22 @@ def test_a_vm_that_does_not_exist_ends_the_saga_at_once_with_azures_code() -> No
     assert "ResourceNotFound" in saga.state.reasons[-1]
 
 
-@pytest.mark.parametrize("answer", ["none", "unavailable"])
-def test_reading_the_vm_is_given_up_at_its_deadline(answer: str) -> None:
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("none", "the VM could not be read in time"),
+        ("unavailable", "the VM could not be read: too many requests (Throttled)"),
+    ],
+)
+def test_reading_the_vm_is_given_up_at_its_deadline(answer: str, reason: str) -> None:
     saga = Saga().take(Started()).wait_out()
     if answer == "none":
-        saga.take(TimePassed())
+        saga.take(TimePassed(), after_ms=0)
     else:
-        saga.take(FactsUnavailable("Throttled", "too many requests", passing=True))
+        saga.take(FactsUnavailable("Throttled", "too many requests", passing=True), after_ms=0)
 
-    assert saga.state.phase is Phase.CLEANING
-    assert saga.state.outcome is Outcome.FAILED
+    assert (saga.state.phase, saga.state.outcome) == (Phase.CLEANING, Outcome.FAILED)
+    assert saga.state.reasons == (reason,)
 
 
 # --- completing and cleaning --------------------------------------------------------------
@@ -332,6 +338,8 @@ def test_a_copy_that_never_ends_is_kept_and_told() -> None:
     assert len(saga.done(Clean)[-1].keep) == len(DISKS)
     assert saga.state.grade is Grade.APPLICATION
     assert "did not end in time" in saga.state.reasons[-1]
+    assert saga.state.trouble is not None
+    assert saga.state.trouble.detail == f"{snapshot_of(DISKS[0]).rpartition('/')[2]} is at 0 %"
     assert any("held everything" in reason for reason in saga.state.reasons), "why it has its grade"
 
 

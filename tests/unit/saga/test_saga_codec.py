@@ -143,3 +143,10 @@ def test_a_record_with_a_damaged_member_is_read_or_refused_never_anything_else(
     except UnreadableRecordError:
         return
     assert isinstance(record, kind)
+
+
+def test_a_record_that_cannot_be_read_says_where_and_what_would_be_right() -> None:
+    error = UnreadableRecordError("state.phase", "a phase")
+
+    assert str(error) == "state.phase: expected a phase"
+    assert (error.path, error.expected) == ("state.phase", "a phase")

@@ -13,13 +13,14 @@ from shared.saga.events import (
     CancelRequested,
     CaptureEnded,
     Cleaned,
+    CopiesSeen,
     FactsRead,
     Poisoned,
     QuiesceFailed,
     Started,
     TimePassed,
 )
-from shared.saga.state import Outcome, Phase
+from shared.saga.state import Outcome, Phase, SnapshotCopy
 from tests.unit.saga.build import (
     DISKS,
     SCRIPTS,
@@ -61,6 +62,10 @@ def unheld(processing: GuestProcessing = SCRIPTS) -> Saga:
 
 def preflight(processing: GuestProcessing = SCRIPTS) -> Saga:
     return Saga(processing).take(Started("receipt-1"))
+
+
+def whole_copies() -> tuple[SnapshotCopy, ...]:
+    return tuple(SnapshotCopy(snapshot_of(disk), 100.0) for disk in DISKS)
 
 
 def cleaning(processing: GuestProcessing = SCRIPTS) -> Saga:
@@ -424,6 +429,8 @@ def test_ending_before_anything_is_held_ends_at_once(
 
     assert saga.state.phase is Phase.CLEANING
     assert saga.take(Cleaned()).state.outcome is outcome
+    told = {Outcome.CANCELLED: "cancelled on request"}
+    assert saga.state.reasons == (told.get(outcome, "a message could not be processed: the step message"),)
 
 
 @pytest.mark.parametrize(("ending", "outcome"), ENDINGS)
@@ -518,10 +525,15 @@ def test_poison_while_cleaning_does_not_leave_the_cleaning_undone() -> None:
 
 
 def test_cleaning_that_is_poisoned_again_and_again_ends_at_its_deadline() -> None:
-    saga = cleaning().take(*(Poisoned("the watch") for _ in range(5))).wait_out().take(Poisoned("the watch"))
+    saga = completing().take(CopiesSeen(whole_copies()))
+    saga.take(*(Poisoned("the watch") for _ in range(5))).wait_out()
+    assert saga.state.phase is Phase.CLEANING
+    saga.take(Poisoned("the watch"), after_ms=0)
 
-    assert saga.state.phase is Phase.DONE
-    assert len(saga.state.notes) == 1
+    assert (saga.state.phase, saga.state.ended_at) == (Phase.DONE, saga.now)
+    assert saga.state.notes == ("a message could not be processed: the watch",)
+    assert saga.state.trouble is not None
+    assert saga.state.trouble.detail == saga.state.notes[0]
 
 
 @pytest.mark.parametrize("first", [CancelRequested(), Poisoned("the step message")])
