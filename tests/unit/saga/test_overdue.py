@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from shared.policy.guest_processing import OnGuestFailure
+import pytest
+
+from shared.policy.guest_processing import GuestProcessing, OnGuestFailure
 from shared.saga.causes import Cause
 from shared.saga.effects import CheckCopies, Clean, SendCommand
 from shared.saga.events import AgentNotStarted, CancelRequested, CaptureEnded, FactsRead, Started, TimePassed
@@ -23,6 +25,7 @@ from tests.unit.saga.build import (
 )
 
 TWICE, ONCE = guest(attempts=2), guest(attempts=1)
+LENIENT = replace(ONCE, on_guest_failure=OnGuestFailure.CONTINUE)
 
 
 def overdue(saga: Saga) -> Saga:
@@ -122,3 +125,27 @@ def test_two_disks_without_a_guest_are_not_at_one_instant_and_one_disk_always_is
         nothing,
         "the 2 disks were not snapshotted at one instant, and nothing held them",
     )
+
+
+@pytest.mark.parametrize(
+    ("processing", "phase", "notes"),
+    [
+        (
+            LENIENT,
+            Phase.CAPTURING,
+            (
+                "generation 1: the guest did not say in time that it held",
+                "snapshotted without the guest, as on_guest_failure says",
+            ),
+        ),
+        (ONCE, Phase.CLEANING, ()),
+        (TWICE, Phase.ARMING, ("generation 1: the guest did not say in time that it held",)),
+    ],
+    ids=["continue", "fail", "another attempt"],
+)
+def test_a_guest_that_is_given_up_leaves_its_reason_once(
+    processing: GuestProcessing, phase: Phase, notes: tuple[str, ...]
+) -> None:
+    saga = overdue(quiescing(processing)).take(resumed())
+
+    assert (saga.state.phase, saga.state.notes, saga.state.guest_failure) == (phase, notes, "")
