@@ -1,9 +1,14 @@
 """Names follow from saga, generation and disk, and fit what Azure allows."""
 
 import hashlib
+from dataclasses import replace
 
+import pytest
+
+from shared.policy.snapshots import RecoveryPointKind
+from shared.saga.events import CancelRequested, FactsRead, Started
 from shared.saga.names import collection_name, restore_point_id, saga_id, snapshot_id
-from tests.unit.saga.build import GROUP, SAGA, VM, disk
+from tests.unit.saga.build import GROUP, SAGA, VM, Saga, captured, disk, facts, guest
 
 
 def test_the_saga_of_a_vm_in_a_run_is_named_by_twenty_hex_digits_whatever_the_case_of_its_id() -> None:
@@ -31,3 +36,16 @@ def test_a_restore_point_is_in_the_vms_own_group_unless_another_is_wanted() -> N
 
     assert restore_point_id(VM, None, SAGA, 3) == f"{GROUP}/providers/Microsoft.Compute/{end}"
     assert restore_point_id(VM, "backups", SAGA, 3).startswith("/subscriptions/s1/resourceGroups/backups/")
+
+
+@pytest.mark.parametrize("kind", RecoveryPointKind)
+def test_what_a_generation_made_is_deleted_from_the_group_that_it_was_made_in(
+    kind: RecoveryPointKind,
+) -> None:
+    saga = Saga(guest(enabled=False), kind)
+    elsewhere = replace(saga.state.spec.snapshots, resource_group="backups")
+    saga.state = replace(saga.state, spec=replace(saga.state.spec, snapshots=elsewhere))
+    saga.take(Started(), FactsRead(facts()), CancelRequested(), captured())
+
+    assert saga.state.discard
+    assert all("/resourceGroups/backups/" in made for made in saga.state.discard)
