@@ -165,6 +165,7 @@ def test_on_linux_our_own_freeze_holds_and_the_platform_is_told_to_leave_the_gue
     assert effect.consistency == CRASH
     ended(saga.take(taken(saga, CRASH), resumed()))
     assert (saga.state.grade, saga.state.outcome) == (Grade.APPLICATION, Outcome.SUCCEEDED)
+    assert saga.state.reasons == ("the guest held everything for 3400 ms, until it was ordered to resume",)
 
 
 def test_before_anything_is_known_of_the_guest_the_platform_is_asked_for_its_best() -> None:
@@ -224,6 +225,34 @@ def test_on_windows_the_platform_owes_more_than_filesystems_where_it_holds_besid
     saga = scripts_only(begun(processing, os_type="Windows"), FILESYSTEM)
 
     assert saga.state.outcome is Outcome.FAILED
+
+
+def test_where_both_held_and_the_platform_says_less_our_own_grade_stands_and_both_are_told() -> None:
+    saga = begun(guest(scripts=False, filesystems=Filesystems.NONE)).take(ready())
+    drained = (Held("handler", "postgresql", "drained"),)
+    saga.take(quiesced(at=saga.now, report=quiesce_report(held=drained)))
+    word = resumed()
+    told = (HeldUntil("handler", "postgresql", held_until_order=True),)
+    ended(saga.take(taken(saga, FILESYSTEM), replace(word, report=replace(word.report, held=told))))
+
+    assert saga.state.grade is Grade.APPLICATION
+    assert saga.state.reasons == (
+        "the handler postgresql (drained) holds every write by itself (docs/proof.md)",
+        "the guest held everything for 3400 ms, until it was ordered to resume",
+        "Azure was asked for its best and says that the restore point is FileSystemConsistent",
+    )
+
+
+def test_where_neither_is_worth_anything_both_say_why() -> None:
+    lenient = guest(filesystems=Filesystems.NONE, attempts=1, on_guest_failure=OnGuestFailure.CONTINUE)
+    saga = ended(scripts_only(begun(lenient), CRASH))
+
+    assert (saga.state.grade, saga.state.outcome) == (Grade.CRASH, Outcome.DEGRADED)
+    assert saga.state.reasons == (
+        "no filesystem was held",
+        f"what a script alone holds cannot be proved ({PRE})",
+        "Azure was asked for its best and says that the restore point is CrashConsistent",
+    )
 
 
 def test_a_warning_of_a_lower_consistency_gives_every_reason() -> None:
