@@ -52,3 +52,12 @@ def test_a_saga_without_scripts_needs_no_room_for_them() -> None:
     state = advance(pending(spec, 0), Started(), 0).state
 
     assert advance(state, FactsRead(build.facts()), 1).state.phase is Phase.ARMING
+
+
+def test_a_post_script_that_is_too_large_is_named_although_there_is_no_pre_script() -> None:
+    disks = tuple(replace(build.disk(number), name="d" * 80) for number in range(64))
+    changes = Layer(changes=Changes(post_script=Script("/post", ("%diskNames%",) * 64)))
+
+    state = after_preflight((changes,), disks=disks)
+
+    assert any("post_script comes to" in reason for reason in state.reasons)

@@ -6,17 +6,21 @@ import pytest
 
 from shared.saga.causes import Cause, Proof
 from shared.saga.consistency import Grade, Verdict, grade
+from shared.saga.events import CopiesSeen
 from shared.saga.evidence import Evidence, RestorePointReport, ScriptReport
 from shared.saga.state import Phase, Trouble
-from shared.saga.troubles import capture_troubled, grade_troubled, left_over, quiesce_troubled
+from shared.saga.troubles import blemished, capture_troubled, grade_troubled, left_over, quiesce_troubled
 from tests.unit.saga.build import (
     DISKS,
+    POST,
     PRE,
     T0,
     capture_of,
+    completing,
     quiesce_failed,
     resuming,
     script_report,
+    snapshot_of,
     whole_evidence,
 )
 from tests.unit.saga.test_consistency import with_capture, with_quiesced, with_resumed
@@ -164,3 +168,41 @@ def test_what_is_left_over_is_noted_unless_something_worse_is() -> None:
     assert (left.trouble.cause, left.trouble.detail) == (Cause.LEFT_OVER, "a queue; a snapshot")
 
     assert left_over(left, ("another",)) == left
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "detail"),
+    [
+        (script_report(POST, 7), "script_failed", "exit code 7"),
+        (script_report(POST, None), "script_failed", ""),
+        (script_report(POST, None, timed_out=True), "script_timed_out", "it ran out of time"),
+        (replace(script_report(POST, None), reason="script_missing"), "script_missing", ""),
+    ],
+)
+def test_a_post_script_that_failed_is_noted_with_how_it_ended(
+    script: ScriptReport, code: str, detail: str
+) -> None:
+    assert script.failed
+    state = replace(resuming().state, phase=Phase.CLEANING, evidence=with_resumed(WHOLE, script=script))
+
+    trouble = blemished(state, guest_given_up=False).trouble
+
+    assert trouble is not None
+    assert (trouble.cause, trouble.step, trouble.subject) == (Cause.POST_SCRIPT_FAILED, Phase.RESUMING, POST)
+    assert (trouble.code, trouble.detail) == (code, detail)
+
+
+def test_of_a_guest_that_was_given_up_nothing_more_is_noted() -> None:
+    state = replace(resuming().state, evidence=with_resumed(WHOLE, script=script_report(POST, 7)))
+
+    assert blemished(state, guest_given_up=True) is state
+
+
+def test_snapshots_that_were_lost_are_named() -> None:
+    lost = tuple(snapshot_of(disk) for disk in DISKS[:2])
+    names = ", ".join(snapshot.rpartition("/")[2] for snapshot in lost)
+    saga = completing().take(CopiesSeen((), lost=lost))
+
+    assert saga.state.reasons[-1] == f"snapshots were lost while they were copied: {names}"
+    assert saga.state.trouble is not None
+    assert (saga.state.trouble.cause, saga.state.trouble.detail) == (Cause.COPIES_LOST, names)
