@@ -13,7 +13,7 @@ from shared.storage.runs import RunEntry, RunTable
 
 #: Runs and sagas that one look takes in; there may be more.
 RUNS_AT_MOST, SAGAS_AT_MOST = 100, 200
-_PAGE, _AT_ONCE = 100, 8
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +68,9 @@ async def _going_on(runs: RunTable) -> AsyncIterator[tuple[str, RunEntry] | None
         if count > RUNS_AT_MOST:
             yield None
             return
-        after: str | None = None
-        while page := await runs.page(run_id, after, _PAGE):
-            for entry in page:
-                if not entry.outcome:
-                    yield run_id, entry
-            after = page[-1].saga_id
+        async for entry in runs.entries(run_id):
+            if not entry.outcome:
+                yield run_id, entry
 
 
 async def _look(sagas: ReloadableSagas, run_id: str, entry: RunEntry, clock: Clock) -> Late | None:

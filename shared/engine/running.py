@@ -242,11 +242,9 @@ class RunService:
 
     async def _retire_if_ended(self, run_id: str) -> None:
         """Take a run off the sweep's list once its whole index says that every VM has ended."""
-        after: str | None = None
-        while entries := await self._runs.page(run_id, after, PAGE):
-            if not all(entry.outcome for entry in entries):
+        async for entry in self._runs.entries(run_id):
+            if not entry.outcome:
                 return
-            after = entries[-1].saga_id
         await self._runs.retire(run_id)
 
 
