@@ -4,6 +4,7 @@ A row is read and written back with its ETag; whoever loses that race reads agai
 are gathered in memory and written seldom.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from shared.storage import tables
@@ -30,10 +31,8 @@ class CounterTable:
         """
         for _ in range(_TRIES):
             found = await self._storage.get(self._table, key(name), key(day))
-            before = _counts(found[0]) if found else {}
-            after = {
-                kind: before.get(kind, 0) + counts.get(kind, 0) for kind in before.keys() | counts.keys()
-            }
+            after = Counter(_counts(found[0]) if found else {})
+            after.update(counts)
             row = {
                 "PartitionKey": name,
                 "RowKey": day,

@@ -1,8 +1,5 @@
 """The HTTP API."""
 
-import json
-from typing import Any
-
 import azure.functions as func
 
 from shared.policy.documents import read_policy_name, read_run
@@ -10,6 +7,7 @@ from shared.storage.policies import StoredPolicy
 from shared.triggers import openapi
 from shared.triggers.once import Once
 from shared.triggers.problems import answer
+from shared.triggers.replies import reply
 from shared.triggers.requests import read_idempotency_key, read_if_match, read_json
 
 
@@ -28,7 +26,7 @@ def _api_routes(http: func.Blueprint) -> None:
         del req  # everybody is shown the same
 
         async def work() -> func.HttpResponse:
-            return _reply(openapi.document())
+            return reply(openapi.document())
 
         return await answer(work)
 
@@ -40,21 +38,21 @@ def _run_routes(http: func.Blueprint, application: Once) -> None:
             document, key = read_run(read_json(req)), read_idempotency_key(req)
             run_id = await application().policies.start(document, "http", key)
             href = f"/api/runs/{run_id}"
-            return _reply({"run": run_id, "href": href}, 202, {"Location": href})
+            return reply({"run": run_id, "href": href}, 202, {"Location": href})
 
         return await answer(work)
 
     @http.route("runs/{run}", methods=["GET"])
     async def get_run(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
-            return _reply(await application().reading.run(req.route_params["run"]))
+            return reply(await application().reading.run(req.route_params["run"]))
 
         return await answer(work)
 
     @http.route("runs/{run}/vms/{vm}", methods=["GET"])
     async def get_vm(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
-            return _reply(await application().reading.vm(req.route_params["run"], req.route_params["vm"]))
+            return reply(await application().reading.vm(req.route_params["run"], req.route_params["vm"]))
 
         return await answer(work)
 
@@ -64,7 +62,7 @@ def _run_routes(http: func.Blueprint, application: Once) -> None:
             run_id = req.route_params["run"]
             await application().runs.cancel(run_id)
             href = f"/api/runs/{run_id}"
-            return _reply({"run": run_id, "href": href}, 202, {"Location": href})
+            return reply({"run": run_id, "href": href}, 202, {"Location": href})
 
         return await answer(work)
 
@@ -97,11 +95,5 @@ def _policy_routes(http: func.Blueprint, application: Once) -> None:
         return await answer(work)
 
 
-def _reply(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> func.HttpResponse:
-    return func.HttpResponse(
-        json.dumps(body, indent=2), status_code=status, mimetype="application/json", headers=headers or {}
-    )
-
-
 def _policy(stored: StoredPolicy) -> func.HttpResponse:
-    return _reply({"policy": stored.name, **stored.document}, 200, {"ETag": stored.etag})
+    return reply({"policy": stored.name, **stored.document}, 200, {"ETag": stored.etag})
