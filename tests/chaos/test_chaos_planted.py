@@ -1,7 +1,6 @@
 """Every invariant of the rounds fails when it should, and no other one with it."""
 
 import subprocess
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +8,10 @@ import pytest
 import pytest_asyncio
 from azure.storage.queue.aio import QueueServiceClient
 
-from local.azurite import AzuriteUnavailableError
-from local.stack.stack import real_disks
 from local.stack.waiting import ticks
 from local.world.frozen import freezing
 from tests.chaos import invariants
-from tests.chaos.arena import SETTINGS, Arena, Kind, arena
+from tests.chaos.arena import SETTINGS, Arena
 from tests.chaos.invariants import INVARIANTS, Look, agents_leave, violations
 from tests.e2e import scene
 from tests.e2e.scene import Machine, kept_ids
@@ -23,28 +20,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.world, pytest.mark.asyncio(loop_scope
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here() -> AsyncIterator[Arena]:
-    if not real_disks():
-        pytest.skip("run by `make test` as root: needs loop devices and XFS")
-    try:
-        async with arena(Kind.USUAL) as made:
-            yield made
-    except AzuriteUnavailableError as error:
-        pytest.skip(str(error))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def well(here: Arena) -> Look:
+async def well(usual: Arena) -> Look:
     """What a run without any fault leaves."""
-    await here.order("go-on")
+    await usual.order("go-on")
     overrides = [
-        {"vms": [machine.id], "guest_processing": machine.guest_processing()} for machine in here.machines
+        {"vms": [machine.id], "guest_processing": machine.guest_processing()} for machine in usual.machines
     ]
     patient = {**SETTINGS, "freeze_budget_ms": 60_000, "quiesce_timeout_ms": 50_000}
-    run_id = await here.start_run({**patient, "attempts": 2, "overrides": overrides})
-    await here.stack.api.ended(run_id, within_s=120)
-    views = {machine.name: await machine.view(run_id) for machine in here.machines}
-    return Look(arena=here, run_id=run_id, views=views, longest_held_ms=0, log="")
+    run_id = await usual.start_run({**patient, "attempts": 2, "overrides": overrides})
+    await usual.stack.api.ended(run_id, within_s=120)
+    views = {machine.name: await machine.view(run_id) for machine in usual.machines}
+    return Look(arena=usual, run_id=run_id, views=views, longest_held_ms=0, log="")
 
 
 @pytest.fixture
@@ -71,24 +57,24 @@ async def test_without_a_planted_fault_nothing_is_violated(well: Look) -> None:
 
 @pytest.mark.usefixtures("hurried")
 class TestPlanted:
-    async def test_a_saga_that_has_not_ended(self, well: Look, here: Arena) -> None:
-        assert await found(changed(well, here.machines[1], phase="arming")) == {"every saga has ended"}
+    async def test_a_saga_that_has_not_ended(self, well: Look, usual: Arena) -> None:
+        assert await found(changed(well, usual.machines[1], phase="arming")) == {"every saga has ended"}
 
-    async def test_an_application_that_is_still_held(self, well: Look, here: Arena) -> None:
-        await here.order("hold")
+    async def test_an_application_that_is_still_held(self, well: Look, usual: Arena) -> None:
+        await usual.order("hold")
         held = {each.invariant for each in await violations(well)}
-        await here.order("release")
+        await usual.order("release")
         assert held == {"applications write"}
 
-    async def test_a_mount_that_was_left_frozen(self, well: Look, here: Arena) -> None:
-        with freezing([here.machines[1].spec.disks[0].mount_point]):
+    async def test_a_mount_that_was_left_frozen(self, well: Look, usual: Arena) -> None:
+        with freezing([usual.machines[1].spec.disks[0].mount_point]):
             assert await found(well) == {"nothing is frozen"}
 
     @pytest.mark.parametrize(
         "lines", ["pre 1\n", "pre 1\npost 1\npost 1\n", "pre 1\npre 1\npost 1\npost 1\n"]
     )
-    async def test_a_script_that_did_not_run_or_ran_twice(self, well: Look, here: Arena, lines: str) -> None:
-        trace = here.machines[1].trace
+    async def test_a_script_that_did_not_run_or_ran_twice(self, well: Look, usual: Arena, lines: str) -> None:
+        trace = usual.machines[1].trace
         as_it_was = trace.read_text()
         trace.write_text(lines)
         assert await found(well) == {"scripts ran in pairs"}
@@ -97,16 +83,16 @@ class TestPlanted:
     async def test_an_application_that_was_seen_held_beyond_its_budget(self, well: Look) -> None:
         assert await found(replace(well, longest_held_ms=70_000)) == {"held within the budget"}
 
-    async def test_a_recovery_point_without_a_grade(self, well: Look, here: Arena) -> None:
-        look = changed(well, here.machines[1], grade=None)
+    async def test_a_recovery_point_without_a_grade(self, well: Look, usual: Arena) -> None:
+        look = changed(well, usual.machines[1], grade=None)
         assert await found(look) == {"outcome and recovery point agree", "the run says the same"}
 
-    async def test_a_run_that_says_something_else(self, well: Look, here: Arena) -> None:
-        look = changed(well, here.machines[1], outcome="degraded", reasons=["for a reason"])
+    async def test_a_run_that_says_something_else(self, well: Look, usual: Arena) -> None:
+        look = changed(well, usual.machines[1], outcome="degraded", reasons=["for a reason"])
         assert await found(look) == {"the run says the same"}
 
-    async def test_a_snapshot_that_nobody_keeps(self, well: Look, here: Arena) -> None:
-        snapshots = here.stack.world.resources.snapshots
+    async def test_a_snapshot_that_nobody_keeps(self, well: Look, usual: Arena) -> None:
+        snapshots = usual.stack.world.resources.snapshots
         one = next(iter(snapshots.values()))
         orphan = replace(one, id=replace(one.id, path=(*one.id.path[:-1], "orphan")))
         snapshots[orphan.id.key] = orphan
@@ -114,8 +100,8 @@ class TestPlanted:
         del snapshots[orphan.id.key]
         assert left == {"nothing is left in Azure"}
 
-    async def test_a_message_that_stays_in_a_poison_queue(self, well: Look, here: Arena) -> None:
-        connection = here.stack.storage.connection_string
+    async def test_a_message_that_stays_in_a_poison_queue(self, well: Look, usual: Arena) -> None:
+        connection = usual.stack.storage.connection_string
         async with QueueServiceClient.from_connection_string(connection) as service:
             queue = await service.create_queue("nobody-reads-this-poison")
             await queue.send_message("no saga knows of it")
@@ -135,28 +121,28 @@ class TestPlanted:
             "logs tell of no mistake"
         }
 
-    async def test_an_agent_that_stays(self, here: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert [each async for each in agents_leave(here)] == []
+    async def test_an_agent_that_stays(self, usual: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert [each async for each in agents_leave(usual)] == []
         monkeypatch.setattr(invariants, "_SESSION_S", 0.5)
-        mark = {"STILLFRAME_STATE_DIR": str(here.machines[1].guest.agent_state)}
+        mark = {"STILLFRAME_STATE_DIR": str(usual.machines[1].guest.agent_state)}
         with subprocess.Popen(  # noqa: ASYNC220 - it waits for nothing
             ["sh", "-c", "read line # agent.pyz"], env=mark, stdin=subprocess.PIPE
         ) as stays:
-            left = [each async for each in agents_leave(here)]
+            left = [each async for each in agents_leave(usual)]
             stays.kill()
         assert left == ["the agents leave: not within 0.5 s"]
 
 
-async def test_a_grade_that_is_not_true_is_found_by_restoring(well: Look, here: Arena) -> None:
+async def test_a_grade_that_is_not_true_is_found_by_restoring(well: Look, usual: Arena) -> None:
     """One disk's snapshot is of another instant than it says, with transfers in between."""
-    ledger = here.machines[0]
-    await here.order("go-on")
+    ledger = usual.machines[0]
+    await usual.order("go-on")
     start = (await ledger.status())["transfers"]
     async for _ in ticks(30, "some transfers"):
         if (await ledger.status())["transfers"] > start + 50:
             break
     [accounts] = [disk.name for disk in ledger.spec.disks if disk.name.endswith("accounts")]
-    by_disk = here.stack.snapshots_by_disk(kept_ids(well.views["ledger"]))
-    await here.stack.disks.discard(by_disk[accounts])
-    await here.stack.disks.capture(accounts, by_disk[accounts])
+    by_disk = usual.stack.snapshots_by_disk(kept_ids(well.views["ledger"]))
+    await usual.stack.disks.discard(by_disk[accounts])
+    await usual.stack.disks.capture(accounts, by_disk[accounts])
     assert await found(well) == {"the grade is true"}

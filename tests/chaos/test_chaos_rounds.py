@@ -1,28 +1,12 @@
 """A few rounds with fixed seeds, on arenas like those of `make chaos`; that one does many."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
-from local.azurite import AzuriteUnavailableError
-from local.stack.stack import real_disks
 from tests.chaos.arena import Arena, Kind, arena
 from tests.chaos.choosing import together
 from tests.chaos.rounds import do_round
 
 pytestmark = [pytest.mark.e2e, pytest.mark.world, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def usual() -> AsyncIterator[Arena]:
-    if not real_disks():
-        pytest.skip("run by `make test` as root: needs loop devices and XFS")
-    try:
-        async with arena(Kind.USUAL) as made:
-            yield made
-    except AzuriteUnavailableError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +26,8 @@ async def test_after_a_round_of_faults_everything_is_as_it_should_be(
     assert result.violations == (), "\n".join((result.text, *result.history))
 
 
+@pytest.mark.usefixtures("on_real_disks")
 async def test_after_the_storage_was_killed_while_guests_were_held_everything_is_as_it_should_be() -> None:
-    if not real_disks():
-        pytest.skip("run by `make test` as root: needs loop devices and XFS")
     async with arena(Kind.DURABLE) as durable:
         result = await do_round(durable, together("1", "storage killed"))
     assert result.violations == (), "\n".join((result.text, *result.history))

@@ -10,26 +10,12 @@ from local.stack.waiting import TooSlowError
 from shared.engine.queue_names import ACKS, RUNS, STEPS, StepMessage
 from tests.chaos.arena import Arena
 from tests.chaos.trouble import MOMENTS, Fault, Trouble, until_moment
+from tests.e2e.scene import NO_MESSAGES
 
 _STEPS_S = (-3_600, -30, -3, 3, 30, 3_600)
 
 #: Phases end by the app's clock: after an hour back, a saga that gets no answer waits for an hour longer.
 _BACK_AT_MOST_S = -30
-
-GARBAGE = (
-    "no JSON",
-    "[]",
-    "{}",
-    '{"task": "dance", "run": "r"}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": "soon"}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": 3}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody"}',
-    '{"task": "fan-out", "run": "nobody"}',
-    '{"task": "cancel", "run": "no/such\\\\key?#"}',
-    '{"stillframe": 1, "kind": "ready"}',
-    '{"stillframe": 9, "kind": "ready", "id": "x"}',
-    "[" * 20_000,
-)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +89,7 @@ def _ack_of(arena: Arena, saga: str) -> str:
 
 def _poison(random: Random) -> Poison:
     queues = (RUNS, STEPS, ACKS, f"{RUNS}-poison", f"{STEPS}-poison", f"{ACKS}-poison")
-    garbage = tuple((random.choice(queues), random.choice(GARBAGE)) for _ in range(random.randint(1, 5)))
+    garbage = tuple((random.choice(queues), random.choice(NO_MESSAGES)) for _ in range(random.randint(1, 5)))
     genuine, which, moment = random.choice(("", STEPS, ACKS)), random.randrange(2), random.choice(MOMENTS[:5])
     told = (
         f"a genuine one of {genuine} for {('ledger', 'plain')[which]} {moment}"

@@ -34,6 +34,23 @@ BEST = ("succeeded", "application" if real_disks() else "crash")
 QUICK = {"freeze_budget_ms": 6_000, "quiesce_timeout_ms": 5_000, "resume_timeout_ms": 5_000}
 
 
+#: What must not be taken for a message on any queue of the app.
+NO_MESSAGES = (
+    "no JSON",
+    "[]",
+    "{}",
+    '{"task": "dance", "run": "r"}',
+    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": "soon"}',
+    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": 3}',
+    '{"run": "nobody", "saga": "nobody", "vm": "nobody"}',
+    '{"task": "fan-out", "run": "nobody"}',
+    '{"task": "cancel", "run": "no/such\\\\key?#"}',
+    '{"stillframe": 1, "kind": "ready"}',
+    '{"stillframe": 9, "kind": "ready", "id": "x"}',
+    "[" * 20_000,
+)
+
+
 @dataclass(frozen=True)
 class Machine:
     """A VM of a stack under test. ``trace`` is where its scripts write a line each time they run."""

@@ -20,7 +20,7 @@ from shared.saga.state import SagaState
 from shared.storage.connection import read_connection
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import Tables
-from tests.e2e.scene import BEST, SOON_S, Machine, outcome, plain_vm, put
+from tests.e2e.scene import BEST, NO_MESSAGES, SOON_S, Machine, outcome, plain_vm, put
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -33,21 +33,7 @@ OPTIONS = StackOptions(
 )
 QUEUES = (RUNS, STEPS, ACKS)
 POISON = tuple(f"{queue}-poison" for queue in QUEUES)
-GARBAGE = (
-    "no JSON",
-    "[]",
-    "{}",
-    "\x00\N{GRINNING FACE}",
-    '{"task": "dance", "run": "r"}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": "soon"}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody", "watch": 3}',
-    '{"run": "nobody", "saga": "nobody", "vm": "nobody"}',
-    '{"task": "fan-out", "run": "nobody"}',
-    '{"task": "cancel", "run": "no/such\\\\key?#"}',
-    '{"stillframe": 1, "kind": "ready"}',
-    '{"stillframe": 9, "kind": "ready", "id": "x"}',
-    "[" * 20_000,
-)
+GARBAGE = (*NO_MESSAGES, "\x00\N{GRINNING FACE}")
 
 
 async def test_forged_and_foreign_acks_leave_a_waiting_saga_where_it_is(stack: Stack) -> None:

@@ -8,118 +8,67 @@ from shared.saga.consistency import Grade, grade
 from shared.saga.evidence import Evidence, Held, HeldUntil, NotHeld, RestorePointReport
 from shared.saga.restore_points import platform_grade
 from tests.unit.saga.build import PRE, T0, whole_evidence
-from tests.unit.saga.test_consistency import (
-    holding,
-    not_until_order,
-    unsaid,
-    with_capture,
-    with_quiesced,
-    with_resumed,
-)
+from tests.unit.saga.test_consistency import BREAKAGES, holding, with_quiesced, with_resumed
 
 HELD = "the guest held everything for 3400 ms, until it was ordered to resume"
 INSTANT = "the instant lies in a snapshot inside the guest ({}), whole until every disk was captured"
-#: Each takes something away from a whole chain; these are then all of its reasons.
-MISSING: dict[str, tuple[Evidence, tuple[str, ...]]] = {}
-
-
-def missing(name: str, evidence: Evidence, *reasons: str) -> None:
-    MISSING[name] = (evidence, reasons)
-
+#: The whole of what is said when one link of the chain is missing, by the names of ``BREAKAGES``.
+MISSING: dict[str, str] = {
+    "never quiesced": "nothing in the guest was asked to hold still, or it never said that it did",
+    "held nothing": "the guest held nothing",
+    "no dead-man": "the guest's dead-man was not armed",
+    "no disk": "no disk was snapshotted",
+    "a disk was forgotten": "the snapshot of disk db-1-data-1 was not seen to succeed",
+    "a snapshot failed": "the snapshot of disk db-1-data-0 was not seen to succeed",
+    "a snapshot has no instant": "the snapshot of disk db-1-os was not seen to succeed",
+    "a snapshot was not seen": "the snapshot of disk db-1-data-1 was not seen to succeed",
+    "resume came first": "the order to resume was given before all snapshots were seen to succeed",
+    "never ordered to resume": "the guest let go before it was ordered to",
+    "never resumed": "the guest never said whether everything was held until the order to resume",
+    "another boot": "the guest was restarted in between",
+    "no boot known": "the guest did not say which boot of it held",
+    "the dead-man let go": (
+        "the guest was released by its dead-man, because the freeze budget was spent or the agent was lost"
+    ),
+    "the agent let go": "the guest was released by its agent, because the dead-man was lost",
+    "a restart let go": "the guest was released by a restarted agent",
+    "a stranger let go": "the guest was released by somebody",
+    "not held until the order": "the guest says that something had been let go before the order",
+    "one mount let go": "the filesystem / was not held until the order (thawed by somebody)",
+    "one mount not spoken of": "the guest did not say whether the filesystem /data was held until the order",
+    "the script not spoken of": f"the guest did not say whether the script {PRE} was held until the order",
+    "its clock was put forward": (
+        "the guest's clock moved by +5001 ms while it was held: it was paused, or its clock was set"
+    ),
+    "its clock was put back": (
+        "the guest's clock moved by -30000 ms while it was held: it was paused, or its clock was set"
+    ),
+    "its clocks stood still": (
+        "the guest says that it held for 3400 ms, but was seen to hold for 8500 ms: it was paused"
+    ),
+}
 
 WHOLE = whole_evidence()
-missing(
-    "never quiesced",
-    replace(WHOLE, quiesced=None, quiesced_at=None),
-    "nothing in the guest was asked to hold still, or it never said that it did",
-)
-missing("held nothing", holding(), "the guest held nothing")
-missing("no dead-man", with_quiesced(WHOLE, dead_man_armed=False), "the guest's dead-man was not armed")
-missing(
-    "an anchor without a name",
-    with_quiesced(WHOLE, anchored=True),
-    "the guest says that a snapshot inside it holds the instant, but names none",
-)
-missing("no disk", replace(WHOLE, disks=(), captures=()), "no disk was snapshotted")
-missing(
-    "a snapshot failed",
-    with_capture(WHOLE, 1, error="Conflict"),
-    "the snapshot of disk db-1-data-0 was not seen to succeed",
-)
-missing(
-    "a disk was forgotten",
-    replace(WHOLE, captures=WHOLE.captures[:-1]),
-    "the snapshot of disk db-1-data-1 was not seen to succeed",
-)
-missing(
-    "resume came first",
-    replace(WHOLE, captured_at=None),
-    "the order to resume was given before all snapshots were seen to succeed",
-)
-missing(
-    "never ordered to resume",
-    replace(WHOLE, resume_ordered_at=None),
-    "the guest let go before it was ordered to",
-)
-missing(
-    "never resumed",
-    replace(WHOLE, resumed=None, resumed_at=None),
-    "the guest never said whether everything was held until the order to resume",
-)
-missing(
-    "no boot known",
-    with_resumed(with_quiesced(WHOLE, boot_id=""), boot_id=""),
-    "the guest did not say which boot of it held",
-)
-missing("another boot", with_resumed(WHOLE, boot_id="boot-2"), "the guest was restarted in between")
-missing(
-    "the dead-man let go",
-    with_resumed(WHOLE, released_by="dead-man"),
-    "the guest was released by its dead-man, because the freeze budget was spent or the agent was lost",
-)
-missing(
-    "the agent let go",
-    with_resumed(WHOLE, released_by="agent"),
-    "the guest was released by its agent, because the dead-man was lost",
-)
-missing(
-    "a restart let go",
-    with_resumed(WHOLE, released_by="restart"),
-    "the guest was released by a restarted agent",
-)
-missing("somebody let go", with_resumed(WHOLE, released_by="somebody"), "the guest was released by somebody")
-missing(
-    "not held until the order",
-    with_resumed(WHOLE, held_until_order=False),
-    "the guest says that something had been let go before the order",
-)
-missing(
-    "one mount not spoken of",
-    unsaid(WHOLE, 1),
-    "the guest did not say whether the filesystem / was held until the order",
-)
-missing(
-    "one mount let go",
-    not_until_order(WHOLE, 2),
-    "the filesystem /data was not held until the order (thawed by somebody)",
-)
-missing(
-    "its clock was put forward",
-    with_resumed(WHOLE, clock_jump_ms=5_001),
-    "the guest's clock moved by +5001 ms while it was held: it was paused, or its clock was set",
-)
-missing(
-    "its clocks stood still",
-    replace(WHOLE, quiesced_at=T0 - 7_300),
-    "the guest says that it held for 3400 ms, but was seen to hold for 8500 ms: it was paused",
-)
 
 
-@pytest.mark.parametrize(("evidence", "reasons"), MISSING.values(), ids=MISSING)
-def test_what_is_missing_is_said_and_nothing_else(evidence: Evidence, reasons: tuple[str, ...]) -> None:
-    verdict = grade(evidence)
+def test_every_link_that_may_be_missing_has_its_sentence() -> None:
+    assert set(MISSING) == set(BREAKAGES)
 
-    assert verdict.reasons == reasons
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_missing_is_said_and_nothing_else(name: str) -> None:
+    breakage, _ = BREAKAGES[name]
+
+    verdict = grade(breakage(WHOLE))
+
+    assert verdict.reasons == (MISSING[name],)
+    assert (verdict.grade, verdict.unbroken) == (Grade.CRASH, False)
+
+
+def test_an_anchor_that_the_guest_does_not_name_is_none() -> None:
+    verdict = grade(with_quiesced(WHOLE, anchored=True))
+
+    assert verdict.reasons == ("the guest says that a snapshot inside it holds the instant, but names none",)
     assert (verdict.grade, verdict.unbroken) == (Grade.CRASH, False)
 
 

@@ -23,36 +23,41 @@ from tests.unit.saga.build import (
     snapshot_of,
     whole_evidence,
 )
-from tests.unit.saga.test_consistency import with_capture, with_quiesced, with_resumed
+from tests.unit.saga.test_consistency import BREAKAGES, with_quiesced, with_resumed
 
 WHOLE = whole_evidence()
 JUMPED = with_resumed(WHOLE, clock_jump_ms=-5_001)
 
-PROOFS: dict[str, tuple[Evidence, Proof]] = {
-    "never quiesced": (replace(WHOLE, quiesced=None, quiesced_at=None), Proof.INCOMPLETE),
-    "a snapshot failed": (with_capture(WHOLE, 1, error="Conflict"), Proof.INCOMPLETE),
-    "a snapshot is missing": (replace(WHOLE, captures=WHOLE.captures[1:]), Proof.INCOMPLETE),
-    "a snapshot is missing, and the guest jumped": (replace(JUMPED, captures=()), Proof.INCOMPLETE),
-    "never resumed": (replace(WHOLE, resumed=None, resumed_at=None), Proof.SILENT),
-    "another boot": (with_resumed(WHOLE, boot_id="boot-2"), Proof.REBOOTED),
-    "the dead-man let go": (with_resumed(WHOLE, released_by="dead-man"), Proof.DEAD_MAN),
-    "the agent let go": (with_resumed(WHOLE, released_by="agent"), Proof.AGENT),
-    "a restart let go": (with_resumed(WHOLE, released_by="restart"), Proof.RESTART),
-    "somebody let go": (with_resumed(WHOLE, released_by="somebody"), Proof.INCOMPLETE),
-    "let go before the order": (with_resumed(WHOLE, held_until_order=False), Proof.LET_GO),
-    "its clock jumped forward": (with_resumed(WHOLE, clock_jump_ms=5_001), Proof.PAUSED),
-    "its clock jumped back": (JUMPED, Proof.PAUSED),
+#: What is noted of each link of the chain that may be missing, by the names of ``BREAKAGES``; of the others
+#: that nothing more exact can be said.
+PROOFS: dict[str, Proof] = {
+    "never resumed": Proof.SILENT,
+    "another boot": Proof.REBOOTED,
+    "the dead-man let go": Proof.DEAD_MAN,
+    "the agent let go": Proof.AGENT,
+    "a restart let go": Proof.RESTART,
+    "not held until the order": Proof.LET_GO,
+    "its clock was put forward": Proof.PAUSED,
+    "its clock was put back": Proof.PAUSED,
+    "its clocks stood still": Proof.PAUSED,
+}
+
+#: The same at their bounds, and where several are missing.
+BOUNDS: dict[str, tuple[Evidence, Proof]] = {
+    "no snapshot, and its clock jumped": (replace(JUMPED, captures=()), Proof.INCOMPLETE),
     "its clock jumped by what is allowed": (
         with_quiesced(with_resumed(WHOLE, clock_jump_ms=5_000), dead_man_armed=False),
         Proof.INCOMPLETE,
     ),
-    "its clocks stood still": (replace(WHOLE, quiesced_at=T0 - 7_201), Proof.PAUSED),
+    "its clocks stood still for more than is allowed": (replace(WHOLE, quiesced_at=T0 - 7_201), Proof.PAUSED),
     "its clocks stood still for what is allowed": (
         with_quiesced(replace(WHOLE, quiesced_at=T0 - 7_200), dead_man_armed=False),
         Proof.INCOMPLETE,
     ),
     "no moment is known": (replace(WHOLE, resume_ordered_at=None, quiesced_at=None), Proof.INCOMPLETE),
-    "no dead-man": (with_quiesced(WHOLE, dead_man_armed=False), Proof.INCOMPLETE),
+}
+LINKS = BOUNDS | {
+    name: (breakage(WHOLE), PROOFS.get(name, Proof.INCOMPLETE)) for name, (breakage, _) in BREAKAGES.items()
 }
 
 
@@ -64,7 +69,7 @@ def noted(evidence: Evidence, verdict: Verdict) -> Trouble:
     return trouble
 
 
-@pytest.mark.parametrize(("evidence", "proof"), PROOFS.values(), ids=PROOFS)
+@pytest.mark.parametrize(("evidence", "proof"), LINKS.values(), ids=LINKS)
 def test_the_missing_link_is_noted_where_it_was_to_be_seen(evidence: Evidence, proof: Proof) -> None:
     verdict = grade(evidence)
     assert not verdict.unbroken
