@@ -32,7 +32,7 @@ SAS = re.compile(rb"sig=[A-Za-z0-9%+/=]{20,}")
 #: Where the secrets of a script have to be: in what the operator asked for; and on its way to the guest, and
 #: there for as long as the session lasts.
 ASKED = ("table/sagas/state", "table/runs/run")
-ON_ITS_WAY = ("queue/stillframe-vm-", "/agent/state.json", "/agent/script-")
+ON_ITS_WAY = ("queue/cmd-", "/agent/state.json", "/agent/script-")
 
 FAILING_PUT = Fault(
     method="PUT", path_contains="-g1-0", operation_fails=("InternalDiskManagementError", "It broke.")
