@@ -93,14 +93,15 @@ system-deps:
 	@[ "$$(id -u)" = 0 ] || { echo "make system-deps installs Debian packages: run it as root" >&2; exit 1; }
 	@apt-get update -qq
 	@RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	    btrfs-progs busybox-static cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
+	    btrfs-progs busybox-static chromium cpio debootstrap e2fsprogs mariadb-server mount postgresql procps qemu-system-x86 \
 	    seabios util-linux wine wine64 xfsprogs >/dev/null
 
 lock: .venv/.installed
 	@set -e; compile=".venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-annotate --no-header"; \
 	$$compile pyproject.toml -o requirements.txt; \
-	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$$compile pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt; \
+	$$compile --group cli -c requirements-dev.txt -o requirements-cli.txt
 
 clean:
 	@rm -rf .venv node_modules build mutants .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis \
