@@ -17,8 +17,10 @@ LAYERS = (
 )
 
 
-def after_preflight(spec_layers: tuple[Layer, ...], **facts: object) -> SagaState:
-    spec = replace(build.spec(), layers=spec_layers)
+def after_preflight(
+    spec_layers: tuple[Layer, ...], base: GuestProcessing = build.SCRIPTS, **facts: object
+) -> SagaState:
+    spec = replace(build.spec(base), layers=spec_layers)
     state = advance(pending(spec, 0), Started(), 0).state
     return advance(state, FactsRead(replace(build.facts(), **facts)), 1).state  # type: ignore[arg-type]
 
@@ -58,6 +60,6 @@ def test_a_post_script_that_is_too_large_is_named_although_there_is_no_pre_scrip
     disks = tuple(replace(build.disk(number), name="d" * 80) for number in range(64))
     changes = Layer(changes=Changes(post_script=Script("/post", ("%diskNames%",) * 64)))
 
-    state = after_preflight((changes,), disks=disks)
+    state = after_preflight((changes,), GuestProcessing(), disks=disks)
 
     assert any("post_script comes to" in reason for reason in state.reasons)
