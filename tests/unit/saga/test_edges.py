@@ -54,10 +54,8 @@ def test_a_guest_with_an_anchor_went_on_long_before_the_order_and_was_not_paused
 def test_a_script_may_fill_its_command_to_the_last_byte() -> None:
     def with_argument(length: int) -> SagaState:
         script = Script("/pre", ("x" * length,))
-        state = advance(
-            pending(spec(GuestProcessing(pre_script=script, post_script=script)), T0), Started(), T0
-        )
-        return replace(state.state, facts=facts())
+        both = GuestProcessing(pre_script=script, post_script=script)
+        return replace(advance(pending(spec(both), T0), Started(), T0).state, facts=facts())
 
     def size(length: int) -> int:
         state = with_argument(length)

@@ -8,7 +8,7 @@ from shared.saga.causes import Cause, Proof
 from shared.saga.consistency import Grade, Verdict, grade
 from shared.saga.events import CopiesSeen
 from shared.saga.evidence import Evidence, RestorePointReport, ScriptReport
-from shared.saga.state import Phase, Trouble
+from shared.saga.state import Phase, SagaWarning, Trouble
 from shared.saga.troubles import blemished, capture_troubled, grade_troubled, left_over, quiesce_troubled
 from tests.unit.saga.build import (
     DISKS,
@@ -201,6 +201,30 @@ def test_of_a_guest_that_was_given_up_nothing_more_is_noted() -> None:
     state = replace(resuming().state, evidence=with_resumed(WHOLE, script=script_report(POST, 7)))
 
     assert blemished(state, guest_given_up=True) is state
+
+
+@pytest.mark.parametrize(
+    ("code", "step"), [("probe_failed", Phase.RESUMING), ("optional_handler_failed", Phase.QUIESCING)]
+)
+def test_a_warning_is_noted_with_the_step_that_it_comes_from(code: str, step: Phase) -> None:
+    warning = SagaWarning(generation=1, kind="postgresql", name="main", code=code, detail="it is not well")
+    state = replace(resuming().state, evidence=WHOLE, warnings=(warning,))
+
+    assert blemished(state, guest_given_up=False).trouble == Trouble(
+        cause=Cause.WARNED,
+        step=step,
+        generation=1,
+        code=code,
+        subject="postgresql main",
+        detail="it is not well",
+    )
+
+
+def test_nothing_is_noted_of_a_recovery_point_without_a_blemish_whatever_was_noted_before() -> None:
+    before = Trouble(cause=Cause.AGENT_SILENT, step=Phase.ARMING, generation=1)
+    state = replace(resuming().state, evidence=WHOLE, trouble=before)
+
+    assert blemished(state, guest_given_up=False).trouble is None
 
 
 def test_snapshots_that_were_lost_are_named() -> None:
