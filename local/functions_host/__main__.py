@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from local.functions_host import telemetry
 from local.functions_host.functions import UnsupportedBindingError
 from local.functions_host.host import Host, HostFailedError, HostOptions
 from local.functions_host.invoker import RunningInvocations
@@ -34,6 +35,8 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     os.environ.update(settings.environment)
+    if folder := os.environ.get(telemetry.FOLDER):
+        telemetry.configure(Path(folder))
     options = HostOptions(
         port=parsed.port, enable_auth=parsed.enableAuth, drain_timeout_s=parsed.drainTimeout
     )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from azure.core.exceptions import AzureError
 
+from shared.engine import measuring
 from shared.engine.loop import REPEATED
 from shared.engine.ports import Clock
 from shared.logs import logger
@@ -41,11 +42,14 @@ class AckCounts:
     def turned_away(self, reason: str) -> bool:
         """Count an ack that is not genuine; say whether a line of the log may be spent on it."""
         self.rejected[reason] += 1
+        measuring.ack_rejected(reason)
         return True
 
     def moved_nothing(self, why: str) -> None:
         """Count a genuine ack that its saga has no use for; ``why`` is the saga's own sentence."""
-        self.ignored[why if why == REPEATED else _IGNORED.get(why, "not_awaited")] += 1
+        reason = why if why == REPEATED else _IGNORED.get(why, "not_awaited")
+        self.ignored[reason] += 1
+        measuring.ack_ignored(reason)
 
 
 class KeptAckCounts(AckCounts):

@@ -13,6 +13,7 @@ from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
 from shared.compute.tags import at_birth, when_graded
+from shared.engine import measuring
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
@@ -289,6 +290,7 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 
 async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    measuring.saga_ended(state)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)
     window = state.evidence.freeze_window_ms if state.evidence else None

@@ -10,6 +10,7 @@ by then its effects are done (an answer to a command proves the command) or supe
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from shared import telemetry
 from shared.engine.ports import Clock
 from shared.logs import About, FailuresTold, about, logger, now_about
 from shared.saga.codec import encode
@@ -83,7 +84,13 @@ class SagaLoop:
         """
         with FailuresTold(_log, SagaNotFound):
             stored = await self._load(saga_id, event)
-        with about(_of(stored.state)), FailuresTold(_log):
+        # What comes from a guest belongs to no trace yet; its saga knows which it is.
+        trace = "" if telemetry.here() else stored.state.spec.trace
+        with (
+            about(_of(stored.state)),
+            FailuresTold(_log),
+            telemetry.span(type(event).__name__, _of(stored.state).fields(), of=trace),
+        ):
             return await self._take_on(stored, event, again=again)
 
     async def _load(self, saga_id: str, event: Event) -> StoredSaga:
@@ -103,7 +110,7 @@ class SagaLoop:
                 _log.info("a copy of %s is left alone", event.key)
                 return stored.state
             _log.info("%s came again, its effects are carried out again", event.key)
-            answer = await self._carry_out(stored.state, stored.outbox)
+            answer = await self._do(stored.state, stored.outbox)
             return await self._walk(progress, answer) if answer else stored.state
         return await self._walk(progress, event)
 
@@ -120,8 +127,15 @@ class SagaLoop:
                 if settled is None:
                     break
                 transition = settled
-            event = await self._carry_out(progress.state, transition.effects)
+            event = await self._do(progress.state, transition.effects)
         return progress.state
+
+    async def _do(self, state: SagaState, effects: Sequence[Effect]) -> Event | None:
+        names = ", ".join(dict.fromkeys(type(effect).__name__ for effect in effects))
+        if not names:
+            return await self._carry_out(state, effects)
+        with telemetry.span(names, _of(state).fields()):
+            return await self._carry_out(state, effects)
 
     def _take(self, progress: _Progress, event: Event) -> Transition:
         """Advance by an event and note it, without saving."""

@@ -4,9 +4,11 @@ No member may be named like the trigger's own metadata (see ``shared/protocol.py
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from shared import telemetry
 
 RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
@@ -34,30 +36,39 @@ class BadMessageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunMessage:
-    """Do ``task`` for the next page of a run's VMs, those after the saga ``after``."""
+    """Do ``task`` for the next page of a run's VMs, those after the saga ``after``.
+
+    ``trace`` is the ``traceparent`` of whoever makes the message, empty when nothing is recorded.
+    """
 
     task: RunTask
     run_id: str
     after: str = ""
+    trace: str = field(default_factory=telemetry.here, compare=False)
 
     def text(self) -> str:
         """Write the message."""
-        return json.dumps({"task": self.task.value, "run": self.run_id, "after": self.after})
+        members = {"task": self.task.value, "run": self.run_id, "after": self.after}
+        return json.dumps(members | _traced(self.trace))
 
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """Start a saga, or look at it again when ``watch`` (the watch's number) is not 0."""
+    """Start a saga, or look at it again when ``watch`` (the watch's number) is not 0.
+
+    ``trace`` is the ``traceparent`` of whoever makes the message, empty when nothing is recorded.
+    """
 
     run_id: str
     saga_id: str
     vm_id: str
     watch: int = 0
+    trace: str = field(default_factory=telemetry.here, compare=False)
 
     def text(self) -> str:
         """Write the message."""
         members = {"run": self.run_id, "saga": self.saga_id, "vm": self.vm_id, "watch": self.watch}
-        return json.dumps(members)
+        return json.dumps(members | _traced(self.trace))
 
 
 def read_run_message(text: str) -> RunMessage:
@@ -71,7 +82,8 @@ def read_run_message(text: str) -> RunMessage:
         task = RunTask(str(members.get("task")))
     except ValueError:
         raise BadMessageError(RUNS, "task", "one of " + ", ".join(RunTask)) from None
-    return RunMessage(task, _text(RUNS, members, "run"), str(members.get("after") or ""))
+    run_id, after = _text(RUNS, members, "run"), str(members.get("after") or "")
+    return RunMessage(task, run_id, after, _trace(members))
 
 
 def read_step_message(text: str) -> StepMessage:
@@ -84,9 +96,18 @@ def read_step_message(text: str) -> StepMessage:
     watch = members.get("watch", 0)
     if type(watch) is not int:
         raise BadMessageError(STEPS, "watch", "a whole number")
-    return StepMessage(
-        _text(STEPS, members, "run"), _text(STEPS, members, "saga"), _text(STEPS, members, "vm"), watch
-    )
+    run_id, saga_id, vm_id = (_text(STEPS, members, name) for name in ("run", "saga", "vm"))
+    return StepMessage(run_id, saga_id, vm_id, watch, _trace(members))
+
+
+def _traced(trace: str) -> dict[str, str]:
+    return {"traceparent": trace} if trace else {}
+
+
+def _trace(members: dict[str, Any]) -> str:
+    """Read where a message comes from. What is no ``traceparent`` is told by nobody, and harms nothing."""
+    trace = members.get("traceparent")
+    return trace if isinstance(trace, str) else ""
 
 
 def _members(queue: str, text: str) -> dict[str, Any]:

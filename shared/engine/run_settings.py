@@ -12,12 +12,13 @@ from shared.storage.runs import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a run does with each of its VMs."""
+    """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from."""
 
     policy_name: str
     guest: GuestProcessing
     layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
+    trace: str = ""
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -25,6 +26,7 @@ class RunSettings:
             "guest": encode(self.guest),
             "layers": encode(self.layers),
             "snapshots": encode(self.snapshots),
+            "trace": self.trace,
         }
 
 
@@ -39,4 +41,5 @@ def read_settings(record: RunRecord) -> RunSettings:
         guest=decode(GuestProcessing, record.settings["guest"]),
         layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
+        trace=record.settings.get("trace", ""),
     )

@@ -6,6 +6,10 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from opentelemetry.trace import SpanKind
+
+from shared import telemetry
+from shared.engine import measuring
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
@@ -95,6 +99,13 @@ class RunService:
         Raises:
             IdempotencyMismatch: the key was used for another request.
         """
+        what: telemetry.Attributes = {"policy": request.settings.policy_name, "vms": len(request.vm_ids)}
+        with telemetry.span("run", what) as span:
+            run_id = await self._start_traced(request)
+            span.set_attribute("stillframe.run", run_id)
+            return run_id
+
+    async def _start_traced(self, request: RunRequest) -> str:
         run_id = self._new_run_id()
         if request.idempotency_key:
             run_id = await self._runs.claim(request.idempotency_key, request.digest(), run_id)
@@ -105,7 +116,8 @@ class RunService:
             else:
                 return run_id
         entries = _entries(run_id, request.vm_ids, self._clock())
-        settings = await with_stored_scripts(request.settings, self._scripts)
+        stored = await with_stored_scripts(request.settings, self._scripts)
+        settings = replace(stored, trace=telemetry.here())
         try:
             await self._runs.create(self._record(run_id, replace(request, settings=settings)), entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
@@ -144,11 +156,13 @@ class RunService:
         """Do a task for one page of a run's VMs, and pass the next page on."""
         entries = await self._runs.page(message.run_id, message.after or None, PAGE)
         open_entries = [entry for entry in entries if not entry.outcome]
-        with about(About(message.run_id)):
+        what = About(message.run_id)
+        name = message.task.value
+        with about(what), telemetry.span(name, what.fields(), of=message.trace, kind=SpanKind.CONSUMER):
             await self._tasks[message.task](message, open_entries)
-        if len(entries) == PAGE:
-            following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
-            await self._queues.send(RUNS, following.text())
+            if len(entries) == PAGE:
+                following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
+                await self._queues.send(RUNS, following.text())
 
     async def sweep(self) -> int:
         """Have every run that goes on looked through; give how many those are."""
@@ -156,6 +170,7 @@ class RunService:
         async for run_id in self._runs.active():
             await self._queues.send(RUNS, RunMessage(RunTask.SWEEP, run_id).text())
             count += 1
+        measuring.swept(count)
         return count
 
     async def fail(self, message: RunMessage, detail: str) -> None:
@@ -223,14 +238,17 @@ class RunService:
             if now - (entry.started_at or 0) > UNSTARTED_MS:
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
+                    measuring.mended("unstarted")
                 await self._steps.start(step)
             return
         if state.phase is Phase.DONE:
+            measuring.mended("unrecorded")
             await self._runs.end_entry(step.run_id, run_entry(state))
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
             late = About(step.run_id, step.saga_id, state.generation, state.phase.value)
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
+            measuring.mended("overdue")
             await self._steps.look(step)
 
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:

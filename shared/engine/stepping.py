@@ -3,6 +3,9 @@
 import asyncio
 from collections import OrderedDict
 
+from opentelemetry.trace import SpanKind
+
+from shared import telemetry
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.run_settings import RunSettings, read_settings
@@ -34,7 +37,9 @@ class Steps:
 
     async def take(self, message: StepMessage, *, again: bool = False) -> None:
         """Do what a step message asks for; ``again`` says that an earlier delivery of it failed."""
-        with about(About(message.run_id, message.saga_id)):
+        what = About(message.run_id, message.saga_id)
+        name = "watch" if message.watch else "start"
+        with about(what), telemetry.span(name, what.fields(), of=message.trace, kind=SpanKind.CONSUMER):
             await self._take(message, again=again)
 
     async def _take(self, message: StepMessage, *, again: bool) -> None:
@@ -94,6 +99,7 @@ class Steps:
             run_id=message.run_id,
             vm_id=message.vm_id,
             policy_name=settings.policy_name,
+            trace=settings.trace,
             guest=settings.guest,
             layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,

@@ -50,13 +50,14 @@ class SagaSpec:
     """What a saga was asked to do.
 
     It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it are put on
-    ``guest``, which holds from then on.
+    ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
     """
 
     saga_id: str
     run_id: str
     vm_id: str
     policy_name: str = ""
+    trace: str = ""
     guest: GuestProcessing = field(default_factory=GuestProcessing)
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)

@@ -1,7 +1,9 @@
 """The HTTP API."""
 
 import azure.functions as func
+from opentelemetry.trace import SpanKind
 
+from shared import telemetry
 from shared.policy.documents import read_policy_name, read_run
 from shared.storage.policies import StoredPolicy
 from shared.triggers import openapi
@@ -36,7 +38,9 @@ def _run_routes(http: func.Blueprint, application: Once) -> None:
     async def start_run(req: func.HttpRequest) -> func.HttpResponse:
         async def work() -> func.HttpResponse:
             document, key = read_run(read_json(req)), read_idempotency_key(req)
-            run_id = await application().policies.start(document, "http", key)
+            caller = req.headers.get("traceparent", "")
+            with telemetry.span("start_run", {}, of=caller, kind=SpanKind.SERVER):
+                run_id = await application().policies.start(document, "http", key)
             href = f"/api/runs/{run_id}"
             return reply({"run": run_id, "href": href}, 202, {"Location": href})
 
