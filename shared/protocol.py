@@ -266,7 +266,7 @@ def _sign(document: Dict[str, Any], domain: bytes, key: bytes) -> str:
 
 
 def _verify(document: Dict[str, Any], domain: bytes, key: bytes) -> None:
-    given = document["signature"].encode("utf-8", "surrogatepass")
+    given = document["signature"].encode("utf-8")
     try:
         right = _signature(document, domain, key).encode("ascii")
     except RecursionError:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,20 @@ class Evidence:
         return self.resumed.window_ms if self.resumed else None
 
     def digest(self) -> str:
-        """SHA-256 over the canonical JSON of this evidence, hex: what the snapshots carry as a tag."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        """SHA-256 over the canonical JSON of this evidence, hex: what the snapshots carry as a tag.
+
+        Canonical: sorted names, no white space, ASCII only, and no member that has its default. So a member
+        that a later version adds does not change the digest of evidence that was recorded before.
+        """
+        canonical = json.dumps(_said(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _said(value: Any) -> Any:
+    """Give a record as JSON, without the members that have their default."""
+    if is_dataclass(value):
+        members = ((member, getattr(value, member.name)) for member in fields(value))
+        return {member.name: _said(given) for member, given in members if given != member.default}
+    if isinstance(value, tuple):
+        return [_said(item) for item in value]
+    return value

@@ -1,5 +1,7 @@
 """Commands and acks: what is signed comes back, and everything else is turned away with a reason."""
 
+import hashlib
+import hmac
 import itertools
 import json
 import subprocess
@@ -448,6 +450,49 @@ def test_nesting_of_any_depth_is_rejected_wherever_it_ends(depth: int) -> None:
             read_ack(with_raw(name, '{"a":' * (depth // 6) + "1" + "}" * (depth // 6)))
         with pytest.raises(Rejected):
             read_ack(with_raw(name, "[" * depth + "]" * depth))
+
+
+def test_what_is_too_deep_to_be_signed_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deep a text may be to be read, and a document to be written, differs from Python to Python."""
+
+    def too_deep(*_: object) -> str:
+        raise RecursionError
+
+    text = ack_text()
+    monkeypatch.setattr(protocol, "_signature", too_deep)
+
+    with pytest.raises(Malformed, match="body: expected less nesting"):
+        read_ack(text)
+
+
+@pytest.mark.parametrize("value", [-1, True, "1", None])
+def test_a_number_that_is_none_is_told_by_its_name_and_what_it_should_be(value: object) -> None:
+    with pytest.raises(Malformed, match="generation.*a whole number, 0 or more"):
+        read_ack(with_raw("generation", json.dumps(value)))
+
+
+def test_the_signature_is_of_canonical_json_behind_its_domain() -> None:
+    """By another hand: whoever writes an agent of their own has docs/protocol.md alone."""
+    body = '{"held":[{"kind":"filesystem","name":"/d\\u00e0ta"}]}'
+    canonical = (
+        f'{{"answers":2,"body":{body},"generation":1,"kind":"quiesced","saga":"{SAGA}",'
+        f'"sent_at":{NOW},"sequence":3,"stillframe":1,"vm":"{VM}"}}'
+    )
+    expected = hmac.new(key(), b"stillframe ack v1\n" + canonical.encode(), hashlib.sha256).hexdigest()
+
+    assert json.loads(ack_text())["signature"] == expected
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_json_is_never_signed(number: float) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        encode_ack(ACK._replace(body={"ms": number}), key())
+
+
+@pytest.mark.parametrize("half", ["\ud800", "\udbff", "\udc00", "\udfff"])
+def test_half_a_character_is_no_text(half: str) -> None:
+    with pytest.raises(Malformed, match="saga.*a text"):
+        read_ack(with_raw("saga", json.dumps(half)))
 
 
 def test_a_name_given_twice_cannot_smuggle_in_another_meaning() -> None:

@@ -1,5 +1,6 @@
 """The grade follows from the evidence: every link counts, and clocks only ever lower it."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -186,6 +187,27 @@ def test_the_digest_is_of_the_evidence_and_of_nothing_else() -> None:
     assert len(whole_evidence().digest()) == 64
     for breakage, _ in BREAKAGES.values():
         assert breakage(whole_evidence()).digest() != whole_evidence().digest()
+
+
+def test_the_digest_is_of_canonical_json_without_defaults_so_that_it_outlives_versions() -> None:
+    evidence = Evidence(
+        generation=2,
+        disks=("/disks/é",),
+        quiesced=QuiesceReport(
+            boot_id="b",
+            dead_man_armed=True,
+            held=(Held("filesystem", "/"),),
+            not_held=(),
+            quiesce_ms=3,
+            budget_left_ms=4,
+        ),
+    )
+    canonical = (
+        '{"disks":["/disks/\\u00e9"],"generation":2,"quiesced":{"boot_id":"b","budget_left_ms":4,'
+        '"dead_man_armed":true,"held":[{"kind":"filesystem","name":"/"}],"not_held":[],"quiesce_ms":3}}'
+    )
+
+    assert evidence.digest() == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_the_freeze_window_is_the_guests_own_measure_or_unknown() -> None:
