@@ -159,6 +159,15 @@ def test_the_derivation_agrees_with_an_independent_one(secret: bytes, info: str)
     assert protocol._hkdf(secret, info) == independent.derive(secret)
 
 
+def test_keys_derive_from_the_texts_that_the_documentation_names() -> None:
+    def derived(secret: bytes, info: str) -> bytes:
+        return HKDF(SHA256(), 32, None, info.encode()).derive(secret)
+
+    of_vm = derived(MASTER, f"stillframe vm key v7 {VM.lower()}")
+    assert vm_key(MASTER, VM.upper(), 7) == of_vm
+    assert session_key(of_vm, SAGA) == derived(of_vm, f"stillframe session key {SAGA}")
+
+
 def test_every_vm_key_version_and_saga_has_a_key_of_its_own() -> None:
     keys = [
         vm_key(MASTER, VM),
@@ -467,7 +476,7 @@ def test_what_is_too_deep_to_be_signed_is_told_by_name(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("value", [-1, True, "1", None])
 def test_a_number_that_is_none_is_told_by_its_name_and_what_it_should_be(value: object) -> None:
-    with pytest.raises(Malformed, match="generation.*a whole number, 0 or more"):
+    with pytest.raises(Malformed, match=r"generation.*a whole number, 0 or more"):
         read_ack(with_raw("generation", json.dumps(value)))
 
 
@@ -489,10 +498,10 @@ def test_what_is_no_json_is_never_signed(number: float) -> None:
         encode_ack(ACK._replace(body={"ms": number}), key())
 
 
-@pytest.mark.parametrize("half", ["\ud800", "\udbff", "\udc00", "\udfff"])
-def test_half_a_character_is_no_text(half: str) -> None:
-    with pytest.raises(Malformed, match="saga.*a text"):
-        read_ack(with_raw("saga", json.dumps(half)))
+@pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF])
+def test_half_a_character_is_no_text(code: int) -> None:
+    with pytest.raises(Malformed, match=r"saga.*a text"):
+        read_ack(with_raw("saga", json.dumps(chr(code))))
 
 
 def test_a_name_given_twice_cannot_smuggle_in_another_meaning() -> None:
