@@ -46,7 +46,7 @@ def tracked(*arguments: str) -> list[str]:
     return [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-LOCKS = ["requirements.txt", "requirements-dev.txt"]
+LOCKS = ["requirements.txt", "requirements-dev.txt", "requirements-cli.txt"]
 
 
 @pytest.mark.parametrize("lock", [*LOCKS, "package-lock.json", ".npmrc"])
@@ -84,13 +84,18 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+def developers_tools() -> list[str]:
+    """What developers alone need; what the command line needs is another group, which theirs includes."""
+    return [each for each in project()["dependency-groups"]["dev"] if isinstance(each, str)]
+
+
 def test_the_apps_lock_agrees_with_what_the_project_declares() -> None:
     declared = project()["project"]["dependencies"]
     assert set(declared) <= set(requirements("requirements.txt"))
 
 
 def test_the_apps_lock_has_no_tool_of_the_developers() -> None:
-    tools = {name_of(tool) for tool in project()["dependency-groups"]["dev"]}
+    tools = {name_of(tool) for tool in developers_tools()}
     assert {name_of(requirement) for requirement in requirements("requirements.txt")} & tools == set()
 
 
@@ -98,7 +103,14 @@ def test_the_developers_lock_has_the_very_versions_of_the_app_and_every_tool() -
     app, developers = set(requirements("requirements.txt")), set(requirements("requirements-dev.txt"))
     assert app <= developers
     names = {name_of(requirement) for requirement in developers}
-    assert {name_of(tool) for tool in project()["dependency-groups"]["dev"]} <= names
+    assert {name_of(tool) for tool in developers_tools()} <= names
+
+
+def test_the_command_lines_lock_has_what_it_needs_in_the_versions_of_the_developers() -> None:
+    lock = set(requirements("requirements-cli.txt"))
+    assert lock <= set(requirements("requirements-dev.txt"))
+    needed = {name_of(each) for each in project()["dependency-groups"]["cli"]}
+    assert needed <= {name_of(requirement) for requirement in lock}
 
 
 def test_what_is_deployed_is_the_app_and_nothing_else() -> None:
