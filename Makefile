@@ -10,7 +10,7 @@ help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
 	@echo "make demo-vm      the same with a real virtual machine, restored by booting a second one (root, QEMU)"
 	@echo "make prove        many recovery points of every application in every mode, restored and checked (TRIES=20, APP=)"
-	@echo "make up           the local stack, until Ctrl-C: URLs and a curl command are printed"
+	@echo "make up           the local stack with three VMs, until Ctrl-C: URLs and a curl command are printed"
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"

@@ -1,4 +1,4 @@
-"""`python -m local.stack`: the whole stack until Ctrl-C, with one VM to try things on."""
+"""`python -m local.stack`: the whole stack until Ctrl-C, with a few VMs to try things on."""
 
 import asyncio
 import json
@@ -13,7 +13,13 @@ from local.world.capability import can_use_real_disks
 from local.world.sandbox import enclosed, is_inside
 from local.world.specs import three_disk_guest
 
-VM = "ledger-01"
+#: The VMs that there are, and their tags; the first is the one of the printed command.
+VMS = {
+    "ledger-01": {"env": "production", "application": "ledger"},
+    "ledger-02": {"env": "production", "application": "ledger"},
+    "ledger-03": {"env": "test", "application": "ledger"},
+}
+VM = next(iter(VMS))
 
 
 def main() -> int:
@@ -34,7 +40,8 @@ async def _serve() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     async with running() as stack:
-        await stack.add_vm(three_disk_guest(VM, stack.places.mounts))
+        for name, tags in VMS.items():
+            await stack.add_vm(three_disk_guest(name, stack.places.mounts, clients=1), tags=tags)
         _tell(stack)
         await stopped.wait()
     print("stopped; nothing is left behind")

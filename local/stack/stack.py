@@ -80,7 +80,9 @@ class Stack:
         prefix = f"/subscriptions/{self.world.subscription_id}/resourceGroups/{GROUP}"
         return f"{prefix}/providers/Microsoft.Compute/virtualMachines/{vm_name}"
 
-    async def add_vm(self, guest: GuestSpec, *, power: str = "running") -> None:
+    async def add_vm(
+        self, guest: GuestSpec, *, power: str = "running", tags: Mapping[str, str] | None = None
+    ) -> None:
         """Make a VM: its disks and its guest here, and its description in the simulated Azure."""
         await asyncio.to_thread(self.guests.add, guest)
         if power == "running":
@@ -89,7 +91,8 @@ class Stack:
             DiskSpec(name=disk.name, lun=disk.lun, size_gb=max(1, disk.size_mib // 1024))
             for disk in guest.disks
         )
-        self.world.put_vm(VmSpec(name=guest.vm_name, disks=disks, resource_group=GROUP, power=power))
+        vm = VmSpec(name=guest.vm_name, disks=disks, resource_group=GROUP, power=power, tags=dict(tags or {}))
+        self.world.put_vm(vm)
 
     async def restore(self, guest: GuestSpec, recovery_point: Sequence[str]) -> Verdict:
         """Restore a VM from the ids of a recovery point, and let its application check itself."""
