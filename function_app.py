@@ -12,6 +12,7 @@ from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.cataloguing import Catalogue
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
@@ -26,6 +27,7 @@ from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunTable
@@ -57,6 +59,8 @@ def _build() -> Application:
     agents = AgentTable(tables)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
+    points = PointTable(tables)
+    catalogue = Catalogue(points)
     hands = Hands(
         compute=compute,
         queues=own_queues,
@@ -67,6 +71,7 @@ def _build() -> Application:
         clock=_now,
         agents=agents,
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
+        catalogue=catalogue,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)
@@ -78,6 +83,7 @@ def _build() -> Application:
         scripts=scripts,
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
+        catalogue=catalogue,
     )
     return Application(
         steps=steps,

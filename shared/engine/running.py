@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from shared.engine.cataloguing import Catalogue
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
@@ -74,6 +75,7 @@ class RunService:
         scripts: ScriptStore,
         clock: Clock,
         new_run_id: Callable[[], str],
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -82,6 +84,7 @@ class RunService:
         self._scripts = scripts
         self._clock = clock
         self._new_run_id = new_run_id
+        self._catalogue = catalogue
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -226,6 +229,8 @@ class RunService:
                 await self._steps.start(step)
             return
         if state.phase is Phase.DONE:
+            if self._catalogue is not None:
+                await self._catalogue.saga_ended(state)
             await self._runs.end_entry(step.run_id, run_entry(state))
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
             late = About(step.run_id, step.saga_id, state.generation, state.phase.value)

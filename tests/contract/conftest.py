@@ -12,6 +12,7 @@ from shared.storage.clients import queue_service
 from shared.storage.connection import Connection, read_connection
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import memory_storage
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunTable
@@ -65,6 +66,7 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
         sagas=SagaTable(tables),
         runs=RunTable(tables),
         policies=PolicyTable(tables),
+        points=PointTable(tables),
         agents=AgentTable(tables),
         queues=queues,
         guest_queues=guest_queues,
@@ -91,6 +93,7 @@ def _in_memory() -> Storage:
         sagas=memory.sagas,
         runs=memory.runs,
         policies=memory.policies,
+        points=memory.points,
         agents=memory.agents,
         queues=memory.queues,
         guest_queues=memory.guest_queues,

@@ -19,6 +19,7 @@ from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.cataloguing import Catalogue
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
@@ -34,6 +35,7 @@ from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
@@ -96,6 +98,7 @@ class House:
             PolicyTable(self.tables),
         )
         self.agents = AgentTable(self.tables)
+        self.points = PointTable(self.tables)
         self.counters = CounterTable(self.tables)
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
@@ -107,6 +110,8 @@ class House:
     def another_instance(self, carry_out: Callable[[Hands], CarryOut] = lambda h: h.carry_out) -> Application:
         """Put the app together as ``function_app.py`` does; nothing is remembered of an earlier instance."""
         sagas, keys = CachedSagas(self.sagas), Keys(MASTER)
+        points = PointTable(self.tables)
+        catalogue = Catalogue(points)
         endpoint = "https://memory.invalid"
         signer = QueueSigner(
             Connection(
@@ -128,6 +133,7 @@ class House:
             clock=self.clock,
             agents=self.agents,
             package=self.package,
+            catalogue=catalogue,
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
@@ -140,6 +146,7 @@ class House:
             scripts=self.scripts,
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
+            catalogue=catalogue,
         )
         return Application(
             steps=steps,
