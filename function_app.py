@@ -13,10 +13,14 @@ from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
+from shared.engine.deleting import Deleting
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -34,7 +38,7 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
-from shared.triggers import health, http, queues, timers
+from shared.triggers import health, http, queues, recovery_points, timers
 from shared.triggers.once import Once
 
 
@@ -59,7 +63,7 @@ def _build() -> Application:
     agents = AgentTable(tables)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
-    points = PointTable(tables)
+    points, policies = PointTable(tables), PolicyTable(tables)
     catalogue = Catalogue(points)
     hands = Hands(
         compute=compute,
@@ -85,11 +89,13 @@ def _build() -> Application:
         new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
     )
+    deleting = Deleting(points, compute, own_queues, _now)
+    retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(PolicyTable(tables), run_service, _now),
+        policies=PolicyService(policies, run_service, _now),
         reading=Reading(runs, sagas),
         health=Health(
             runs=runs,
@@ -100,10 +106,13 @@ def _build() -> Application:
             compute=compute,
             clock=_now,
         ),
+        points=Points(points, deleting, _now),
+        retaining=retaining,
+        point_tasks=PointTasks(retaining, deleting),
     )
 
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, health, queues, timers):
+for triggers in (http, health, recovery_points, queues, timers):
     app.register_functions(triggers.blueprint(application))

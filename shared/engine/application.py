@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
 from shared.engine.health import Health
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -20,3 +23,6 @@ class Application:
     policies: PolicyService
     reading: Reading
     health: Health
+    points: Points
+    retaining: Retaining
+    point_tasks: PointTasks

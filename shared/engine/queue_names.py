@@ -11,6 +11,7 @@ from typing import Any
 RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
 ACKS = "stillframe-acks"
+POINTS = "stillframe-points"
 
 
 class RunTask(StrEnum):
@@ -20,6 +21,22 @@ class RunTask(StrEnum):
     CANCEL = "cancel"
     SWEEP = "sweep"
     FAIL = "fail"
+
+
+class PointTask(StrEnum):
+    """What is to be done with recovery points."""
+
+    RETAIN = "retain"
+    """Delete what retention wants no more: of a policy (``subject``), page by page of its VMs."""
+
+    DELETE = "delete"
+    """Delete a recovery point (``subject``) that is marked for it."""
+
+    LOOK = "look"
+    """See whether what the records name is there, page by page."""
+
+    LIST = "list"
+    """See whether what is there (in the resource group ``subject``) has records, page by page."""
 
 
 class BadMessageError(Exception):
@@ -43,6 +60,19 @@ class RunMessage:
     def text(self) -> str:
         """Write the message."""
         return json.dumps({"task": self.task.value, "run": self.run_id, "after": self.after})
+
+
+@dataclass(frozen=True, slots=True)
+class PointMessage:
+    """Do ``task`` for ``subject``, from behind ``after`` on."""
+
+    task: PointTask
+    subject: str
+    after: str = ""
+
+    def text(self) -> str:
+        """Write the message."""
+        return json.dumps({"task": self.task.value, "subject": self.subject, "after": self.after})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +102,20 @@ def read_run_message(text: str) -> RunMessage:
     except ValueError:
         raise BadMessageError(RUNS, "task", "one of " + ", ".join(RunTask)) from None
     return RunMessage(task, _text(RUNS, members, "run"), str(members.get("after") or ""))
+
+
+def read_point_message(text: str) -> PointMessage:
+    """Read a message of the points queue.
+
+    Raises:
+        BadMessageError: it is none.
+    """
+    members = _members(POINTS, text)
+    try:
+        task = PointTask(str(members.get("task")))
+    except ValueError:
+        raise BadMessageError(POINTS, "task", "one of " + ", ".join(PointTask)) from None
+    return PointMessage(task, _text(POINTS, members, "subject"), str(members.get("after") or ""))
 
 
 def read_step_message(text: str) -> StepMessage:

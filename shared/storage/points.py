@@ -15,6 +15,7 @@ The time in a key is counted down to the year 2286, so that the newest comes fir
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ _ALL, _SCOPES, _POINT, _ADHOC = "all", "scopes", "point", "adhoc"
 _AT, _VM, _NAME = "at-", "vm-", "name,"
 #: ms of 2286-11-20, the last time of thirteen digits.
 LAST_MS = 9_999_999_999_999
+_PLACE = re.compile("[0-9]{13}-[A-Za-z0-9_-]{1,100}")
 #: Rows that are read at once where the order and the point are in different partitions.
 _AT_ONCE = 32
 #: Scopes that a process remembers to have written.
@@ -242,6 +244,11 @@ class PointTable:
 def place_of(record: PointRecord) -> str:
     """Give the place of a recovery point in the order, newest first; points of one instant by their ids."""
     return f"{_countdown(record.created)}-{record.point_id}"
+
+
+def is_place(text: str) -> bool:
+    """Whether a text can be the place of a recovery point."""
+    return _PLACE.fullmatch(text) is not None
 
 
 async def _together(*writes: Awaitable[None]) -> None:

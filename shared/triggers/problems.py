@@ -8,11 +8,15 @@ from typing import Any
 import azure.functions as func
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
+from shared.engine.points import HoldImmutable, NewestPoint, PointGone, PointHeld
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
+from shared.engine.retaining import NoRetention
 from shared.logs import logger
 from shared.policy.fields import DocumentError
 from shared.storage.errors import (
     IdempotencyMismatch,
+    PointChanged,
+    PointNotFound,
     PolicyChanged,
     PolicyNotFound,
     RowTooLarge,
@@ -31,6 +35,13 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     RunNotFound: (404, "No such run"),
     VmNotInRun: (404, "No such VM in this run"),
     PolicyNotFound: (404, "No such policy"),
+    PointNotFound: (404, "No such recovery point"),
+    PointHeld: (409, "The recovery point is held"),
+    PointGone: (409, "The recovery point is deleted"),
+    HoldImmutable: (409, "The hold is immutable"),
+    NewestPoint: (409, "The recovery point is the newest good one"),
+    PointChanged: (409, "The recovery point is being changed by others"),
+    NoRetention: (409, "The policy keeps everything"),
     VmNameNotUnique: (409, "More than one VM has this name"),
     PolicyChanged: (412, "The policy was changed by somebody else"),
     BodyTooLarge: (413, "The body is too large"),

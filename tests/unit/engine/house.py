@@ -20,11 +20,15 @@ from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
+from shared.engine.deleting import Deleting
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
-from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
+from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -40,7 +44,7 @@ from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import health, http, queues, timers
+from shared.triggers import health, http, queues, recovery_points, timers
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -148,6 +152,10 @@ class House:
             new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
         )
+        deleting = Deleting(points, self.compute, self.queues, self.clock)
+        retaining = Retaining(
+            points=points, policies=self.policies, deleting=deleting, queues=self.queues, clock=self.clock
+        )
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
@@ -163,6 +171,9 @@ class House:
                 compute=self.compute,
                 clock=self.clock,
             ),
+            points=Points(points, deleting, self.clock),
+            retaining=retaining,
+            point_tasks=PointTasks(retaining, deleting),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -259,7 +270,8 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        return (ACKS, STEPS, RUNS, f"{ACKS}-poison", f"{STEPS}-poison", f"{RUNS}-poison")
+        own = (ACKS, STEPS, RUNS, POINTS)
+        return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:
         """Give what lies in a queue, hidden or not."""
@@ -280,7 +292,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, health, queues, timers):
+    for triggers in (http, health, recovery_points, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
