@@ -20,6 +20,7 @@ from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
@@ -29,6 +30,7 @@ from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
 from shared.storage.points import PointTable
@@ -38,7 +40,7 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
-from shared.triggers import health, http, queues, recovery_points, timers
+from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
 from shared.triggers.once import Once
 
 
@@ -91,6 +93,16 @@ def _build() -> Application:
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
+    reconciling = Reconciling(
+        points=points,
+        findings=FindingTable(tables),
+        sagas=sagas,
+        catalogue=catalogue,
+        deleting=deleting,
+        compute=compute,
+        queues=own_queues,
+        clock=_now,
+    )
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
@@ -108,11 +120,12 @@ def _build() -> Application:
         ),
         points=Points(points, deleting, _now),
         retaining=retaining,
-        point_tasks=PointTasks(retaining, deleting),
+        reconciling=reconciling,
+        point_tasks=PointTasks(retaining, deleting, reconciling),
     )
 
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, health, recovery_points, queues, timers):
+for triggers in (http, health, recovery_points, reconciliation, queues, timers):
     app.register_functions(triggers.blueprint(application))

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from shared.compute.client import ClientPool
-from shared.compute.errors import NotFound, classified
+from shared.compute.errors import NotFound, Refused, classified
 from shared.compute.names import Kind, is_restore_point, parse_id, parse_restore_point_id
 from shared.compute.tags import GENERATION, POLICY, RUN, SAGA
 from shared.compute.values import epoch_ms, spelling
@@ -49,6 +50,11 @@ class Kept:
     in_use: str = ""
     created: int | None = None
 
+    @property
+    def saga_id(self) -> str:
+        """The saga that made it, by its tag; empty where there is none."""
+        return self.tags.get(SAGA, "")
+
     def disagrees(self, owner: Owner) -> str:
         """Say in what it is not its owner's, by its tags or (a restore point) by its name; empty if it is."""
         if is_restore_point(self.resource_id):
@@ -74,6 +80,43 @@ async def look_at(pool: ClientPool, resource_id: str) -> Kept | None:
             return kept(await client.snapshots.get(target.resource_group, target.name))
     except NotFound:
         return None
+
+
+async def list_kept(
+    pool: ClientPool, subscription_id: str, group: str, marker: str = ""
+) -> tuple[tuple[Kept, ...], str]:
+    """List a page of the snapshots of a resource group that have tags of Stillframe, and where to go on.
+
+    A group that is not there has none. Raises `ComputeError`, that is `Refused` for a marker that leads
+    elsewhere: our token goes where it leads.
+    """
+    if marker and not _leads_to_snapshots(marker, pool.endpoint, subscription_id, group):
+        raise Refused("ForeignLink", f"not the next page of the snapshots of {group}")
+    listed = pool.of(subscription_id).patient.snapshots.list_by_resource_group(group)
+    try:
+        with classified():
+            pages = listed.by_page(continuation_token=marker or None)
+            async for page in pages:
+                found = [kept(snapshot) async for snapshot in page]
+                following = str(getattr(pages, "continuation_token", None) or "")
+                return tuple(each for each in found if each.tags), following
+    except NotFound:
+        pass
+    return (), ""
+
+
+def _leads_to_snapshots(link: str, endpoint: str, subscription_id: str, group: str) -> bool:
+    try:
+        to, ours = urlsplit(link), urlsplit(endpoint)
+        same_door = (to.scheme, to.hostname, _port(to)) == (ours.scheme, ours.hostname, _port(ours))
+    except ValueError:
+        return False
+    path = f"/subscriptions/{subscription_id}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots"
+    return same_door and not to.username and unquote(to.path).lower() == path.lower()
+
+
+def _port(url: SplitResult) -> int | None:
+    return url.port or {"https": 443, "http": 80}.get(url.scheme)
 
 
 async def _restore_point(pool: ClientPool, resource_id: str) -> Kept:

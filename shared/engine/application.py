@@ -7,6 +7,7 @@ from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
@@ -25,4 +26,5 @@ class Application:
     health: Health
     points: Points
     retaining: Retaining
+    reconciling: Reconciling
     point_tasks: PointTasks

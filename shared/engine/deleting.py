@@ -22,6 +22,8 @@ _log = logger("points")
 
 #: A deletion that was begun this long ago and has not ended lost its message.
 LOST_AFTER_MS = 600_000
+#: How long the record of a deleted point is kept.
+TOMBSTONE_MS = 90 * 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,14 @@ class Deleting:
             _log.info("stillframe deletes: vm=%s grade=%s: %s", record.vm_id, record.grade, why)
         return changed
 
-    async def again(self, stored: StoredPoint) -> None:
-        """Have a deletion go on whose message was lost; a second message does no harm."""
+    async def go_on(self, stored: StoredPoint) -> None:
+        """Have a deletion go on whose message was lost; forget what was deleted long ago."""
         record = stored.record
-        if record.state is PointState.DELETING and self._clock() - (record.changed or 0) > LOST_AFTER_MS:
-            await self._send(record.point_id)
+        since = self._clock() - (record.changed or 0)
+        if record.state is PointState.DELETING and since > LOST_AFTER_MS:
+            await self._send(record.point_id)  # a second message does no harm
+        elif record.state is PointState.DELETED and since > TOMBSTONE_MS:
+            await self._points.forget(stored)
 
     async def look(self, record: PointRecord) -> Look:
         """See what of a point is there, and what keeps it from being deleted. Raises `ComputeError`."""
@@ -67,19 +72,13 @@ class Deleting:
         there = tuple(each for each in seen if each is not None)
         return Look(there, tuple(_obstacles(there, record)))
 
-    async def note_missing(self, stored: StoredPoint) -> None:
-        """Look at a point again, and note what of it is gone, or that nothing is.
-
-        Raises:
-            ComputeError: Azure could not be asked.
-        """
+    async def note_missing(self, stored: StoredPoint, look: Look) -> tuple[str, ...]:
+        """Note and give what of a point, as it was seen, is gone; or note that nothing is."""
         record = stored.record
-        if record.state not in (PointState.AVAILABLE, PointState.MISSING):
-            return
-        there = {each.resource_id.lower() for each in (await self.look(record)).there}
+        there = {each.resource_id.lower() for each in look.there}
         missing = tuple(each for each in record.resources if each.lower() not in there)
-        if missing == record.missing:
-            return
+        if missing == record.missing or record.state not in (PointState.AVAILABLE, PointState.MISSING):
+            return missing
         names = ", ".join(each.rpartition("/")[2] for each in missing)
         state, why = PointState.AVAILABLE, "it was missing, and is there again"
         if missing:
@@ -88,9 +87,10 @@ class Deleting:
         try:
             await self._points.change(stored, noted)
         except PointChanged:  # who changed it has looked, or the next comparison will
-            return
+            return missing
         with about(_of(record)):
             _log.warning("stillframe point: vm=%s point=%s: %s", record.vm_id, record.point_id, why)
+        return missing
 
     async def take(self, point_id: str) -> None:
         """Delete a point that is marked for it; one that is not, or is gone, needs nothing.

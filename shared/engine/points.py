@@ -159,7 +159,7 @@ class Points:
             if record.state is PointState.DELETED:
                 return point_view(record, now)
             if record.state is PointState.DELETING:
-                await self._deleting.again(stored)
+                await self._deleting.go_on(stored)
                 return point_view(record, now)
             if record.hold is not None and record.held(now):
                 raise PointHeld(point_id, record.hold)

@@ -64,6 +64,10 @@ class Compute(Protocol):
 
     async def look_at(self, resource_id: str) -> Kept | None: ...
 
+    async def list_kept(
+        self, subscription_id: str, group: str, marker: str = ""
+    ) -> tuple[tuple[Kept, ...], str]: ...
+
     async def start_agent(
         self,
         vm: VmFacts,

@@ -26,8 +26,6 @@ PAGE = 20
 _AT_ONCE = 4
 #: Points of a VM that one pass has deleted at most; the rest goes with the next passes.
 MOST_AT_ONCE = 50
-#: How long the record of a deleted point is kept.
-TOMBSTONE_MS = 90 * 24 * 3_600_000
 
 #: States of points that retention decides about; those that are being deleted it has decided about.
 _DECIDED = (PointState.AVAILABLE, PointState.MISSING)
@@ -198,7 +196,7 @@ class Retaining:
     async def _retain(self, policy: str, vm_id: str, rules: Retention) -> None:
         decided = await self.decide(policy, vm_id, rules)
         for point in decided.lost:
-            await self._deleting.note_missing(point)
+            await self._deleting.note_missing(point, await self._deleting.look(point.record))
         for decision in decided.decisions:
             if decision.goes:
                 try:
@@ -211,18 +209,9 @@ class Retaining:
                     "stillframe deletes not: vm=%s point=%s: %s",
                     vm_id, record.point_id, "; ".join(decision.obstacles),
                 )  # fmt: skip
-        await self._go_on(policy, vm_id)
-
-    async def _go_on(self, policy: str, vm_id: str) -> None:
-        """Have deletions go on that were begun, and forget what was deleted long ago."""
-        now = self._clock()
         async for point in self._points.of_vms([vm_id]):
-            record = point.record
-            if record.policy != policy:
-                continue
-            await self._deleting.again(point)
-            if record.state is PointState.DELETED and now - (record.changed or now) > TOMBSTONE_MS:
-                await self._points.forget(point)
+            if point.record.policy == policy:
+                await self._deleting.go_on(point)
 
     async def _rules(self, policy: str) -> Retention:
         rules = read_policy((await self._policies.get(policy)).document).retention

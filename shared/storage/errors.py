@@ -88,6 +88,14 @@ class PointChanged(StorageError):
         self.point_id = point_id
 
 
+class FindingNotFound(StorageError):
+    """There is no finding of this id."""
+
+    def __init__(self, finding_id: str) -> None:
+        super().__init__(f"there is no finding {finding_id}")
+        self.finding_id = finding_id
+
+
 class MessageTooLarge(StorageError):
     """The text does not fit into one queue message. Sizes in bytes, before base64."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from shared.storage.agents import AgentTable
 from shared.storage.connection import Connection
 from shared.storage.errors import DelayTooLong, TooManyRows
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
@@ -183,6 +184,7 @@ class MemoryStorage:
     runs: RunTable
     policies: PolicyTable
     points: PointTable
+    findings: FindingTable
     agents: AgentTable
     queues: MemoryQueues
     guest_queues: GuestQueues
@@ -220,6 +222,7 @@ def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
         runs=RunTable(tables),
         policies=PolicyTable(tables),
         points=PointTable(tables),
+        findings=FindingTable(tables),
         agents=AgentTable(tables),
         queues=queues,
         guest_queues=GuestQueues(queues, QueueSigner(nowhere, clock), clock),

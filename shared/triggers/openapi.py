@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared.saga.consistency import Grade
+from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
 from shared.triggers import document_schemas, point_schemas, view_schemas
 from shared.triggers.document_schemas import Schema, ref
@@ -48,6 +49,8 @@ def document() -> dict[str, Any]:
             "/retention/{policy}": {"parameters": [_POLICY], "get": _preview_retention()},
             "/retention/{policy}/try": {"parameters": [_POLICY], "post": _try_retention()},
             "/retention/{policy}/apply": {"parameters": [_POLICY], "post": _apply_retention()},
+            "/reconciliation": {"get": _get_reconciliation(), "post": _reconcile()},
+            "/reconciliation/{finding}": {"parameters": [_FINDING], "delete": _delete_orphan()},
             "/health": {"get": _health()},
             "/openapi.json": {"get": _get_api()},
         },
@@ -170,7 +173,7 @@ def _delete_point() -> Schema:
 def _preview_retention() -> Schema:
     answers = {
         "200": _answer("What would go, what not, and why.", "RetentionPreview"),
-        **_problems(400, 404),
+        **_problems(400, 404, 502),
     }
     answers["409"] = _refused("The policy says nothing of retention.")
     return _operation("preview_retention", "Say what retention would do now", answers, parameters=_PAGE)
@@ -179,7 +182,7 @@ def _preview_retention() -> Schema:
 def _try_retention() -> Schema:
     answers = {
         "200": _answer("What would go by these rules, what stays, and why.", "RetentionPreview"),
-        **_problems(400, 413, 415),
+        **_problems(400, 413, 415, 502),
     }
     body = _body("RetentionToTry", RETENTION={"retention": RETENTION})
     told = "Say what other rules would do to the recovery points of a policy; deletes nothing"
@@ -190,6 +193,24 @@ def _apply_retention() -> Schema:
     answers = {"202": _answer("It is begun.", "RetentionBegun"), **_problems(400, 404)}
     answers["409"] = _refused("The policy says nothing of retention.")
     return _operation("apply_retention", "Have retention of a policy done now", answers)
+
+
+def _get_reconciliation() -> Schema:
+    kind = _in_query("kind", {"enum": list(FindingKind)}, "Findings of this kind.")
+    answers = {"200": _answer("What does not agree.", "Reconciliation"), **_problems(400)}
+    told = "Show what does not agree between records and Azure"
+    return _operation("get_reconciliation", told, answers, parameters=[kind, *_PAGE])
+
+
+def _reconcile() -> Schema:
+    answers = {"202": _answer("It is begun.", "ReconciliationBegun")}
+    return _operation("reconcile", "Compare records and Azure now; deletes nothing", answers)
+
+
+def _delete_orphan() -> Schema:
+    answers = {"200": _answer("It is gone.", "Finding"), **_problems(400, 404, 502)}
+    answers["409"] = _refused("It is no orphan (any more), or somebody is using it.")
+    return _operation("delete_orphan", "Delete something of Stillframe that no record names", answers)
 
 
 def _health() -> Schema:
@@ -252,6 +273,7 @@ _TOLD = {
     412: "The policy is not the version that If-Match names.",
     413: "The body is too large.",
     415: "The body is not said to be JSON in UTF-8.",
+    502: "Azure refused what was asked of it; the log has it under the id in instance.",
     500: "A defect; the log has it under the id in instance.",
     503: "The storage could not be reached, or asks for patience; the log has it under the id in instance.",
 }
@@ -269,6 +291,7 @@ _SEGMENT: Schema = {"type": "string", "minLength": 1}
 _RUN = _in_path("run", _SEGMENT, "The id of a run.")
 _VM = _in_path("vm", _SEGMENT, "The name of a VM, in any case, or the id of its saga.")
 _POINT = _in_path("point", _SEGMENT, "The id of a recovery point.")
+_FINDING = _in_path("finding", _SEGMENT, "The id of a finding.")
 _PAGE = [
     _in_query(
         "limit",

@@ -3,6 +3,7 @@
 from shared.policy.retention import MOST_DAYS, MOST_KEPT, Retention
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome
+from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
 from shared.triggers.document_schemas import Schema, closed, or_null, ref, text, whole
 from shared.triggers.view_schemas import all_there
@@ -34,6 +35,18 @@ def schemas() -> dict[str, Schema]:
         ),
         "RetentionOfVm": _of_vm(),
         "RetentionPreview": _page("What retention would do now, by VM.", "RetentionOfVm"),
+        "Finding": _finding(),
+        "Reconciliation": all_there(
+            "What the comparison of records and Azure has found, and when the last one was begun.",
+            {
+                "begun_at": or_null(_MOMENT),
+                "items": {"type": "array", "items": ref("Finding")},
+                "continuation": or_null(_TEXT),
+            },
+        ),
+        "ReconciliationBegun": all_there(
+            "The resource groups that are compared.", {"resource_groups": _COUNT}
+        ),
         "RetentionBegun": all_there("Retention of a policy was begun.", {"policy": ref("PolicyName")}),
     }
 
@@ -131,6 +144,23 @@ def _of_vm() -> Schema:
             "keeps": _COUNT,
             "deletes": _COUNT,
             "points": {"type": "array", "items": decision},
+        },
+    )
+
+
+def _finding() -> Schema:
+    return all_there(
+        "Something that does not agree. What the next comparison does not see any more is closed.",
+        {
+            "finding": _TEXT,
+            "href": _HREF,
+            "kind": {"enum": list(FindingKind)},
+            "resource": _TEXT,
+            "point": _TEXT,
+            "policy": or_null(_TEXT),
+            "detail": _TEXT,
+            "first_seen": _MOMENT,
+            "last_seen": _MOMENT,
         },
     )
 

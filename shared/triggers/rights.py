@@ -26,6 +26,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.READ: (
         "get_api",
         "get_policy",
+        "get_reconciliation",
         "get_point",
         "get_run",
         "get_vm",
@@ -36,10 +37,12 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.RUN: ("cancel_run", "start_run"),
     Right.ADMIN: (
         "apply_retention",
+        "delete_orphan",
         "delete_point",
         "delete_policy",
         "hold_point",
         "put_policy",
+        "reconcile",
         "release_point",
         "try_retention",
     ),

@@ -24,4 +24,9 @@ def blueprint(application: Once) -> func.Blueprint:
         del timer
         await application().retaining.begin()
 
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_RECONCILIATION_TIMER%")
+    async def reconciliation(timer: func.TimerRequest) -> None:
+        del timer
+        await application().reconciling.begin()
+
     return timers

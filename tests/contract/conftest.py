@@ -10,6 +10,7 @@ from local.azurite import AzuriteProcess
 from shared.storage.agents import AgentTable
 from shared.storage.clients import queue_service
 from shared.storage.connection import Connection, read_connection
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import memory_storage
 from shared.storage.points import PointTable
@@ -67,6 +68,7 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
         runs=RunTable(tables),
         policies=PolicyTable(tables),
         points=PointTable(tables),
+        findings=FindingTable(tables),
         agents=AgentTable(tables),
         queues=queues,
         guest_queues=guest_queues,
@@ -94,6 +96,7 @@ def _in_memory() -> Storage:
         runs=memory.runs,
         policies=memory.policies,
         points=memory.points,
+        findings=memory.findings,
         agents=memory.agents,
         queues=memory.queues,
         guest_queues=memory.guest_queues,

@@ -197,6 +197,23 @@ class FakeCompute:
             tags = {} if "/restorePoints/" in resource_id else dict(snapshot.tags)
             return Kept(resource_id=resource_id, tags=tags, in_use=in_use, created=snapshot.time_created)
 
+    async def list_kept(
+        self, subscription_id: str, group: str, marker: str = ""
+    ) -> tuple[tuple[Kept, ...], str]:
+        """Two snapshots a page, so that there are pages."""
+        async with self.interruptions.around("list"):
+            self._fail("list_kept")
+            prefix = f"/subscriptions/{subscription_id}/resourceGroups/{group}/".lower()
+            names = sorted(
+                name
+                for name, snapshot in self.snapshots.items()
+                if name.lower().startswith(prefix) and "/restorePoints/" not in name and snapshot.tags
+            )
+            start = int(marker or 0)
+            page = [await self.look_at(name) for name in names[start : start + 2]]
+            following = str(start + 2) if start + 2 < len(names) else ""
+            return tuple(kept for kept in page if kept is not None), following
+
     async def start_agent(
         self,
         vm: VmFacts,

@@ -28,6 +28,7 @@ from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
@@ -37,6 +38,7 @@ from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
@@ -44,7 +46,7 @@ from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import health, http, queues, recovery_points, timers
+from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -156,6 +158,16 @@ class House:
         retaining = Retaining(
             points=points, policies=self.policies, deleting=deleting, queues=self.queues, clock=self.clock
         )
+        reconciling = Reconciling(
+            points=points,
+            findings=FindingTable(self.tables),
+            sagas=sagas,
+            catalogue=catalogue,
+            deleting=deleting,
+            compute=self.compute,
+            queues=self.queues,
+            clock=self.clock,
+        )
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
@@ -173,7 +185,8 @@ class House:
             ),
             points=Points(points, deleting, self.clock),
             retaining=retaining,
-            point_tasks=PointTasks(retaining, deleting),
+            reconciling=reconciling,
+            point_tasks=PointTasks(retaining, deleting, reconciling),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -292,7 +305,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, health, recovery_points, queues, timers):
+    for triggers in (http, health, recovery_points, reconciliation, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():

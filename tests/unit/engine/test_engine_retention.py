@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from shared.compute.errors import Denied, Throttled
+from shared.engine.deleting import TOMBSTONE_MS
 from shared.engine.queue_names import POINTS, PointMessage, PointTask
-from shared.engine.retaining import MOST_AT_ONCE, PAGE, TOMBSTONE_MS
+from shared.engine.retaining import MOST_AT_ONCE, PAGE
 from shared.saga.consistency import Grade
 from shared.saga.names import restore_point_id
 from shared.saga.state import Outcome

@@ -195,6 +195,9 @@ def test_every_http_route_needs_a_function_key(indexed: dict[str, Any]) -> None:
         "preview_retention": ("retention/{policy}", ["GET"]),
         "try_retention": ("retention/{policy}/try", ["POST"]),
         "apply_retention": ("retention/{policy}/apply", ["POST"]),
+        "get_reconciliation": ("reconciliation", ["GET"]),
+        "reconcile": ("reconciliation", ["POST"]),
+        "delete_orphan": ("reconciliation/{finding}", ["DELETE"]),
         "health": ("health", ["GET"]),
     }
     assert {str(trigger["authLevel"]).upper() for trigger in routes.values()} == {"FUNCTION"}
@@ -229,6 +232,7 @@ def test_the_timers_go_by_settings(indexed: dict[str, Any]) -> None:
         "schedules": "%STILLFRAME_SCHEDULES_TIMER%",
         "sweep": "%STILLFRAME_SWEEP_TIMER%",
         "retention": "%STILLFRAME_RETENTION_TIMER%",
+        "reconciliation": "%STILLFRAME_RECONCILIATION_TIMER%",
     }
 
 
@@ -240,4 +244,4 @@ def test_indexing_imports_nothing_heavy(indexed: dict[str, Any], module: str) ->
 
 
 def test_indexing_needs_no_setting(indexed: dict[str, Any]) -> None:
-    assert len(indexed["functions"]) == 28
+    assert len(indexed["functions"]) == 32
