@@ -12,10 +12,16 @@ from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.cataloguing import Catalogue
+from shared.engine.deleting import Deleting
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -24,15 +30,17 @@ from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
-from shared.triggers import health, http, queues, timers
+from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
 from shared.triggers.once import Once
 
 
@@ -57,6 +65,8 @@ def _build() -> Application:
     agents = AgentTable(tables)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
+    points, policies = PointTable(tables), PolicyTable(tables)
+    catalogue = Catalogue(points)
     hands = Hands(
         compute=compute,
         queues=own_queues,
@@ -67,6 +77,7 @@ def _build() -> Application:
         clock=_now,
         agents=agents,
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
+        catalogue=catalogue,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)
@@ -78,12 +89,25 @@ def _build() -> Application:
         scripts=scripts,
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
+        catalogue=catalogue,
+    )
+    deleting = Deleting(points, compute, own_queues, _now)
+    retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
+    reconciling = Reconciling(
+        points=points,
+        findings=FindingTable(tables),
+        sagas=sagas,
+        catalogue=catalogue,
+        deleting=deleting,
+        compute=compute,
+        queues=own_queues,
+        clock=_now,
     )
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(PolicyTable(tables), run_service, _now),
+        policies=PolicyService(policies, run_service, _now),
         reading=Reading(runs, sagas),
         health=Health(
             runs=runs,
@@ -94,10 +118,14 @@ def _build() -> Application:
             compute=compute,
             clock=_now,
         ),
+        points=Points(points, deleting, _now),
+        retaining=retaining,
+        reconciling=reconciling,
+        point_tasks=PointTasks(retaining, deleting, reconciling),
     )
 
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, health, queues, timers):
+for triggers in (http, health, recovery_points, reconciliation, queues, timers):
     app.register_functions(triggers.blueprint(application))

@@ -64,7 +64,7 @@ def _settled(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "creationData": {**creation, "sourceUniqueId": disk.id.unique_id},
         "timeCreated": arm_time(created),
-        "diskState": "Unattached",
+        "diskState": snapshot.disk_state,
         "diskSizeBytes": disk.spec.size_gb * GIB,
         "uniqueId": snapshot.id.child("at", arm_time(created)).unique_id,
         "encryption": {"type": "EncryptionAtRestWithPlatformKey"},

@@ -154,11 +154,16 @@ async def _patch(request: web.Request) -> web.Response:
 
 
 async def _delete(request: web.Request) -> web.Response:
-    """Delete a snapshot, after its creation has ended (assumed); 204 where there is none."""
+    """Delete a snapshot, after its creation has ended (assumed); 204 where there is none.
+
+    One that somebody has been given access to is refused; status and code are assumed from those of disks.
+    """
     world, resource = world_of(request), resource_of(request)
     existing = world.resources.snapshots.get(resource.key)
     if existing is None:
         return web.Response(status=204)
+    if existing.disk_state == "ActiveSAS":
+        raise OperationNotAllowedError(f"The snapshot '{existing.id.name}' has an active shared access.")
 
     async def work() -> None:
         async with world.locks[resource.key]:

@@ -49,7 +49,8 @@ class Disk:
 class Snapshot:
     """A snapshot of a disk; `request` are the properties that it was asked for with.
 
-    `captured_s` (monotonic seconds) and `created` are None until it has succeeded.
+    `captured_s` (monotonic seconds) and `created` are None until it has succeeded. `disk_state` is ActiveSAS
+    while somebody may read its content.
     """
 
     id: ResourceId
@@ -61,6 +62,7 @@ class Snapshot:
     provisioning_state: str = "Updating"
     created: datetime | None = None
     captured_s: float | None = None
+    disk_state: str = "Unattached"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

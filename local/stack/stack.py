@@ -187,6 +187,8 @@ def app_settings(arm_url: str, options: StackOptions) -> dict[str, str]:
         "STILLFRAME_ARM_ENDPOINT": arm_url,
         "STILLFRAME_SCHEDULES_TIMER": "*/15 * * * * *",
         "STILLFRAME_SWEEP_TIMER": "*/15 * * * * *",
+        "STILLFRAME_RETENTION_TIMER": "0 15 * * * *",
+        "STILLFRAME_RECONCILIATION_TIMER": "0 45 4 * * *",
         **options.settings,
     }
 

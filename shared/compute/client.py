@@ -85,6 +85,11 @@ class ClientPool:
         self._clients: dict[str, ComputeClients] = {}
         self._front_door: AsyncPipelineClient[Any, Any] | None = None
 
+    @property
+    def endpoint(self) -> str:
+        """Where Azure Resource Manager is: scheme and host."""
+        return self._endpoint
+
     def of(self, subscription_id: str) -> ComputeClients:
         """Give the clients for a subscription."""
         key = subscription_id.lower()

@@ -12,6 +12,7 @@ from shared.compute.client import ClientPool
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
+from shared.compute.kept import Kept, list_kept, look_at
 from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
 from shared.compute.reaching import reach
@@ -109,6 +110,16 @@ class Compute:
             await restore_points.delete(self._pool, unwanted_id, saga_id)
         else:
             await snapshots.delete(self._pool, unwanted_id, saga_id)
+
+    async def look_at(self, resource_id: str) -> Kept | None:
+        """Look at a snapshot or a restore point that was kept; None when it is not there."""
+        return await look_at(self._pool, resource_id)
+
+    async def list_kept(
+        self, subscription_id: str, group: str, marker: str = ""
+    ) -> tuple[tuple[Kept, ...], str]:
+        """List a page of the snapshots in a resource group that have our tags, and where to go on."""
+        return await list_kept(self._pool, subscription_id, group, marker)
 
     async def start_agent(
         self,

@@ -81,6 +81,16 @@ def is_restore_point(text: str) -> bool:
     return "/restorePoints/" in text
 
 
+def scope_of(resource_id: str) -> tuple[str, str]:
+    """Give subscription and resource group of any ARM id; raises `InvalidResourceId`."""
+    match resource_id.split("/"):
+        case ["", subs, subscription, groups, group, *_] if (
+            subs.lower() == "subscriptions" and groups.lower() == "resourcegroups" and subscription and group
+        ):
+            return subscription, group
+    raise InvalidResourceId(resource_id, "any kind")
+
+
 def run_command_name(saga_id: str, generation: int) -> str:
     """Name the run command of one start of an agent.
 

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
 from shared.engine.health import Health
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -20,3 +24,7 @@ class Application:
     policies: PolicyService
     reading: Reading
     health: Health
+    points: Points
+    retaining: Retaining
+    reconciling: Reconciling
+    point_tasks: PointTasks

@@ -14,6 +14,7 @@ from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
 from shared.compute.tags import at_birth, when_graded
 from shared.engine import measuring
+from shared.engine.cataloguing import Catalogue
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
@@ -69,6 +70,7 @@ class Hands:
     clock: Clock
     agents: AgentTable
     package: AgentPackage | None = None
+    catalogue: Catalogue | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -289,6 +291,8 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 
 
 async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
+    if hands.catalogue is not None:
+        await hands.catalogue.saga_ended(state)
     await hands.runs.end_entry(state.spec.run_id, run_entry(state))
     measuring.saga_ended(state)
     if effect.watch_receipt:

@@ -13,7 +13,7 @@ from shared.compute.errors import ComputeError
 from shared.engine.ack_counts import NAME, day_of
 from shared.engine.lateness import Late, Lateness, look_for_late_sagas
 from shared.engine.ports import Clock, Compute
-from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
@@ -87,7 +87,7 @@ class Health:
     async def _look(self, now: int) -> Report:
         checks: dict[str, Awaitable[Any]] = {
             "tables": self._counters.read(NAME, day_of(now)),
-            "queues": _counts(self._queues, (RUNS, STEPS)),
+            "queues": _counts(self._queues, (RUNS, STEPS, POINTS)),
             "guest_queues": _counts(self._guest_queues, (ACKS,)),
             "arm": self._compute.reach(),
             "overdue": look_for_late_sagas(self._runs, self._sagas, self._clock),

@@ -6,6 +6,7 @@ from typing import Protocol
 from shared.compute.agent_package import AgentInstallation
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
+from shared.compute.kept import Kept
 from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
 from shared.policy.snapshots import SnapshotSettings
@@ -60,6 +61,12 @@ class Compute(Protocol):
     async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None: ...
 
     async def delete(self, unwanted_id: str, saga_id: str) -> None: ...
+
+    async def look_at(self, resource_id: str) -> Kept | None: ...
+
+    async def list_kept(
+        self, subscription_id: str, group: str, marker: str = ""
+    ) -> tuple[tuple[Kept, ...], str]: ...
 
     async def start_agent(
         self,

@@ -13,6 +13,7 @@ from shared import telemetry
 RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
 ACKS = "stillframe-acks"
+POINTS = "stillframe-points"
 
 
 class RunTask(StrEnum):
@@ -22,6 +23,22 @@ class RunTask(StrEnum):
     CANCEL = "cancel"
     SWEEP = "sweep"
     FAIL = "fail"
+
+
+class PointTask(StrEnum):
+    """What is to be done with recovery points."""
+
+    RETAIN = "retain"
+    """Delete what retention wants no more: of a policy (``subject``), page by page of its VMs."""
+
+    DELETE = "delete"
+    """Delete a recovery point (``subject``) that is marked for it."""
+
+    LOOK = "look"
+    """See whether what the records name is there, page by page."""
+
+    LIST = "list"
+    """See whether what is there (in the resource group ``subject``) has records, page by page."""
 
 
 class BadMessageError(Exception):
@@ -50,6 +67,19 @@ class RunMessage:
         """Write the message."""
         members = {"task": self.task.value, "run": self.run_id, "after": self.after}
         return json.dumps(members | _traced(self.trace))
+
+
+@dataclass(frozen=True, slots=True)
+class PointMessage:
+    """Do ``task`` for ``subject``, from behind ``after`` on."""
+
+    task: PointTask
+    subject: str
+    after: str = ""
+
+    def text(self) -> str:
+        """Write the message."""
+        return json.dumps({"task": self.task.value, "subject": self.subject, "after": self.after})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +114,20 @@ def read_run_message(text: str) -> RunMessage:
         raise BadMessageError(RUNS, "task", "one of " + ", ".join(RunTask)) from None
     run_id, after = _text(RUNS, members, "run"), str(members.get("after") or "")
     return RunMessage(task, run_id, after, _trace(members))
+
+
+def read_point_message(text: str) -> PointMessage:
+    """Read a message of the points queue.
+
+    Raises:
+        BadMessageError: it is none.
+    """
+    members = _members(POINTS, text)
+    try:
+        task = PointTask(str(members.get("task")))
+    except ValueError:
+        raise BadMessageError(POINTS, "task", "one of " + ", ".join(PointTask)) from None
+    return PointMessage(task, _text(POINTS, members, "subject"), str(members.get("after") or ""))
 
 
 def read_step_message(text: str) -> StepMessage:

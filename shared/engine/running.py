@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from shared import telemetry
 from shared.engine import measuring
+from shared.engine.cataloguing import Catalogue
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
@@ -78,6 +79,7 @@ class RunService:
         scripts: ScriptStore,
         clock: Clock,
         new_run_id: Callable[[], str],
+        catalogue: Catalogue | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -86,6 +88,7 @@ class RunService:
         self._scripts = scripts
         self._clock = clock
         self._new_run_id = new_run_id
+        self._catalogue = catalogue
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -243,6 +246,8 @@ class RunService:
             return
         if state.phase is Phase.DONE:
             measuring.mended("unrecorded")
+            if self._catalogue is not None:
+                await self._catalogue.saga_ended(state)
             await self._runs.end_entry(step.run_id, run_entry(state))
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
             late = About(step.run_id, step.saga_id, state.generation, state.phase.value)

@@ -37,6 +37,8 @@ class PolicyService:
         """
         policy = read_policy(data)
         due = next_time(policy.schedule, self._clock()) if policy.schedule else None
+        if policy.retention is not None:
+            zone_of(policy.retention.time_zone, "retention.time_zone")
         return await self._policies.put(name, data, etag, next_due=due)
 
     async def get(self, name: str) -> StoredPolicy:
@@ -118,15 +120,24 @@ def next_time(schedule: Schedule, now: int) -> int:
     Raises:
         DocumentError: the expression or the time zone is none.
     """
-    try:
-        zone = ZoneInfo(schedule.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region without a city is a folder
-        raise DocumentError("schedule.time_zone", "expected a name like Europe/Berlin") from None
+    zone = zone_of(schedule.time_zone, "schedule.time_zone")
     local = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone)
     try:
         return int(next(CronSim(schedule.cron, local)).timestamp() * 1000)
     except (CronSimError, StopIteration) as error:
         raise DocumentError("schedule.cron", f"expected a cron expression: {error}") from None
+
+
+def zone_of(name: str, field: str) -> ZoneInfo:
+    """Give a time zone of the IANA database by its name.
+
+    Raises:
+        DocumentError: there is none of that name; ``field`` is where it was given.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region without a city is a folder
+        raise DocumentError(field, "expected a name like Europe/Berlin") from None
 
 
 def _settings(name: str, policy: Policy) -> RunSettings:

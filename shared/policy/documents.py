@@ -8,6 +8,7 @@ from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.retention import Retention, read_retention
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
@@ -43,6 +44,7 @@ class Policy:
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
     schedule: Schedule | None = None
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +83,20 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("vms", "guest_processing", "snapshots", "schedule"))
+    fields = Fields(data, "", ("vms", "guest_processing", "snapshots", "schedule", "retention"))
     vms = _vms(fields)
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
     guest, layers = read_guest(fields, vms)
     snapshots, schedule = _snapshots(fields), _schedule(fields)
-    return Policy(vms=vms, guest=guest, layers=layers, snapshots=snapshots, schedule=schedule)
+    return Policy(
+        vms=vms,
+        guest=guest,
+        layers=layers,
+        snapshots=snapshots,
+        schedule=schedule,
+        retention=read_retention(fields),
+    )
 
 
 def read_policy_name(name: Any) -> str:

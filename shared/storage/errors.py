@@ -72,6 +72,30 @@ class PolicyChanged(StorageError):
         self.name = name
 
 
+class PointNotFound(StorageError):
+    """There is no recovery point of this id."""
+
+    def __init__(self, point_id: str) -> None:
+        super().__init__(f"there is no recovery point {point_id}")
+        self.point_id = point_id
+
+
+class PointChanged(StorageError):
+    """Another write to the recovery point came first: read it again and decide again."""
+
+    def __init__(self, point_id: str) -> None:
+        super().__init__(f"recovery point {point_id} was changed by another write")
+        self.point_id = point_id
+
+
+class FindingNotFound(StorageError):
+    """There is no finding of this id."""
+
+    def __init__(self, finding_id: str) -> None:
+        super().__init__(f"there is no finding {finding_id}")
+        self.finding_id = finding_id
+
+
 class MessageTooLarge(StorageError):
     """The text does not fit into one queue message. Sizes in bytes, before base64."""
 

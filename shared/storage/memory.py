@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from shared.storage.agents import AgentTable
 from shared.storage.connection import Connection
 from shared.storage.errors import DelayTooLong, TooManyRows
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import MAX_DELAY_MS, check_size, seconds
 from shared.storage.runs import RunTable
@@ -181,6 +183,8 @@ class MemoryStorage:
     sagas: SagaTable
     runs: RunTable
     policies: PolicyTable
+    points: PointTable
+    findings: FindingTable
     agents: AgentTable
     queues: MemoryQueues
     guest_queues: GuestQueues
@@ -217,6 +221,8 @@ def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
         sagas=SagaTable(tables),
         runs=RunTable(tables),
         policies=PolicyTable(tables),
+        points=PointTable(tables),
+        findings=FindingTable(tables),
         agents=AgentTable(tables),
         queues=queues,
         guest_queues=GuestQueues(queues, QueueSigner(nowhere, clock), clock),

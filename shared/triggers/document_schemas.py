@@ -78,6 +78,7 @@ def _policy() -> Schema:
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
+            "retention": or_null(ref("Retention")),
         },
         required=("vms",),
     )
@@ -326,3 +327,7 @@ def _vm_id() -> str:
     group = rf"/{_any_case('resourceGroups')}/[\w.()-]{{1,90}}"
     provider = rf"/{_any_case('providers')}/{_any_case('Microsoft')}\.{_any_case('Compute')}"
     return rf"{subscription}{group}{provider}/{_any_case('virtualMachines')}/[A-Za-z0-9_.-]{{1,64}}$"
+
+
+#: For the modules that describe sections of their own.
+closed, text, whole = _closed, _text, _whole

@@ -19,6 +19,20 @@ RUN_OF_VMS: dict[str, Any] = {
     "snapshots": {"resource_group": "snapshots", "tags": {"owner": "dba"}},
 }
 
+HOLD: dict[str, Any] = {
+    "reason": "the audit of 2025",
+    "until": "2099-01-01T00:00:00+01:00",
+    "immutable": True,
+}
+
+RETENTION: dict[str, Any] = {
+    "keep_days": 14,
+    "weekly": 5,
+    "monthly": 12,
+    "minimum": 3,
+    "time_zone": "Europe/Berlin",
+}
+
 POLICY: dict[str, Any] = {
     "vms": [f"{_VMS}/db-1", f"{_VMS}/web-1"],
     "guest_processing": {
@@ -26,4 +40,5 @@ POLICY: dict[str, Any] = {
         "overrides": [{"tags": {"tier": "web"}, "guest_processing": {"handlers": None}}],
     },
     "schedule": {"cron": "30 2 * * *", "time_zone": "Europe/Berlin"},
+    "retention": RETENTION,
 }

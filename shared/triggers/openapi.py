@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from shared.triggers import document_schemas, view_schemas
+from shared.saga.consistency import Grade
+from shared.storage.findings import FindingKind
+from shared.storage.point_records import PointState
+from shared.triggers import document_schemas, point_schemas, view_schemas
 from shared.triggers.document_schemas import Schema, ref
-from shared.triggers.examples import POLICY, RUN_OF_POLICY, RUN_OF_VMS
+from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
+from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from shared.triggers.rights import Right, right_of
 from shared.version import VERSION
@@ -34,11 +38,24 @@ def document() -> dict[str, Any]:
                 "put": _put_policy(),
                 "delete": _delete_policy(),
             },
+            "/recovery-points": {"get": _list_points()},
+            "/recovery-points/{point}": {
+                "parameters": [_POINT],
+                "get": _get_point(),
+                "delete": _delete_point(),
+            },
+            "/recovery-points/{point}/hold": {"parameters": [_POINT], "post": _hold_point()},
+            "/recovery-points/{point}/release": {"parameters": [_POINT], "post": _release_point()},
+            "/retention/{policy}": {"parameters": [_POLICY], "get": _preview_retention()},
+            "/retention/{policy}/try": {"parameters": [_POLICY], "post": _try_retention()},
+            "/retention/{policy}/apply": {"parameters": [_POLICY], "post": _apply_retention()},
+            "/reconciliation": {"get": _get_reconciliation(), "post": _reconcile()},
+            "/reconciliation/{finding}": {"parameters": [_FINDING], "delete": _delete_orphan()},
             "/health": {"get": _health()},
             "/openapi.json": {"get": _get_api()},
         },
         "components": {
-            "schemas": document_schemas.schemas() | view_schemas.schemas(),
+            "schemas": document_schemas.schemas() | view_schemas.schemas() | point_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right
             },
@@ -110,6 +127,92 @@ def _delete_policy() -> Schema:
     return _operation("delete_policy", "Remove a policy", answers, parameters=[_IF_MATCH])
 
 
+def _list_points() -> Schema:
+    moment = {"type": "string", "format": "date-time"}
+    filters = [
+        _in_query(
+            "vm", {"type": "string", "maxLength": LONGEST_TEXT, "pattern": r"\S"}, "Id or name of a VM."
+        ),
+        _in_query("policy", ref("PolicyName"), "The name of a policy."),
+        _in_query("since", moment, "Those created then or later."),
+        _in_query("until", moment, "Those created before."),
+        _in_query("grade", {"enum": list(Grade)}, "Those of this grade."),
+        _in_query("state", {"enum": list(PointState)}, "Those in this state; else all but the deleted."),
+        *_PAGE,
+    ]
+    answers = {"200": _answer("Recovery points, newest first.", "RecoveryPoints"), **_problems(400)}
+    return _operation("list_points", "Find recovery points", answers, parameters=filters)
+
+
+def _get_point() -> Schema:
+    answers = {"200": _answer("The recovery point.", "WholeRecoveryPoint"), **_problems(400, 404)}
+    return _operation("get_point", "Show a recovery point with its evidence", answers)
+
+
+def _hold_point() -> Schema:
+    told = "It is deleted, or has an immutable hold that is longer."
+    answers = {"200": _answer("It is held.", "RecoveryPoint"), **_problems(400, 404, 413, 415)}
+    answers["409"] = _refused(told)
+    body = _body("Hold", HOLD=HOLD)
+    return _operation("hold_point", "Keep it, whatever retention says", answers, requestBody=body)
+
+
+def _release_point() -> Schema:
+    answers = {"200": _answer("It is not held.", "RecoveryPoint"), **_problems(400, 404)}
+    answers["409"] = _refused("Its hold is immutable, and its time has not come.")
+    return _operation("release_point", "Let retention decide about it again", answers)
+
+
+def _delete_point() -> Schema:
+    newest = _in_query("newest", {"enum": ["allow"]}, "Said where it may be the newest good one.")
+    answers = {"202": _answer("It is being deleted.", "RecoveryPoint"), **_problems(400, 404)}
+    answers["409"] = _refused("It is held, or it is the newest good one.")
+    return _operation("delete_point", "Delete a recovery point", answers, parameters=[newest])
+
+
+def _preview_retention() -> Schema:
+    answers = {
+        "200": _answer("What would go, what not, and why.", "RetentionPreview"),
+        **_problems(400, 404, 502),
+    }
+    answers["409"] = _refused("The policy says nothing of retention.")
+    return _operation("preview_retention", "Say what retention would do now", answers, parameters=_PAGE)
+
+
+def _try_retention() -> Schema:
+    answers = {
+        "200": _answer("What would go by these rules, what stays, and why.", "RetentionPreview"),
+        **_problems(400, 413, 415, 502),
+    }
+    body = _body("RetentionToTry", RETENTION={"retention": RETENTION})
+    told = "Say what other rules would do to the recovery points of a policy; deletes nothing"
+    return _operation("try_retention", told, answers, parameters=_PAGE, requestBody=body)
+
+
+def _apply_retention() -> Schema:
+    answers = {"202": _answer("It is begun.", "RetentionBegun"), **_problems(400, 404)}
+    answers["409"] = _refused("The policy says nothing of retention.")
+    return _operation("apply_retention", "Have retention of a policy done now", answers)
+
+
+def _get_reconciliation() -> Schema:
+    kind = _in_query("kind", {"enum": list(FindingKind)}, "Findings of this kind.")
+    answers = {"200": _answer("What does not agree.", "Reconciliation"), **_problems(400)}
+    told = "Show what does not agree between records and Azure"
+    return _operation("get_reconciliation", told, answers, parameters=[kind, *_PAGE])
+
+
+def _reconcile() -> Schema:
+    answers = {"202": _answer("It is begun.", "ReconciliationBegun")}
+    return _operation("reconcile", "Compare records and Azure now; deletes nothing", answers)
+
+
+def _delete_orphan() -> Schema:
+    answers = {"200": _answer("It is gone.", "Finding"), **_problems(400, 404, 502)}
+    answers["409"] = _refused("It is no orphan (any more), or somebody is using it.")
+    return _operation("delete_orphan", "Delete something of Stillframe that no record names", answers)
+
+
 def _health() -> Schema:
     ill = "Storage or Azure cannot be reached, or a saga is overdue: problems say which."
     answers = {"200": _answer("All is well.", "Health"), "503": _answer(ill, "Health")}
@@ -170,6 +273,7 @@ _TOLD = {
     412: "The policy is not the version that If-Match names.",
     413: "The body is too large.",
     415: "The body is not said to be JSON in UTF-8.",
+    502: "Azure refused what was asked of it; the log has it under the id in instance.",
     500: "A defect; the log has it under the id in instance.",
     503: "The storage could not be reached, or asks for patience; the log has it under the id in instance.",
 }
@@ -179,9 +283,27 @@ def _in_path(name: str, schema: Schema, description: str) -> Schema:
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
+def _in_query(name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
 _SEGMENT: Schema = {"type": "string", "minLength": 1}
 _RUN = _in_path("run", _SEGMENT, "The id of a run.")
 _VM = _in_path("vm", _SEGMENT, "The name of a VM, in any case, or the id of its saga.")
+_POINT = _in_path("point", _SEGMENT, "The id of a recovery point.")
+_FINDING = _in_path("finding", _SEGMENT, "The id of a finding.")
+_PAGE = [
+    _in_query(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": USUAL_LIMIT},
+        "How many items a page may have.",
+    ),
+    _in_query(
+        "continuation",
+        {"type": "string", "maxLength": LONGEST_CONTINUATION, "pattern": "^[A-Za-z0-9_-]+$"},
+        "The continuation of an earlier answer to the same query.",
+    ),
+]
 _POLICY = _in_path("policy", ref("PolicyName"), "The name of a policy.")
 _IF_MATCH: Schema = {
     "name": "If-Match",

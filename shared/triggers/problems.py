@@ -8,11 +8,18 @@ from typing import Any
 import azure.functions as func
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
+from shared.compute.errors import ComputeError
+from shared.engine.points import HoldImmutable, NewestPoint, PointGone, PointHeld
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
+from shared.engine.reconciling import NotAnOrphan
+from shared.engine.retaining import NoRetention
 from shared.logs import logger
 from shared.policy.fields import DocumentError
 from shared.storage.errors import (
+    FindingNotFound,
     IdempotencyMismatch,
+    PointChanged,
+    PointNotFound,
     PolicyChanged,
     PolicyNotFound,
     RowTooLarge,
@@ -31,6 +38,15 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     RunNotFound: (404, "No such run"),
     VmNotInRun: (404, "No such VM in this run"),
     PolicyNotFound: (404, "No such policy"),
+    PointNotFound: (404, "No such recovery point"),
+    PointHeld: (409, "The recovery point is held"),
+    PointGone: (409, "The recovery point is deleted"),
+    HoldImmutable: (409, "The hold is immutable"),
+    NewestPoint: (409, "The recovery point is the newest good one"),
+    PointChanged: (409, "The recovery point is being changed by others"),
+    FindingNotFound: (404, "No such finding"),
+    NotAnOrphan: (409, "It may not be deleted as an orphan"),
+    NoRetention: (409, "The policy keeps everything"),
     VmNameNotUnique: (409, "More than one VM has this name"),
     PolicyChanged: (412, "The policy was changed by somebody else"),
     BodyTooLarge: (413, "The body is too large"),
@@ -54,6 +70,8 @@ async def answer(work: Callable[[], Awaitable[func.HttpResponse]]) -> func.HttpR
     except tuple(_STATUS) as error:
         status, title = _STATUS[type(error)]
         return problem(status, title, str(error), field=getattr(error, "field", None))
+    except ComputeError as error:
+        return _azure_failed(error)
     except (AzureError, TornRead) as error:
         return _unavailable() if _may_pass(error) else _defect()
     except Exception:  # noqa: BLE001 - the outermost edge: nobody is above who could know better
@@ -73,6 +91,20 @@ def _unavailable() -> func.HttpResponse:
     detail = f"The storage does not answer. Try again in {RETRY_AFTER_S} s."
     body = _body(503, "Not available now", detail) | {"instance": error_id.urn}
     return _response(body, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _azure_failed(error: ComputeError) -> func.HttpResponse:
+    """Tell the service's code and no more: its message may quote whose identity the app has."""
+    error_id = uuid.uuid4()
+    _log.exception("error %s: Azure did not do it", error_id)
+    if error.passing:
+        seconds = max(RETRY_AFTER_S, -(-(error.retry_after_ms or 0) // 1000))
+        detail = f"Azure does not do it now ({error.code}). Try again in {seconds} s."
+        body, headers = _body(503, "Not available now", detail), {"Retry-After": str(seconds)}
+    else:
+        detail = f"Azure does not do it: {error.code}. The log has more as error {error_id}."
+        body, headers = _body(502, "Azure refused", detail), None
+    return _response(body | {"instance": error_id.urn}, headers)
 
 
 def _defect() -> func.HttpResponse:

@@ -1,4 +1,4 @@
-"""The queue triggers: run messages, steps, acks, and what could not be processed of each.
+"""The queue triggers: run messages, steps, acks, tasks about points, and what could not be processed of each.
 
 A message that fails is delivered again by the host's rules (host.json), and put aside as poison in the end;
 then the sagas that it was about are ended: their guests resume first.
@@ -10,9 +10,11 @@ import azure.functions as func
 
 from shared.engine.queue_names import (
     ACKS,
+    POINTS,
     RUNS,
     STEPS,
     BadMessageError,
+    read_point_message,
     read_run_message,
     read_step_message,
 )
@@ -70,7 +72,23 @@ def blueprint(application: Once) -> func.Blueprint:
     async def poisoned_ack(msg: func.QueueMessage) -> None:
         await application().acks.give_up(_text(msg))
 
+    _points(queues, application)
     return queues
+
+
+def _points(queues: func.Blueprint, application: Once) -> None:
+    @queues.queue_trigger("msg", POINTS, STORAGE)
+    async def point_task(msg: func.QueueMessage) -> None:
+        await application().point_tasks.take(read_point_message(_text(msg)))
+
+    @queues.queue_trigger("msg", f"{POINTS}-poison", STORAGE)
+    async def poisoned_point_task(msg: func.QueueMessage) -> None:
+        try:
+            message = read_point_message(_text(msg))
+        except BadMessageError as error:
+            _log.error("a poison message is dropped: %s", error)
+            return
+        await application().point_tasks.give_up(message)
 
 
 def _text(msg: func.QueueMessage) -> str:

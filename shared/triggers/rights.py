@@ -12,20 +12,40 @@ class Right(StrEnum):
     """What somebody may do. None includes another: who needs two rights is given two keys."""
 
     READ = "read"
-    """Look at runs and policies; changes nothing."""
+    """Look at runs, policies and recovery points; changes nothing."""
 
     RUN = "run"
     """Start and cancel runs."""
 
     ADMIN = "admin"
-    """Say what is run: store and remove policies."""
+    """Say what is run and what is kept: store and remove policies, hold and delete recovery points."""
 
 
 #: Every HTTP function has exactly one right; a test compares this with what is registered.
 FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
-    Right.READ: ("get_api", "get_policy", "get_run", "get_vm", "health"),
+    Right.READ: (
+        "get_api",
+        "get_policy",
+        "get_reconciliation",
+        "get_point",
+        "get_run",
+        "get_vm",
+        "health",
+        "list_points",
+        "preview_retention",
+    ),
     Right.RUN: ("cancel_run", "start_run"),
-    Right.ADMIN: ("delete_policy", "put_policy"),
+    Right.ADMIN: (
+        "apply_retention",
+        "delete_orphan",
+        "delete_point",
+        "delete_policy",
+        "hold_point",
+        "put_policy",
+        "reconcile",
+        "release_point",
+        "try_retention",
+    ),
 }
 
 

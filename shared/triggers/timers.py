@@ -1,4 +1,4 @@
-"""The timer triggers: schedules of stored policies, and the sweep of what lost messages left behind."""
+"""The timer triggers: schedules and retention of stored policies, the sweep of what lost messages left."""
 
 import azure.functions as func
 
@@ -18,5 +18,15 @@ def blueprint(application: Once) -> func.Blueprint:
     async def sweep(timer: func.TimerRequest) -> None:
         del timer
         await application().runs.sweep()
+
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_RETENTION_TIMER%")
+    async def retention(timer: func.TimerRequest) -> None:
+        del timer
+        await application().retaining.begin()
+
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_RECONCILIATION_TIMER%")
+    async def reconciliation(timer: func.TimerRequest) -> None:
+        del timer
+        await application().reconciling.begin()
 
     return timers

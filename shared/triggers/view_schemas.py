@@ -163,6 +163,7 @@ def _stored_policy() -> Schema:
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
+            "retention": or_null(ref("Retention")),
         },
         "required": ["policy", "vms"],
     }
@@ -239,3 +240,7 @@ def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
         "properties": properties,
         "required": list(properties),
     }
+
+
+#: For the modules that describe answers of their own.
+all_there = _all_there

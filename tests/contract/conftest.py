@@ -10,8 +10,10 @@ from local.azurite import AzuriteProcess
 from shared.storage.agents import AgentTable
 from shared.storage.clients import queue_service
 from shared.storage.connection import Connection, read_connection
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import memory_storage
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunTable
@@ -65,6 +67,8 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
         sagas=SagaTable(tables),
         runs=RunTable(tables),
         policies=PolicyTable(tables),
+        points=PointTable(tables),
+        findings=FindingTable(tables),
         agents=AgentTable(tables),
         queues=queues,
         guest_queues=guest_queues,
@@ -91,6 +95,8 @@ def _in_memory() -> Storage:
         sagas=memory.sagas,
         runs=memory.runs,
         policies=memory.policies,
+        points=memory.points,
+        findings=memory.findings,
         agents=memory.agents,
         queues=memory.queues,
         guest_queues=memory.guest_queues,

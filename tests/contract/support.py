@@ -12,6 +12,8 @@ from shared.saga.history import HistoryEntry
 from shared.saga.state import Phase, SagaSpec, SagaState
 from shared.storage.agents import AgentTable
 from shared.storage.clients import TIMEOUTS
+from shared.storage.findings import FindingTable
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunRecord, RunTable
 from shared.storage.sagas import SagaTable
@@ -39,6 +41,8 @@ class Storage:
     sagas: SagaTable
     runs: RunTable
     policies: PolicyTable
+    points: PointTable
+    findings: FindingTable
     agents: AgentTable
     queues: SomeQueues
     guest_queues: SomeGuestQueues

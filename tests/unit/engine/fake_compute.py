@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.kept import Kept
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
 from shared.policy.snapshots import SnapshotSettings
@@ -77,6 +78,7 @@ class FakeCompute:
     reached: str = "ApplicationConsistent"
     points_asked: list[str] = field(default_factory=list)
     collection_tags: dict[str, str] = field(default_factory=dict)
+    in_use: set[str] = field(default_factory=set)
     failing_disks: set[str] = field(default_factory=set)
     explained: list[str] = field(default_factory=list)
     captures_of: list[str] = field(default_factory=list)
@@ -184,6 +186,33 @@ class FakeCompute:
         async with self.interruptions.around("delete"):
             self._fail("delete")
             self.snapshots.pop(snapshot_id, None)
+
+    async def look_at(self, resource_id: str) -> Kept | None:
+        async with self.interruptions.around("look"):
+            self._fail("look_at")
+            snapshot = self.snapshots.get(resource_id)
+            if snapshot is None:
+                return None
+            in_use = "it is in use" if resource_id in self.in_use else ""
+            tags = {} if "/restorePoints/" in resource_id else dict(snapshot.tags)
+            return Kept(resource_id=resource_id, tags=tags, in_use=in_use, created=snapshot.time_created)
+
+    async def list_kept(
+        self, subscription_id: str, group: str, marker: str = ""
+    ) -> tuple[tuple[Kept, ...], str]:
+        """Two snapshots a page, so that there are pages."""
+        async with self.interruptions.around("list"):
+            self._fail("list_kept")
+            prefix = f"/subscriptions/{subscription_id}/resourceGroups/{group}/".lower()
+            names = sorted(
+                name
+                for name, snapshot in self.snapshots.items()
+                if name.lower().startswith(prefix) and "/restorePoints/" not in name and snapshot.tags
+            )
+            start = int(marker or 0)
+            page = [await self.look_at(name) for name in names[start : start + 2]]
+            following = str(start + 2) if start + 2 < len(names) else ""
+            return tuple(kept for kept in page if kept is not None), following
 
     async def start_agent(
         self,

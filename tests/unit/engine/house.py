@@ -19,11 +19,17 @@ from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
+from shared.engine.cataloguing import Catalogue
+from shared.engine.deleting import Deleting
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
-from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.engine.point_tasks import PointTasks
+from shared.engine.points import Points
+from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
+from shared.engine.reconciling import Reconciling
+from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -32,13 +38,15 @@ from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
+from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
+from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import health, http, queues, timers
+from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -96,6 +104,7 @@ class House:
             PolicyTable(self.tables),
         )
         self.agents = AgentTable(self.tables)
+        self.points = PointTable(self.tables)
         self.counters = CounterTable(self.tables)
         self.delivered: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
@@ -107,6 +116,8 @@ class House:
     def another_instance(self, carry_out: Callable[[Hands], CarryOut] = lambda h: h.carry_out) -> Application:
         """Put the app together as ``function_app.py`` does; nothing is remembered of an earlier instance."""
         sagas, keys = CachedSagas(self.sagas), Keys(MASTER)
+        points = PointTable(self.tables)
+        catalogue = Catalogue(points)
         endpoint = "https://memory.invalid"
         signer = QueueSigner(
             Connection(
@@ -128,6 +139,7 @@ class House:
             clock=self.clock,
             agents=self.agents,
             package=self.package,
+            catalogue=catalogue,
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
@@ -140,6 +152,21 @@ class House:
             scripts=self.scripts,
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
+            catalogue=catalogue,
+        )
+        deleting = Deleting(points, self.compute, self.queues, self.clock)
+        retaining = Retaining(
+            points=points, policies=self.policies, deleting=deleting, queues=self.queues, clock=self.clock
+        )
+        reconciling = Reconciling(
+            points=points,
+            findings=FindingTable(self.tables),
+            sagas=sagas,
+            catalogue=catalogue,
+            deleting=deleting,
+            compute=self.compute,
+            queues=self.queues,
+            clock=self.clock,
         )
         return Application(
             steps=steps,
@@ -156,6 +183,10 @@ class House:
                 compute=self.compute,
                 clock=self.clock,
             ),
+            points=Points(points, deleting, self.clock),
+            retaining=retaining,
+            reconciling=reconciling,
+            point_tasks=PointTasks(retaining, deleting, reconciling),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -252,7 +283,8 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        return (ACKS, STEPS, RUNS, f"{ACKS}-poison", f"{STEPS}-poison", f"{RUNS}-poison")
+        own = (ACKS, STEPS, RUNS, POINTS)
+        return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:
         """Give what lies in a queue, hidden or not."""
@@ -273,7 +305,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, health, queues, timers):
+    for triggers in (http, health, recovery_points, reconciliation, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():

@@ -10,7 +10,7 @@ from shared.protocol import RESUME
 from shared.saga.effects import Effect
 from shared.saga.events import Event
 from shared.saga.state import SagaState
-from tests.unit.engine.house import House
+from tests.unit.engine.house import VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
 
 FREEZE_BUDGET_MS = 30_000
@@ -49,7 +49,13 @@ async def assert_ended_whole(house: House, run: str) -> None:
     assert not house.guest().held, told
     whole = await house.app.reading.run(run)
     assert (whole["state"], whole["vms_ended"]) == ("ended", 1), told
+    assert await in_catalogue(house) == {view["saga"]: kept}, told
     assert [queue for queue in house.functions if house.messages(queue)] == [], told
+
+
+async def in_catalogue(house: House) -> dict[str, set[str]]:
+    """Give what each recovery point of the catalogue is made of, as it is found by its VM."""
+    return {point.record.point_id: set(point.record.resources) async for point in house.points.of_vms([VM])}
 
 
 @pytest.mark.parametrize("when", When)
@@ -75,7 +81,9 @@ async def test_an_instance_lost_at_any_operation_leaves_no_guest_held_and_no_str
         assert view["phase"] == "done", told
         assert house.guest().longest_hold_ms <= FREEZE_BUDGET_MS, told
         assert not house.guest().held, told
-        assert {copy["snapshot"] for copy in view["recovery_point"]} == set(house.compute.snapshots), told
+        kept = {copy["snapshot"] for copy in view["recovery_point"]}
+        assert kept == set(house.compute.snapshots), told
+        assert await in_catalogue(house) == ({view["saga"]: kept} if kept else {}), told
         if view["grade"] == "application":
             assert all(snapshot.held for snapshot in house.compute.snapshots.values()), told
         assert (await house.app.reading.run(run))["state"] == "ended", told

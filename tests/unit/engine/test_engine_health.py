@@ -43,7 +43,13 @@ async def test_an_app_at_rest_is_healthy_and_says_its_version() -> None:
     assert document["version"] == VERSION
     assert document["arm"]["ok"] is True  # type: ignore[index]
     assert document["poison"] == dict.fromkeys(
-        ("stillframe-runs-poison", "stillframe-steps-poison", "stillframe-acks-poison"), 0
+        (
+            "stillframe-runs-poison",
+            "stillframe-steps-poison",
+            "stillframe-points-poison",
+            "stillframe-acks-poison",
+        ),
+        0,
     )
 
 

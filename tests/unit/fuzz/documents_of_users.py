@@ -72,8 +72,18 @@ POLICIES: list[dict[str, Any]] = [
         "guest_processing": GUEST,
         "snapshots": SNAPSHOTS,
         "schedule": {"cron": "*/15 8-18 * * 1-5", "time_zone": "UTC"},
+        "retention": {
+            "keep_last": 7,
+            "keep_days": 30,
+            "daily": 7,
+            "weekly": 5,
+            "monthly": 12,
+            "yearly": 0,
+            "minimum": 2,
+            "time_zone": "Europe/Berlin",
+        },
     },
-    {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None},
+    {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None, "retention": None},
 ]
 RUNS: list[dict[str, Any]] = [
     RUN_OF_POLICY,

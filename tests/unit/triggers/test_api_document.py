@@ -58,7 +58,17 @@ def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> Non
     }
     assert {method for _, method in methods[Right.READ]} == {"get"}
     assert all(path.startswith("/runs") for path, _ in methods[Right.RUN])
-    assert methods[Right.ADMIN] == {("/policies/{policy}", "put"), ("/policies/{policy}", "delete")}
+    assert methods[Right.ADMIN] == {
+        ("/policies/{policy}", "put"),
+        ("/policies/{policy}", "delete"),
+        ("/recovery-points/{point}", "delete"),
+        ("/recovery-points/{point}/hold", "post"),
+        ("/recovery-points/{point}/release", "post"),
+        ("/reconciliation", "post"),
+        ("/reconciliation/{finding}", "delete"),
+        ("/retention/{policy}/apply", "post"),
+        ("/retention/{policy}/try", "post"),
+    }
 
 
 @pytest.mark.parametrize("name", ["start_run", "put_policy"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.functions.queue import QueueMessage
 
-from shared.engine.queue_names import ACKS, RUNS, STEPS, BadMessageError, StepMessage
+from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS, BadMessageError, StepMessage
 from shared.engine.running import STARTED_AT_ONCE
 from shared.saga.names import saga_id
 from tests.unit.engine.house import T0, VM, House
@@ -187,6 +187,17 @@ def test_every_http_route_needs_a_function_key(indexed: dict[str, Any]) -> None:
         "put_policy": ("policies/{policy}", ["PUT"]),
         "get_policy": ("policies/{policy}", ["GET"]),
         "delete_policy": ("policies/{policy}", ["DELETE"]),
+        "list_points": ("recovery-points", ["GET"]),
+        "get_point": ("recovery-points/{point}", ["GET"]),
+        "delete_point": ("recovery-points/{point}", ["DELETE"]),
+        "hold_point": ("recovery-points/{point}/hold", ["POST"]),
+        "release_point": ("recovery-points/{point}/release", ["POST"]),
+        "preview_retention": ("retention/{policy}", ["GET"]),
+        "try_retention": ("retention/{policy}/try", ["POST"]),
+        "apply_retention": ("retention/{policy}/apply", ["POST"]),
+        "get_reconciliation": ("reconciliation", ["GET"]),
+        "reconcile": ("reconciliation", ["POST"]),
+        "delete_orphan": ("reconciliation/{finding}", ["DELETE"]),
         "health": ("health", ["GET"]),
     }
     assert {str(trigger["authLevel"]).upper() for trigger in routes.values()} == {"FUNCTION"}
@@ -202,6 +213,8 @@ def test_every_queue_has_a_function_and_so_has_its_poison(indexed: dict[str, Any
         "run_task": (RUNS, "AzureWebJobsStorage"),
         "saga_step": (STEPS, "AzureWebJobsStorage"),
         "agent_ack": (ACKS, "GuestStorage"),
+        "point_task": (POINTS, "AzureWebJobsStorage"),
+        "poisoned_point_task": (f"{POINTS}-poison", "AzureWebJobsStorage"),
         "poisoned_run_task": (f"{RUNS}-poison", "AzureWebJobsStorage"),
         "poisoned_step": (f"{STEPS}-poison", "AzureWebJobsStorage"),
         "poisoned_ack": (f"{ACKS}-poison", "GuestStorage"),
@@ -215,7 +228,12 @@ def test_the_timers_go_by_settings(indexed: dict[str, Any]) -> None:
         for name, trigger in triggers(indexed).items()
         if trigger["type"] == "timerTrigger"
     }
-    assert timers == {"schedules": "%STILLFRAME_SCHEDULES_TIMER%", "sweep": "%STILLFRAME_SWEEP_TIMER%"}
+    assert timers == {
+        "schedules": "%STILLFRAME_SCHEDULES_TIMER%",
+        "sweep": "%STILLFRAME_SWEEP_TIMER%",
+        "retention": "%STILLFRAME_RETENTION_TIMER%",
+        "reconciliation": "%STILLFRAME_RECONCILIATION_TIMER%",
+    }
 
 
 @pytest.mark.parametrize(
@@ -226,4 +244,4 @@ def test_indexing_imports_nothing_heavy(indexed: dict[str, Any], module: str) ->
 
 
 def test_indexing_needs_no_setting(indexed: dict[str, Any]) -> None:
-    assert len(indexed["functions"]) == 17
+    assert len(indexed["functions"]) == 32

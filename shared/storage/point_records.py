@@ -1,0 +1,75 @@
+"""What the catalogue knows of a recovery point."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.saga.consistency import Grade
+from shared.saga.state import Outcome
+
+
+class PointState(StrEnum):
+    """What became of a recovery point."""
+
+    AVAILABLE = "available"
+    """All of it is there, as far as is known."""
+
+    MISSING = "missing"
+    """Reconciliation found that some of it is gone, and nobody here deleted it."""
+
+    DELETING = "deleting"
+    """It is to be deleted, and may be gone in part."""
+
+    DELETED = "deleted"
+    """All of it is gone; the record is kept for a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Somebody wants a recovery point kept, whatever retention says. Times in ms since the epoch.
+
+    ``until`` None means until it is released. An ``immutable`` hold is neither released nor shortened before
+    its time, by anybody.
+    """
+
+    reason: str
+    since: int
+    until: int | None = None
+    immutable: bool = False
+
+    def holds(self, now: int) -> bool:
+        """Whether the hold still holds at ``now``."""
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointRecord:
+    """A recovery point: what one saga made of one VM. Times in ms since the epoch.
+
+    ``point_id`` is the saga's id, ``created`` the instant of the first of its snapshots, ``recorded`` the end
+    of its saga. ``resources`` are the ARM ids of its snapshots, or that of its restore point, ``missing``
+    those of them that were found gone. ``why`` says how it came to its state, ``changed`` when.
+    """
+
+    point_id: str
+    vm_id: str
+    policy: str
+    run_id: str
+    generation: int
+    outcome: Outcome
+    grade: Grade
+    created: int
+    recorded: int
+    resources: tuple[str, ...]
+    freeze_window_ms: int | None = None
+    evidence_sha256: str = ""
+    warnings: int = 0
+    reasons: tuple[str, ...] = ()
+    state: PointState = PointState.AVAILABLE
+    hold: Hold | None = None
+    missing: tuple[str, ...] = ()
+    why: str = ""
+    changed: int | None = None
+
+    def held(self, now: int) -> bool:
+        """Whether a hold keeps it at ``now``."""
+        return self.hold is not None and self.hold.holds(now)

@@ -1,0 +1,171 @@
+"""JSON Schemas (2020-12) of recovery points and of retention: what is answered, and what callers send."""
+
+from shared.policy.retention import MOST_DAYS, MOST_KEPT, Retention
+from shared.saga.consistency import Grade
+from shared.saga.state import Outcome
+from shared.storage.findings import FindingKind
+from shared.storage.point_records import PointState
+from shared.triggers.document_schemas import Schema, closed, or_null, ref, text, whole
+from shared.triggers.view_schemas import all_there
+
+_TEXT: Schema = {"type": "string"}
+_TEXTS: Schema = {"type": "array", "items": _TEXT}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_HREF: Schema = {"type": "string", "format": "uri-reference"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+
+def schemas() -> dict[str, Schema]:
+    """Give the schemas by their names; they refer to each other as components of an OpenAPI document."""
+    listed = _point()
+    return {
+        "RecoveryPoint": all_there("A recovery point: what one saga made of one VM.", listed),
+        "WholeRecoveryPoint": all_there(
+            "A recovery point with what it is made of and what its grade rests on.", listed | _more()
+        ),
+        "RecoveryPoints": _page(
+            "Recovery points, newest first; a page may be short and go on.", "RecoveryPoint"
+        ),
+        "Hold": _hold(),
+        "Retention": _retention(),
+        "RetentionToTry": closed(
+            "Rules that are to be tried: nothing is deleted.",
+            {"retention": ref("Retention")},
+            required=("retention",),
+        ),
+        "RetentionOfVm": _of_vm(),
+        "RetentionPreview": _page("What retention would do now, by VM.", "RetentionOfVm"),
+        "Finding": _finding(),
+        "Reconciliation": all_there(
+            "What the comparison of records and Azure has found, and when the last one was begun.",
+            {
+                "begun_at": or_null(_MOMENT),
+                "items": {"type": "array", "items": ref("Finding")},
+                "continuation": or_null(_TEXT),
+            },
+        ),
+        "ReconciliationBegun": all_there(
+            "The resource groups that are compared.", {"resource_groups": _COUNT}
+        ),
+        "RetentionBegun": all_there("Retention of a policy was begun.", {"policy": ref("PolicyName")}),
+    }
+
+
+def _point() -> dict[str, Schema]:
+    hold = {"reason": _TEXT, "since": _MOMENT, "until": or_null(_MOMENT), "immutable": {"type": "boolean"}}
+    return {
+        "point": _TEXT,
+        "href": _HREF,
+        "vm": ref("VmId"),
+        "name": _TEXT,
+        "policy": or_null(ref("PolicyName")),
+        "run": _TEXT,
+        "state": {"enum": list(PointState)},
+        "outcome": {"enum": list(Outcome)},
+        "grade": {"enum": list(Grade)},
+        "created_at": _MOMENT,
+        "freeze_window_ms": or_null(_COUNT),
+        "warnings": _COUNT,
+        "hold": or_null(all_there("Why retention keeps it, and until when.", hold)),
+        "why": _TEXT,
+        "changed_at": or_null(_MOMENT),
+    }
+
+
+def _more() -> dict[str, Schema]:
+    return {
+        "saga_href": _HREF,
+        "recorded_at": _MOMENT,
+        "generation": _COUNT,
+        "reasons": _TEXTS,
+        "resources": _TEXTS,
+        "missing": _TEXTS,
+        "evidence": or_null({"type": "object"}),
+        "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+    }
+
+
+def _hold() -> Schema:
+    whole_hold = closed(
+        "Keep a recovery point whatever retention says, until a time that is still to come or until it is "
+        "released. An immutable hold has an end, and before it is neither released nor shortened.",
+        {
+            "reason": text(500),
+            "until": or_null({"type": "string", "format": "date-time", "maxLength": 64}),
+            "immutable": {"type": "boolean", "default": False},
+        },
+        required=("reason",),
+    )
+    with_end = {"properties": {"until": {"type": "string"}}, "required": ["until"]}
+    immutable = {"properties": {"immutable": {"const": True}}, "required": ["immutable"]}
+    return whole_hold | {"if": immutable, "then": with_end}
+
+
+def _retention() -> Schema:
+    default = Retention()
+    rules = {
+        "keep_last": whole(0, MOST_KEPT, default.keep_last),
+        "keep_days": whole(0, MOST_DAYS, default.keep_days),
+        "daily": whole(0, MOST_KEPT, default.daily),
+        "weekly": whole(0, MOST_KEPT, default.weekly),
+        "monthly": whole(0, MOST_KEPT, default.monthly),
+        "yearly": whole(0, MOST_KEPT, default.yearly),
+    }
+    section = closed(
+        "Which recovery points are kept: those that any rule wants. One rule at least is above 0.",
+        {
+            **rules,
+            "minimum": whole(1, MOST_KEPT, default.minimum),
+            "time_zone": or_null({**text(64), "default": default.time_zone}),
+        },
+    )
+    return section | {"anyOf": [{"properties": {rule: {"minimum": 1}}, "required": [rule]} for rule in rules]}
+
+
+def _of_vm() -> Schema:
+    decision = all_there(
+        "What retention says of a recovery point. With obstacles it stays for now, though no rule wants it.",
+        {
+            "point": _TEXT,
+            "href": _HREF,
+            "created_at": _MOMENT,
+            "outcome": {"enum": list(Outcome)},
+            "grade": {"enum": list(Grade)},
+            "decision": {"enum": ["keep", "delete"]},
+            "why": _TEXTS,
+            "obstacles": _TEXTS,
+        },
+    )
+    return all_there(
+        "What retention says of the recovery points that a policy has of a VM, newest first.",
+        {
+            "vm": ref("VmId"),
+            "name": _TEXT,
+            "keeps": _COUNT,
+            "deletes": _COUNT,
+            "points": {"type": "array", "items": decision},
+        },
+    )
+
+
+def _finding() -> Schema:
+    return all_there(
+        "Something that does not agree. What the next comparison does not see any more is closed.",
+        {
+            "finding": _TEXT,
+            "href": _HREF,
+            "kind": {"enum": list(FindingKind)},
+            "resource": _TEXT,
+            "point": _TEXT,
+            "policy": or_null(_TEXT),
+            "detail": _TEXT,
+            "first_seen": _MOMENT,
+            "last_seen": _MOMENT,
+        },
+    )
+
+
+def _page(description: str, items: str) -> Schema:
+    return all_there(
+        description, {"items": {"type": "array", "items": ref(items)}, "continuation": or_null(_TEXT)}
+    )
