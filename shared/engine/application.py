@@ -8,6 +8,7 @@ from shared.engine.reading import Reading
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.timelines import Timelines
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,4 +20,5 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    timelines: Timelines
     health: Health

@@ -17,6 +17,7 @@ from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
+from shared.engine.timelines import Timelines
 from shared.engine.views import run_entry
 from shared.logs import logger
 from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
@@ -68,6 +69,7 @@ class Hands:
     clock: Clock
     agents: AgentTable
     package: AgentPackage | None = None
+    timelines: Timelines | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -288,7 +290,8 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 
 
 async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
-    await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    timeline = await hands.timelines.saga_ended(state.spec.saga_id) if hands.timelines else None
+    await hands.runs.end_entry(state.spec.run_id, replace(run_entry(state), timeline=timeline))
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)
     window = state.evidence.freeze_window_ms if state.evidence else None

@@ -21,9 +21,12 @@ class Right(StrEnum):
     """Say what is run: store and remove policies."""
 
 
-#: Every HTTP function has exactly one right; a test compares this with what is registered.
+#: Functions that need no key: the page's own files, which hold nothing but the program that the browser runs.
+ANONYMOUS = ("page", "page_files")
+
+#: Every other HTTP function has exactly one right; a test compares this with what is registered.
 FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
-    Right.READ: ("get_api", "get_policy", "get_run", "get_vm", "health"),
+    Right.READ: ("get_api", "get_policy", "get_run", "get_timeline", "get_vm", "health"),
     Right.RUN: ("cancel_run", "start_run"),
     Right.ADMIN: ("delete_policy", "put_policy"),
 }

@@ -27,6 +27,7 @@ from shared.engine.reading import Reading
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
@@ -38,7 +39,7 @@ from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import health, http, queues, timers
+from shared.triggers import health, http, page, queues, run_timeline, timers
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -128,6 +129,7 @@ class House:
             clock=self.clock,
             agents=self.agents,
             package=self.package,
+            timelines=Timelines(self.runs, sagas, self.clock),
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
@@ -147,6 +149,7 @@ class House:
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
             reading=Reading(self.runs, sagas),
+            timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
                 runs=self.runs,
                 sagas=sagas,
@@ -273,7 +276,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, health, queues, timers):
+    for triggers in (http, run_timeline, page, health, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
