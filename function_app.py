@@ -25,6 +25,7 @@ from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.timelines import Timelines
 from shared.settings import read_settings
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
@@ -40,7 +41,16 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
-from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
+from shared.triggers import (
+    health,
+    http,
+    page,
+    queues,
+    reconciliation,
+    recovery_points,
+    run_timeline,
+    timers,
+)
 from shared.triggers.once import Once
 
 
@@ -62,7 +72,7 @@ def _build() -> Application:
     ack_counts = KeptAckCounts(counters, _now)
     compute = Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now)
     sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
-    agents = AgentTable(tables)
+    agents, timelines = AgentTable(tables), Timelines(runs, sagas, _now)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
@@ -78,6 +88,7 @@ def _build() -> Application:
         agents=agents,
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
         catalogue=catalogue,
+        timelines=timelines,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)
@@ -109,6 +120,7 @@ def _build() -> Application:
         runs=run_service,
         policies=PolicyService(policies, run_service, _now),
         reading=Reading(runs, sagas),
+        timelines=timelines,
         health=Health(
             runs=runs,
             sagas=sagas,
@@ -127,5 +139,5 @@ def _build() -> Application:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, health, recovery_points, reconciliation, queues, timers):
+for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
     app.register_functions(triggers.blueprint(application))

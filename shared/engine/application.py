@@ -12,6 +12,7 @@ from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.timelines import Timelines
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    timelines: Timelines
     health: Health
     points: Points
     retaining: Retaining

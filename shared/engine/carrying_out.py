@@ -19,6 +19,7 @@ from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
+from shared.engine.timelines import Timelines
 from shared.engine.views import run_entry
 from shared.logs import logger
 from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
@@ -71,6 +72,7 @@ class Hands:
     agents: AgentTable
     package: AgentPackage | None = None
     catalogue: Catalogue | None = None
+    timelines: Timelines | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -293,7 +295,8 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
     if hands.catalogue is not None:
         await hands.catalogue.saga_ended(state)
-    await hands.runs.end_entry(state.spec.run_id, run_entry(state))
+    timeline = await hands.timelines.saga_ended(state.spec.saga_id) if hands.timelines else None
+    await hands.runs.end_entry(state.spec.run_id, replace(run_entry(state), timeline=timeline))
     measuring.saga_ended(state)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)

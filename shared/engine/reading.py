@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from shared.engine.views import pending_view, run_view, saga_view
+from shared.engine.timeline_views import timeline_view
+from shared.engine.views import moment, pending_view, run_view, saga_view
+from shared.saga.timeline import timeline_of
 from shared.storage.errors import SagaNotFound
 from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunEntry, RunTable
@@ -58,13 +60,17 @@ class Reading:
             VmNotInRun: the run has no such VM.
             VmNameNotUnique: the run has more than one VM of that name.
         """
-        await self._runs.get(run_id)
+        record = await self._runs.get(run_id)
         entry = await self._entry(run_id, vm)
         try:
             stored = await self._sagas.reload(entry.saga_id)
         except SagaNotFound:
             return pending_view(run_id, entry)
-        return saga_view(stored.state, await self._sagas.history(entry.saga_id))
+        history = await self._sagas.history(entry.saga_id)
+        times = {"run_created_at": moment(record.created_at)} | timeline_view(
+            timeline_of(history), record.created_at
+        )
+        return saga_view(stored.state, history) | {"timeline": times}
 
     async def _entry(self, run_id: str, vm: str) -> RunEntry:
         found = [

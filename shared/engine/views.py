@@ -28,6 +28,7 @@ def run_entry(state: SagaState) -> RunEntry:
         reason="; ".join(state.reasons),
         problem=problem.sentence if problem else "",
         step=problem.step.value if problem else "",
+        what_to_do=problem.what_to_do if problem else "",
         warnings=len(state.warnings),
         started_at=state.started_at,
         ended_at=state.ended_at,

@@ -9,11 +9,14 @@
 """
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from typing import Any
 
+from shared.saga.codec import decode, encode
+from shared.saga.timeline import Timeline
 from shared.storage import tables
 from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
 from shared.storage.rows import int64, key, pack, unpack, whole
@@ -24,6 +27,8 @@ _ACTIVE = "active"
 _CLAIM = "claim"
 _VM = "vm"
 _REASON_CHARS = 8_000
+#: A column holds 32,768 characters. A longer timeline is not kept: it follows from the saga's history.
+_TIMELINE_CHARS = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,8 @@ class RunRecord:
 class RunEntry:
     """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch.
 
-    ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in.
+    ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in, ``what_to_do``
+    the advice. ``timeline`` is None where it was not kept: the saga's history has it.
     """
 
     saga_id: str
@@ -54,9 +60,11 @@ class RunEntry:
     reason: str = ""
     problem: str = ""
     step: str = ""
+    what_to_do: str = ""
     warnings: int = 0
     started_at: int | None = None
     ended_at: int | None = None
+    timeline: Timeline | None = None
 
 
 class RunTable:
@@ -208,6 +216,7 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "reason": entry.reason[:_REASON_CHARS],
         "problem": entry.problem[:_REASON_CHARS],
         "step": entry.step,
+        "what_to_do": entry.what_to_do[:_REASON_CHARS],
     }
     return {
         "PartitionKey": run_id,
@@ -215,7 +224,13 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "vm_id": entry.vm_id,
         **{name: int64(number) for name, number in numbers.items() if number is not None},
         **{name: text for name, text in texts.items() if text or not brief},
+        **_timeline_column(entry.timeline),
     }
+
+
+def _timeline_column(timeline: Timeline | None) -> dict[str, str]:
+    text = json.dumps(encode(timeline), separators=(",", ":")) if timeline else ""
+    return {"timeline": text} if 0 < len(text) <= _TIMELINE_CHARS else {}
 
 
 def _entry(row: dict[str, Any]) -> RunEntry:
@@ -228,6 +243,8 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         reason=row.get("reason", ""),
         problem=row.get("problem", ""),
         step=row.get("step", ""),
+        what_to_do=row.get("what_to_do", ""),
         warnings=whole(row.get("warnings", 0)),
+        timeline=decode(Timeline, json.loads(row["timeline"])) if "timeline" in row else None,
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

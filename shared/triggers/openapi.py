@@ -5,20 +5,20 @@ from typing import Any
 from shared.saga.consistency import Grade
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
-from shared.triggers import document_schemas, point_schemas, view_schemas
+from shared.triggers import document_schemas, point_schemas, timeline_schemas, view_schemas
 from shared.triggers.document_schemas import Schema, ref
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
-from shared.triggers.rights import Right, right_of
+from shared.triggers.rights import ANONYMOUS, Right, right_of
 from shared.version import VERSION
 
 _PROBLEM = "application/problem+json"
 _ABOUT = f"""Transactionally consistent snapshots of running Azure VMs.
 
-Every function needs a key (header `x-functions-key`) of the right that it names: read, run or admin.
-Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction, no
-member comes twice. Errors are problem details (RFC 9457)."""
+Every function but the page needs a key (header `x-functions-key`) of the right that it names: read, run or
+admin. Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction,
+no member comes twice. Errors are problem details (RFC 9457)."""
 
 
 def document() -> dict[str, Any]:
@@ -30,6 +30,7 @@ def document() -> dict[str, Any]:
         "paths": {
             "/runs": {"post": _start_run()},
             "/runs/{run}": {"parameters": [_RUN], "get": _get_run()},
+            "/runs/{run}/timeline": {"parameters": [_RUN], "get": _get_timeline()},
             "/runs/{run}/vms/{vm}": {"parameters": [_RUN, _VM], "get": _get_vm()},
             "/runs/{run}/cancel": {"parameters": [_RUN], "post": _cancel_run()},
             "/policies/{policy}": {
@@ -53,9 +54,14 @@ def document() -> dict[str, Any]:
             "/reconciliation/{finding}": {"parameters": [_FINDING], "delete": _delete_orphan()},
             "/health": {"get": _health()},
             "/openapi.json": {"get": _get_api()},
+            "/ui": {"get": _page()},
+            "/ui/{file}": {"parameters": [_FILE], "get": _page_files()},
         },
         "components": {
-            "schemas": document_schemas.schemas() | view_schemas.schemas() | point_schemas.schemas(),
+            "schemas": document_schemas.schemas()
+            | view_schemas.schemas()
+            | point_schemas.schemas()
+            | timeline_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right
             },
@@ -90,6 +96,16 @@ def _start_run() -> Schema:
 def _get_run() -> Schema:
     answers = {"200": _answer("The run and its VMs.", "Run"), **_problems(400, 404)}
     return _operation("get_run", "Show a run", answers)
+
+
+def _get_timeline() -> Schema:
+    answers = {
+        "200": _answer("A page of its VMs.", "RunTimeline", "ETag"),
+        "304": {"description": "Nothing has changed since the version that If-None-Match names."},
+        **_problems(400, 404),
+    }
+    about = "Show a run's VMs on one time axis: phases, freeze windows, snapshots"
+    return _operation("get_timeline", about, answers, parameters=[_LIMIT, _CONTINUATION, _SINCE])
 
 
 def _get_vm() -> Schema:
@@ -225,6 +241,29 @@ def _get_api() -> Schema:
     return _operation("get_api", "Show this document", {"200": answer})
 
 
+def _page() -> Schema:
+    content = {"text/html": {"schema": {"type": "string"}}}
+    return _file("page", "Show the page", {"200": {"description": "The page.", "content": content}})
+
+
+def _page_files() -> Schema:
+    kinds = ("text/javascript", "text/css", "image/svg+xml")
+    content = {kind: {"schema": {"type": "string"}} for kind in kinds}
+    answers: dict[str, Schema] = {
+        "200": {"description": "The file.", "content": content},
+        "404": {"description": "The page has no such file; without a body."},
+    }
+    return _file("page_files", "Give a file of the page", answers)
+
+
+def _file(function: str, summary: str, answers: dict[str, Schema]) -> Schema:
+    """Describe what needs no key and nothing of the app, and so can only be there or not."""
+    known: dict[str, Schema] = {"304": {"description": "It is still the one that If-None-Match names."}}
+    answers = dict(sorted((answers | known).items()))
+    assert function in ANONYMOUS
+    return {"operationId": function, "summary": summary, "security": [], "responses": answers}
+
+
 def _operation(function: str, summary: str, responses: dict[str, Schema], **more: Any) -> Schema:
     host = {"401": {"description": "No key, or none that opens this; the host answers without a body."}}
     responses = _problems(500, 503) | responses | host
@@ -304,6 +343,7 @@ _PAGE = [
         "The continuation of an earlier answer to the same query.",
     ),
 ]
+_FILE = _in_path("file", _SEGMENT, "The name of a file.")
 _POLICY = _in_path("policy", ref("PolicyName"), "The name of a policy.")
 _IF_MATCH: Schema = {
     "name": "If-Match",
@@ -311,3 +351,18 @@ _IF_MATCH: Schema = {
     "description": "The ETag of the version that is meant, or * for any.",
     "schema": {"type": "string", "pattern": r'^(?:\*|(?:W/)?"[!#-~]*")$'},
 }
+
+
+_LIMIT = _in_query(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": USUAL_LIMIT},
+    "How many items a page may have.",
+)
+_CONTINUATION = _in_query(
+    "continuation", {"type": "string", "minLength": 1}, "The continuation of the page before."
+)
+_SINCE = _in_query(
+    "since",
+    {"type": "string", "format": "date-time"},
+    "Leave out the VMs that ended before; with zone, a plus written %2B.",
+)

@@ -21,7 +21,10 @@ class Right(StrEnum):
     """Say what is run and what is kept: store and remove policies, hold and delete recovery points."""
 
 
-#: Every HTTP function has exactly one right; a test compares this with what is registered.
+#: Functions that need no key: the page's own files, which hold nothing but the program that the browser runs.
+ANONYMOUS = ("page", "page_files")
+
+#: Every other HTTP function has exactly one right; a test compares this with what is registered.
 FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.READ: (
         "get_api",
@@ -29,6 +32,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "get_reconciliation",
         "get_point",
         "get_run",
+        "get_timeline",
         "get_vm",
         "health",
         "list_points",

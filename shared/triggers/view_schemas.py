@@ -109,6 +109,7 @@ def _saga() -> Schema:
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "timeline": ref("Timeline"),
         "history": {"type": "array", "items": ref("HistoryEntry")},
     }
     return _all_there("A VM of a run: state, what its grade rests on, and what happened to it.", members)

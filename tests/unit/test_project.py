@@ -15,6 +15,7 @@ from shared.policy.guest_fields import LONGEST_FREEZE_MS
 from shared.saga.phases import UNHELD_CAPTURE_TIMEOUT_MS
 from shared.settings import read_settings
 from shared.storage.connection import read_connection
+from shared.triggers.page import FILES
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
 from shared.version import VERSION
 
@@ -116,7 +117,9 @@ def test_the_command_lines_lock_has_what_it_needs_in_the_versions_of_the_develop
 def test_what_is_deployed_is_the_app_and_nothing_else() -> None:
     left_out = set(tracked("--cached", "--ignored", f"--exclude-from={ROOT / '.funcignore'}"))
     deployed = {name for name in tracked() if name not in left_out}
-    others = {name for name in deployed if not (name.startswith("shared/") and name.endswith(".py"))}
+    page = {f"shared/ui/{name}" for name in ("index.html", *FILES)}
+    assert page <= deployed
+    others = {name for name in deployed - page if not (name.startswith("shared/") and name.endswith(".py"))}
     assert others - {"LICENSE", ".funcignore"} == {"function_app.py", "host.json", "requirements.txt"}
     assert {"shared/protocol.py", "shared/triggers/http.py"} <= deployed
 

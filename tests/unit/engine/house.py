@@ -33,6 +33,7 @@ from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
@@ -46,7 +47,16 @@ from shared.storage.policies import PolicyTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
-from shared.triggers import health, http, queues, reconciliation, recovery_points, timers
+from shared.triggers import (
+    health,
+    http,
+    page,
+    queues,
+    reconciliation,
+    recovery_points,
+    run_timeline,
+    timers,
+)
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -140,6 +150,7 @@ class House:
             agents=self.agents,
             package=self.package,
             catalogue=catalogue,
+            timelines=Timelines(self.runs, sagas, self.clock),
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
@@ -174,6 +185,7 @@ class House:
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
             reading=Reading(self.runs, sagas),
+            timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
                 runs=self.runs,
                 sagas=sagas,
@@ -305,7 +317,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, health, recovery_points, reconciliation, queues, timers):
+    for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from function_app import app
 from shared.policy.documents import read_policy, read_run
 from shared.triggers.openapi import document
-from shared.triggers.rights import FUNCTIONS, Right, right_of
+from shared.triggers.rights import ANONYMOUS, FUNCTIONS, Right, right_of
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import SCRIPTS, VM, House
 from tests.unit.triggers.contract import faults
@@ -45,10 +45,15 @@ def test_every_function_is_in_the_document_and_nothing_else_is() -> None:
 
 def test_every_function_has_one_right_and_the_document_names_it() -> None:
     listed = [name for names in FUNCTIONS.values() for name in names]
-    assert sorted(listed) == sorted(registered())
+    assert sorted([*listed, *ANONYMOUS]) == sorted(registered())
     assert set(DOCUMENT["components"]["securitySchemes"]) == set(Right)
     for name, (_, _, operation) in OPERATIONS.items():
-        assert operation["security"] == [{right_of(name).value: []}]
+        assert operation["security"] == ([] if name in ANONYMOUS else [{right_of(name).value: []}])
+
+
+def test_nothing_is_open_to_everybody_but_the_files_of_the_page() -> None:
+    assert {OPERATIONS[name][0] for name in ANONYMOUS} == {"/ui", "/ui/{file}"}
+    assert {OPERATIONS[name][1] for name in ANONYMOUS} == {"get"}
 
 
 def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> None:

@@ -1,0 +1,95 @@
+"""JSON Schemas (2020-12) of a run's VMs on one time axis. Times are ms since the run began."""
+
+from shared.saga.consistency import Grade
+from shared.saga.state import Outcome, Phase
+from shared.triggers.document_schemas import Schema, or_null, ref
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_MS: Schema = {"type": "integer"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+_TIMES: dict[str, Schema] = {
+    "phases": {"type": "array", "items": ref("PhaseStart")},
+    "holds": {"type": "array", "items": ref("Hold")},
+    "snapshots_ms": {"type": "array", "items": _MS},
+}
+
+
+def schemas() -> dict[str, Schema]:
+    """Give the schemas by their names."""
+    return {
+        "RunTimeline": _run_timeline(),
+        "VmTimeline": _vm_timeline(),
+        "Timeline": _all_there("The times of a VM.", {"run_created_at": _MOMENT, **_TIMES}),
+        "PhaseStart": _all_there(
+            "A phase was entered.", {"phase": {"enum": list(Phase)}, "at_ms": _MS, "generation": _COUNT}
+        ),
+        "Hold": _hold(),
+    }
+
+
+def _run_timeline() -> Schema:
+    return _all_there(
+        "A page of a run's VMs on one time axis.",
+        {
+            "run": _TEXT,
+            "policy": or_null(ref("PolicyName")),
+            "requested_by": _TEXT,
+            "created_at": _MOMENT,
+            "cancel_requested": {"type": "boolean"},
+            "vm_count": _COUNT,
+            "now": {"description": "The clock of the app.", **_MOMENT},
+            "items": {"type": "array", "items": ref("VmTimeline")},
+            "continuation": or_null(_TEXT),
+        },
+    )
+
+
+def _vm_timeline() -> Schema:
+    problem = _all_there(
+        "What went wrong, in which phase, and what to do.",
+        {"sentence": _TEXT, "step": {"enum": list(Phase)}, "what_to_do": _TEXT},
+    )
+    return _all_there(
+        "The times of a VM. The phase is running where so many go on that each is not looked at.",
+        {
+            "vm": ref("VmId"),
+            "name": _TEXT,
+            "saga": _TEXT,
+            "phase": {"enum": [*(each.value for each in Phase), "running"]},
+            "outcome": {"enum": [*Outcome, None]},
+            "grade": {"enum": [*Grade, None]},
+            "freeze_window_ms": or_null(_COUNT),
+            "warnings": _COUNT,
+            "why": _TEXT,
+            "problem": or_null(problem),
+            "overdue": {"description": "It should have gone on by now.", "type": "boolean"},
+            "deadline_ms": or_null(_MS),
+            "ended_ms": or_null(_MS),
+            **_TIMES,
+        },
+    )
+
+
+def _hold() -> Schema:
+    return _all_there(
+        "A freeze window. Its length is measured by the guest, its place is good to one hop of a queue.",
+        {
+            "generation": _COUNT,
+            "start_ms": _MS,
+            "end_ms": or_null(_MS),
+            "limit_ms": {"description": "When the dead-man lets go, or an anchor's lifetime ends.", **_MS},
+            "anchored": {"type": "boolean"},
+            "released_by": or_null(_TEXT),
+        },
+    )
+
+
+def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
