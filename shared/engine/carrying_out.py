@@ -297,7 +297,7 @@ async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None
         await hands.catalogue.saga_ended(state)
     timeline = await hands.timelines.saga_ended(state.spec.saga_id) if hands.timelines else None
     await hands.runs.end_entry(state.spec.run_id, replace(run_entry(state), timeline=timeline))
-    measuring.saga_ended(state)
+    measuring.saga_ended(state, timeline)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)
     window = state.evidence.freeze_window_ms if state.evidence else None

@@ -4,11 +4,14 @@ No figure has the name of a VM or a run in it: their number has no bound, and a 
 A saga's end may be told twice after a crash; so a count may be too high by one, never too low.
 """
 
+from collections.abc import Mapping, Sequence
+
 from opentelemetry import metrics
 
 from shared import telemetry
 from shared.saga.evidence import Evidence
-from shared.saga.state import SagaState
+from shared.saga.state import Phase, SagaState
+from shared.saga.timeline import PhaseStart, Timeline
 from shared.version import VERSION
 
 _meter = metrics.get_meter(telemetry.NAME, VERSION)
@@ -20,6 +23,7 @@ _overheads = _meter.create_histogram(
     "stillframe.freeze_overhead", "ms", "The part of the freeze window in which no snapshot was being made"
 )
 _sagas = _meter.create_histogram("stillframe.saga.duration", "ms", "From the start of a saga to its end")
+_phase_times = _meter.create_histogram("stillframe.phase.duration", "ms", "How long sagas are in a phase")
 _ends = _meter.create_counter("stillframe.sagas", "{saga}", "Sagas that ended, by outcome and grade")
 _warnings = _meter.create_counter("stillframe.warnings", "{warning}", "What guests warned of, by code")
 _sweeps = _meter.create_counter("stillframe.sweeps", "{run}", "Runs that a sweep had looked through")
@@ -30,8 +34,8 @@ _rejected = _meter.create_counter("stillframe.acks.rejected", "{ack}", "Acks tur
 _ignored = _meter.create_counter("stillframe.acks.ignored", "{ack}", "Genuine acks that moved nothing")
 
 
-def saga_ended(state: SagaState) -> None:
-    """Record how a saga ended: figures, and spans of the whole of it and of its freeze window."""
+def saga_ended(state: SagaState, timeline: Timeline | None) -> None:
+    """Record how a saga ended: figures, and spans of the whole of it, its phases and its freeze window."""
     grade = state.grade.value if state.grade else "none"
     outcome = state.outcome.value if state.outcome else "none"
     kinds = {"grade": grade, "outcome": outcome}
@@ -46,10 +50,23 @@ def saga_ended(state: SagaState) -> None:
         captured = _capture_ms(state.evidence)
         if captured is not None:
             _overheads.record(max(0, window - captured), kinds)
-    _tell_spans(state, grade, outcome)
+    phases = _phases(timeline.phases, state.ended_at) if timeline and state.ended_at else []
+    for phase, begun, ended in phases:
+        _phase_times.record(ended - begun, {"phase": phase})
+    _tell_spans(state, phases, kinds)
 
 
-def _tell_spans(state: SagaState, grade: str, outcome: str) -> None:
+_Phase = tuple[str, int, int]
+
+
+def _phases(starts: Sequence[PhaseStart], ended: int) -> list[_Phase]:
+    """Give each phase with its begin and its end."""
+    ends = [*(start.at for start in starts[1:]), ended]
+    begun = [start for start in zip(starts, ends, strict=True) if start[0].phase != Phase.DONE]
+    return [(start.phase, start.at, end) for start, end in begun]
+
+
+def _tell_spans(state: SagaState, phases: Sequence[_Phase], ends: Mapping[str, str]) -> None:
     spec, evidence = state.spec, state.evidence
     about: dict[str, str | int | bool] = {
         "run": spec.run_id,
@@ -58,8 +75,9 @@ def _tell_spans(state: SagaState, grade: str, outcome: str) -> None:
         "generation": state.generation,
     }
     if state.ended_at is not None:
-        ends = about | {"outcome": outcome, "grade": grade}
-        telemetry.past("backup", ends, state.started_at, state.ended_at, of=spec.trace)
+        telemetry.past("backup", {**about, **ends}, state.started_at, state.ended_at, of=spec.trace)
+    for phase, begun, ended in phases:
+        telemetry.past(phase, about, begun, ended, of=spec.trace)
     if evidence is None or evidence.quiesced_at is None or evidence.resumed is None:
         return
     # The guest says how long, by a clock that cannot jump; the app knows when, to the length of a message.

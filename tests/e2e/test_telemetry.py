@@ -56,13 +56,16 @@ async def test_one_backup_is_one_trace_from_its_caller_to_its_snapshots(stack: S
         return [span for span in spans() if span["attributes"].get("stillframe.saga") == saga]
 
     async def told() -> bool:
-        return any(span["name"] == "freeze window" for span in mine())
+        return any(span["name"] == "Resumed" for span in mine())  # whose invocation recorded the end
 
     await until(told, within_s=SOON_S, what="the spans of its end")
     names = [span["name"] for span in mine()]
     assert {span["context"]["trace_id"] for span in mine()} == {f"0x{TRACE}"}
     # The acks come from a guest, which knows no trace.
-    assert {"start", "AgentReady", "Quiesced", "Capture", "Resumed", "backup", "freeze window"} <= set(names)
+    assert {"start", "AgentReady", "Quiesced", "Capture", "backup", "freeze window"} <= set(names)
+    assert {"preflight", "arming", "quiescing", "capturing", "resuming", "completing", "cleaning"} <= set(
+        names
+    )
     assert names.count("snapshot") == len(view["recovery_point"])
     [start] = [span for span in spans() if span["name"] == "run"]
     assert (start["context"]["trace_id"], start["attributes"]["stillframe.run"]) == (f"0x{TRACE}", run)
