@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
@@ -18,6 +19,8 @@ class RunSettings:
     guest: GuestProcessing
     layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
+    concurrency: Concurrency | None = None
+    """None in a run that was written before there was any: nothing is limited then."""
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -25,6 +28,7 @@ class RunSettings:
             "guest": encode(self.guest),
             "layers": encode(self.layers),
             "snapshots": encode(self.snapshots),
+            "concurrency": encode(self.concurrency),
         }
 
 
@@ -39,4 +43,18 @@ def read_settings(record: RunRecord) -> RunSettings:
         guest=decode(GuestProcessing, record.settings["guest"]),
         layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
+        concurrency=_concurrency(record.settings.get("concurrency")),
     )
+
+
+def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None:
+    """Say what the sagas of the run have to be admitted by; None if an armed guest is held at once."""
+    limits = settings.concurrency
+    if limits is None:
+        return None
+    scope = f"policy-{settings.policy_name}" if settings.policy_name else f"run-{run_id}"
+    return AdmissionRules(scope=scope, held=limits.held, timeout_ms=limits.admission_timeout_ms)
+
+
+def _concurrency(data: Any) -> Concurrency | None:
+    return None if data is None else decode(Concurrency, data)

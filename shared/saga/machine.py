@@ -5,12 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from shared.policy.layers import anchored_by_default, resolve
+from shared.saga.admitting import enter_admitting, leaving, on_admitted, on_must_wait
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.causes import Cause
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
 from shared.saga.events import (
+    Admitted,
     AgentNotStarted,
     AgentReady,
     CancelRequested,
@@ -20,6 +22,7 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    MustWait,
     Poisoned,
     Quiesced,
     QuiesceFailed,
@@ -67,7 +70,7 @@ def advance(state: SagaState, event: Event, now: int) -> Transition:
         return _ignore(state, OVER)
     if getattr(event, "generation", state.generation) != state.generation:
         return _ignore(state, OTHER_GENERATION)
-    transition = _HANDLERS[type(event)](state, event, now)
+    transition = leaving(state, _HANDLERS[type(event)](state, event, now))
     if not is_legal(state.phase, transition.state.phase):
         raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)
     new = transition.state.warnings[len(state.warnings) :]
@@ -148,6 +151,8 @@ def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition
         return guest_gave_up(unsafe, now, "the guest's dead-man could not be armed", passing=False)
     if is_too_old(event.agent_version):
         return replace_agent(state, event.agent_version, now)
+    if state.spec.admission is not None:
+        return enter_admitting(state, now)
     return enter_quiescing(state, now)
 
 
@@ -284,7 +289,7 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
 def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> Transition:
     """End a saga wherever it is: the guest resumes first. ``noted`` is the saga, its trouble noted."""
     match state.phase:
-        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING:
+        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING:
             return enter_cleaning(noted, now, ending)
         case Phase.QUIESCING:
             return enter_resuming(replace(noted, ending=ending), now)
@@ -319,6 +324,8 @@ _HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
     FactsUnavailable: _on_facts_unavailable,
     AgentNotStarted: _on_agent_not_started,
     AgentReady: _on_agent_ready,
+    Admitted: on_admitted,
+    MustWait: on_must_wait,
     Quiesced: _on_quiesced,
     QuiesceFailed: _on_quiesce_failed,
     CaptureEnded: _on_capture_ended,
