@@ -224,16 +224,21 @@ def _after(cloud: Cloud, deed: Deed) -> Cloud:
         case "remove run command":
             others = tuple(one for one in cloud.run_commands if one[0] != deed.name)
             return cloud._replace(run_commands=others)
-        case "admit":
-            place = (deed.number, deed.at)
-            return cloud._replace(place=place, admitted=max(cloud.admitted, deed.number))
-        case "leave":
-            return cloud._replace(place=NO_PLACE) if cloud.place[0] <= deed.number else cloud
+        case "admit" | "leave":
+            return _placed(cloud, deed)
         case "delete":
             kept = tuple(one for one in cloud.snapshots if one.name != deed.name)
             return cloud._replace(snapshots=kept)
         case _:
             return cloud._replace(recorded=cloud.recorded or deed.what == "end")
+
+
+def _placed(cloud: Cloud, deed: Deed) -> Cloud:
+    """Give the saga a place, or take it away; one of a newer generation stays."""
+    if deed.what == "admit":
+        admitted = max(cloud.admitted, deed.number)
+        return cloud._replace(place=(deed.number, deed.at), admitted=admitted)
+    return cloud._replace(place=NO_PLACE) if cloud.place[0] <= deed.number else cloud
 
 
 def _with_run_command(cloud: Cloud, new: RunCommand) -> Cloud:
