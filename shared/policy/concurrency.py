@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.policy.fields import DocumentError, Fields
+
 #: VMs that are worked on at once for each that may be held, where a policy limits only the latter: arming a
 #: guest takes up to minutes, holding it seconds.
 VMS_PER_HELD = 10
+
+#: The largest numbers of VMs that a policy may name.
+MOST_AT_ONCE = 10_000
+
+#: The longest wait for admission that a policy may allow: four hours.
+LONGEST_ADMISSION_MS = 4 * 3_600_000
 
 #: The longest wait for admission by default: thirty minutes.
 ADMISSION_TIMEOUT_MS = 30 * 60_000
@@ -50,3 +58,28 @@ class AdmissionRules:
     scope: str
     held: int = 0
     timeout_ms: int = ADMISSION_TIMEOUT_MS
+
+
+def read_concurrency(fields: Fields) -> Concurrency:
+    """Read the member ``concurrency``; missing means no limit.
+
+    Raises:
+        DocumentError: names the field that is wrong.
+    """
+    if not fields.has("concurrency"):
+        return Concurrency()
+    known = ("vms", "held", "order", "admission_timeout_ms")
+    own, usual = Fields(fields.raw("concurrency"), fields.at("concurrency"), known), Concurrency()
+    vms = own.whole("vms", 0, least=1, most=MOST_AT_ONCE) if own.has("vms") else 0
+    held = own.whole("held", 0, least=1, most=MOST_AT_ONCE) if own.has("held") else 0
+    if vms and held > vms:
+        problem = f"expected at most {vms}: who is held is one of the VMs that are worked on at once (vms)"
+        raise DocumentError(own.at("held"), problem)
+    return Concurrency(
+        vms=vms,
+        held=held,
+        order=own.choice("order", Order, usual.order),
+        admission_timeout_ms=own.whole(
+            "admission_timeout_ms", usual.admission_timeout_ms, least=1_000, most=LONGEST_ADMISSION_MS
+        ),
+    )

@@ -27,6 +27,24 @@ SHORTEST_WAIT_MS = 1_000
 LEASE_RESERVE_MS = 30_000
 
 
+#: A disk that has no room for a snapshot is looked at again after this long (ms).
+DISK_PAUSE_MS = 20_000
+
+
+def wait_for_disks(state: SagaState, now: int) -> Transition:
+    """Have the VM read again later: a limit of its disks passes by itself, and no agent waits for it."""
+    facts = state.facts
+    assert facts is not None
+    why = "; ".join(facts.passing_obstacles)
+    hindered = troubled(state, Cause.OBSTACLE, detail=why)
+    rules = state.spec.admission
+    if rules is None or now >= state.started_at + rules.timeout_ms:
+        return enter_cleaning(hindered, now, Ending(Outcome.FAILED, why))
+    deadline = state.started_at + rules.timeout_ms
+    waiting = replace(hindered, deadline=deadline, pauses=state.pauses + 1)
+    return watch_again(waiting, min(deadline, now + DISK_PAUSE_MS))
+
+
 def enter_admitting(state: SagaState, now: int) -> Transition:
     """Ask for admission; the guest is armed and not held, however long it takes."""
     assert state.spec.admission is not None

@@ -5,7 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from shared.policy.layers import anchored_by_default, resolve
-from shared.saga.admitting import enter_admitting, leaving, on_admitted, on_must_wait
+from shared.saga.admitting import (
+    enter_admitting,
+    leaving,
+    on_admitted,
+    on_must_wait,
+    wait_for_disks,
+)
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.causes import Cause
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
@@ -100,14 +106,9 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
     known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
-    if not facts.disks:
-        diskless = troubled(known, Cause.NO_DISK)
-        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
-    obstacles = (*facts.obstacles, *obstacles_of_restore_point(known))
-    if obstacles:
-        why = "; ".join(obstacles)
-        hindered = troubled(known, Cause.OBSTACLE, detail=why)
-        return enter_cleaning(hindered, now, Ending(Outcome.FAILED, why))
+    hindered = _hindered(state, known, now)
+    if hindered is not None:
+        return hindered
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
@@ -120,6 +121,23 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         unfit = troubled(known, Cause.SCRIPT_TOO_LARGE, detail=problem)
         return enter_cleaning(unfit, now, Ending(Outcome.FAILED, problem))
     return enter_arming(known, now)
+
+
+def _hindered(before: SagaState, state: SagaState, now: int) -> Transition | None:
+    """Say what follows where no snapshot can be made, now or at all; None where nothing is in the way."""
+    facts = state.facts
+    assert facts is not None
+    if not facts.disks:
+        diskless = troubled(state, Cause.NO_DISK)
+        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
+    obstacles = (*facts.obstacles, *obstacles_of_restore_point(state))
+    if obstacles:
+        why = "; ".join(obstacles)
+        obstructed = troubled(state, Cause.OBSTACLE, detail=why)
+        return enter_cleaning(obstructed, now, Ending(Outcome.FAILED, why))
+    if facts.passing_obstacles:
+        return wait_for_disks(replace(before, facts=facts), now)
+    return None
 
 
 def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -> Transition:

@@ -32,8 +32,9 @@ NO_PLACE = (0, 0)
 class Cloud(NamedTuple):
     """``record`` is the number of the stored saga, -1 for none. ``asked``: somebody wanted it to end early.
 
-    ``commands`` are those in the guest's queue, each with its expiry (ms from now). ``place`` is the generation
-    that is admitted, 0 for none, and when its lease ends (ms from now); ``admitted`` the last that ever was.
+    ``commands`` are those in the guest's queue, each with its expiry (ms from now). ``place`` is the
+    generation that is admitted, 0 for none, and when its lease ends (ms from now); ``admitted`` the last that
+    ever was.
     """
 
     record: int = -1
