@@ -8,8 +8,10 @@ import azure.functions as func
 from azure.core.credentials_async import AsyncTokenCredential
 
 from shared.compute import AgentPackage, ClientPool, Compute, credential_for
+from shared.compute.remaining import Remaining
 from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
+from shared.engine.admission import Desk
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
@@ -37,6 +39,7 @@ from shared.storage.guest_scripts import GuestScripts
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
+from shared.storage.reservations import ReservationTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -70,7 +73,9 @@ def _build() -> Application:
     tables, own_queues, guest_queues = Tables(storage), Queues(storage), Queues(guest_storage)
     counters = CounterTable(tables)
     ack_counts = KeptAckCounts(counters, _now)
-    compute = Compute(ClientPool(credential, endpoint=settings.arm_endpoint), _now)
+    remaining = Remaining(_now)
+    pool = ClientPool(credential, endpoint=settings.arm_endpoint, remaining=remaining)
+    compute = Compute(pool, _now)
     sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
     agents, timelines = AgentTable(tables), Timelines(runs, sagas, _now)
     keys = Keys(settings.master_key, settings.key_version)
@@ -89,6 +94,7 @@ def _build() -> Application:
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
         catalogue=catalogue,
         timelines=timelines,
+        admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take),
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)

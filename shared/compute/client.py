@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 
 from shared.compute.credentials import is_loopback
+from shared.compute.remaining import NoteRemaining, Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +60,16 @@ class ComputeClients:
     """
 
     def __init__(
-        self, subscription_id: str, credential: AsyncTokenCredential, *, endpoint: str = AZURE_ENDPOINT
+        self,
+        subscription_id: str,
+        credential: AsyncTokenCredential,
+        *,
+        endpoint: str = AZURE_ENDPOINT,
+        remaining: Remaining | None = None,
     ) -> None:
-        self.patient = _patient(subscription_id, credential, endpoint)
-        self.freeze_window = _freeze_window(subscription_id, credential, endpoint)
+        noting = [NoteRemaining(remaining)] if remaining is not None else []
+        self.patient = _patient(subscription_id, credential, endpoint, noting)
+        self.freeze_window = _freeze_window(subscription_id, credential, endpoint, noting)
 
     async def close(self) -> None:
         """Close the connections of both."""
@@ -73,14 +80,20 @@ class ComputeClients:
 class ClientPool:
     """The clients of a process, by subscription; each made when it is first asked for.
 
-    ``credential`` is called once, inside the first invocation that needs Azure.
+    ``credential`` is called once, inside the first invocation that needs Azure. ``remaining`` is told what
+    the answers say of the requests that are left.
     """
 
     def __init__(
-        self, credential: Callable[[], AsyncTokenCredential], *, endpoint: str = AZURE_ENDPOINT
+        self,
+        credential: Callable[[], AsyncTokenCredential],
+        *,
+        endpoint: str = AZURE_ENDPOINT,
+        remaining: Remaining | None = None,
     ) -> None:
         self._make_credential = credential
         self._endpoint = endpoint
+        self._remaining = remaining
         self._credential: AsyncTokenCredential | None = None
         self._clients: dict[str, ComputeClients] = {}
         self._front_door: AsyncPipelineClient[Any, Any] | None = None
@@ -95,7 +108,10 @@ class ClientPool:
         key = subscription_id.lower()
         if key not in self._clients:
             self._clients[key] = ComputeClients(
-                subscription_id, self._shared_credential(), endpoint=self._endpoint
+                subscription_id,
+                self._shared_credential(),
+                endpoint=self._endpoint,
+                remaining=self._remaining,
             )
         return self._clients[key]
 
@@ -132,7 +148,7 @@ class ClientPool:
 
 
 def _patient(
-    subscription_id: str, credential: AsyncTokenCredential, endpoint: str
+    subscription_id: str, credential: AsyncTokenCredential, endpoint: str, noting: list[NoteRemaining]
 ) -> ComputeManagementClient:
     from azure.mgmt.compute.aio import ComputeManagementClient  # noqa: PLC0415 - the module says why
 
@@ -141,6 +157,7 @@ def _patient(
         subscription_id,
         base_url=endpoint,
         per_call_policies=[PlainHttpOnLoopback()],
+        per_retry_policies=noting,
         connection_timeout=PATIENT_CONNECT_S,
         read_timeout=PATIENT_READ_S,
         retry_total=PATIENT_RETRIES,
@@ -162,7 +179,7 @@ def _plain(credential: AsyncTokenCredential, endpoint: str) -> AsyncPipelineClie
 
 
 def _freeze_window(
-    subscription_id: str, credential: AsyncTokenCredential, endpoint: str
+    subscription_id: str, credential: AsyncTokenCredential, endpoint: str, noting: list[NoteRemaining]
 ) -> ComputeManagementClient:
     import aiohttp  # noqa: PLC0415 - the module says why
     from azure.core.pipeline.policies import AsyncRedirectPolicy, AsyncRetryPolicy  # noqa: PLC0415 - same
@@ -184,6 +201,7 @@ def _freeze_window(
         subscription_id,
         base_url=endpoint,
         per_call_policies=[PlainHttpOnLoopback()],
+        per_retry_policies=noting,
         transport=transport,
         retry_policy=AsyncRetryPolicy.no_retries(),
         redirect_policy=AsyncRedirectPolicy.no_redirects(),

@@ -10,7 +10,7 @@ from shared.compute.at_once import all_at_once
 from shared.compute.attached import AttachedDisk, AttachedDisks, attached_disks
 from shared.compute.client import ClientPool
 from shared.compute.errors import classified
-from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
+from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles, passing_obstacles, recent
 from shared.compute.names import Kind, ResourceId, parse_id
 from shared.compute.restore_points import list_points
 from shared.compute.values import epoch_ms, of_its_types, spelling
@@ -43,11 +43,18 @@ async def read_facts(
         all_at_once(_read_disk(pool, each.id) for each in attached.managed),
         all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
     )
-    listed = (snapshot for group in snapshots for snapshot in group)
+    listed, now = [snapshot for group in snapshots for snapshot in group], clock()
     with classified():
-        found = obstacles([_seen(disk) for disk in disks], listed, clock())
+        seen = [_seen(disk) for disk in disks]
         facts = _vm_facts(vm_id, vm, attached, disks)
-        return of_its_types(replace(facts, obstacles=(*attached.hindrances, *found)))
+        known = tuple(replace(disk, recent=recent(disk.disk_id, listed, now)) for disk in facts.disks)
+        found = replace(
+            facts,
+            disks=known,
+            obstacles=(*attached.hindrances, *obstacles(seen, listed)),
+            passing_obstacles=tuple(passing_obstacles(seen, listed, now)),
+        )
+        return of_its_types(found)
 
 
 async def _for_a_restore_point(
@@ -113,6 +120,7 @@ async def _list_snapshots(pool: ClientPool, subscription_id: str, group: str) ->
                 provisioning_state=spelling(item.properties.provisioning_state),
                 created_at=epoch_ms(item.properties.time_created),
                 completion_percent=item.properties.completion_percent,
+                name=item.name or "",
             )
             async for item in client.snapshots.list_by_resource_group(group)
             if item.properties is not None and item.properties.incremental

@@ -7,6 +7,8 @@ judged: snapshots that others keep in other resource groups, and requests of the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from shared.saga.facts import RecentSnapshot
+
 SNAPSHOTS_PER_WINDOW = 7
 WINDOW_MS = 5 * 60_000
 SNAPSHOTS_PER_DISK = 500
@@ -37,6 +39,7 @@ class SeenSnapshot:
     provisioning_state: str
     created_at: int | None
     completion_percent: float | None
+    name: str = ""
 
     @property
     def in_flight(self) -> bool:
@@ -45,14 +48,45 @@ class SeenSnapshot:
         return self.provisioning_state not in _ENDED or (copying and self.provisioning_state == "Succeeded")
 
 
-def obstacles(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], now: int) -> Iterator[str]:
-    """Yield a sentence for everything that stands in the way of a snapshot of these disks at ``now`` (ms)."""
-    by_disk: dict[str, list[SeenSnapshot]] = {}
-    for snapshot in snapshots:
-        by_disk.setdefault(snapshot.disk_id.lower(), []).append(snapshot)
+def obstacles(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot]) -> Iterator[str]:
+    """Yield a sentence for everything that stands in the way of a snapshot of these disks until it is mended.
+
+    What passes by itself is told by ``passing_obstacles``.
+    """
+    by_disk = _by_disk(snapshots)
     for disk in disks:
         yield from _of_disk(disk)
-        yield from _of_snapshots(disk, by_disk.get(disk.disk_id.lower(), []), now)
+        alive = by_disk.get(disk.disk_id.lower(), [])
+        if len(alive) >= SNAPSHOTS_PER_DISK:
+            allowed = f"{SNAPSHOTS_PER_DISK} are allowed"
+            yield f"disk {disk.name} has {len(alive)} incremental snapshots, and {allowed}"
+
+
+def passing_obstacles(
+    disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], now: int
+) -> Iterator[str]:
+    """Yield a sentence for every limit that is met at ``now`` (ms), and not for long."""
+    by_disk = _by_disk(snapshots)
+    for disk in disks:
+        yield from _for_now(disk, by_disk.get(disk.disk_id.lower(), []), now)
+
+
+def recent(disk_id: str, snapshots: Iterable[SeenSnapshot], now: int) -> tuple[RecentSnapshot, ...]:
+    """Give the snapshots of a disk that count against a limit at ``now`` (ms)."""
+    return tuple(
+        RecentSnapshot(one.name, one.created_at if one.created_at is not None else now, one.in_flight)
+        for one in _by_disk(snapshots).get(disk_id.lower(), [])
+        if one.in_flight or one.created_at is None or one.created_at > now - WINDOW_MS
+    )
+
+
+def _by_disk(snapshots: Iterable[SeenSnapshot]) -> dict[str, list[SeenSnapshot]]:
+    """Give the snapshots of each disk, but those that failed."""
+    by_disk: dict[str, list[SeenSnapshot]] = {}
+    for snapshot in snapshots:
+        if snapshot.provisioning_state != "Failed":
+            by_disk.setdefault(snapshot.disk_id.lower(), []).append(snapshot)
+    return by_disk
 
 
 def _of_disk(disk: SeenDisk) -> Iterator[str]:
@@ -63,10 +97,7 @@ def _of_disk(disk: SeenDisk) -> Iterator[str]:
         yield f"disk {disk.name} can be shared with {others} more VMs, which nothing would hold still"
 
 
-def _of_snapshots(disk: SeenDisk, snapshots: list[SeenSnapshot], now: int) -> Iterator[str]:
-    alive = [snapshot for snapshot in snapshots if snapshot.provisioning_state != "Failed"]
-    if len(alive) >= SNAPSHOTS_PER_DISK:
-        yield f"disk {disk.name} has {len(alive)} incremental snapshots, and {SNAPSHOTS_PER_DISK} are allowed"
+def _for_now(disk: SeenDisk, alive: list[SeenSnapshot], now: int) -> Iterator[str]:
     young = [s for s in alive if s.created_at is None or s.created_at > now - WINDOW_MS]
     if len(young) >= SNAPSHOTS_PER_WINDOW:
         yield (

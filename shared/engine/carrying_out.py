@@ -16,7 +16,7 @@ from shared.compute.tags import at_birth, when_graded
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.orders import Keys, session_ms, signed_command
-from shared.engine.ports import Clock, Compute
+from shared.engine.ports import Admission, Clock, Compute
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
 from shared.engine.timelines import Timelines
@@ -25,11 +25,13 @@ from shared.logs import logger
 from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
+    Admit,
     Alert,
     Capture,
     CheckCopies,
     Clean,
     Effect,
+    Leave,
     ReadFacts,
     RecordEnd,
     SendCommand,
@@ -38,6 +40,7 @@ from shared.saga.effects import (
     Watch,
 )
 from shared.saga.events import (
+    Admitted,
     AgentNotStarted,
     CaptureEnded,
     Cleaned,
@@ -73,6 +76,7 @@ class Hands:
     package: AgentPackage | None = None
     catalogue: Catalogue | None = None
     timelines: Timelines | None = None
+    admission: Admission | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -142,6 +146,17 @@ def _install(hands: Hands, state: SagaState) -> AgentInstallation | None:
     if hands.package is None or mode is AgentInstall.NEVER:
         return None
     return AgentInstallation(hands.package, upgrade=mode is AgentInstall.UPGRADE)
+
+
+async def _admit(hands: Hands, state: SagaState, effect: Admit) -> Event:
+    if hands.admission is None:
+        return Admitted(effect.generation)
+    return await hands.admission.admit(state, effect)
+
+
+async def _leave(hands: Hands, state: SagaState, effect: Leave) -> None:
+    if hands.admission is not None:
+        await hands.admission.leave(state, effect)
 
 
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
@@ -324,6 +339,8 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
     ReadFacts: _read_facts,
     StartAgent: _start_agent,
     SendCommand: _send_command,
+    Admit: _admit,
+    Leave: _leave,
     Capture: _capture,
     TakeRestorePoint: _take_restore_point,
     CheckCopies: _check_copies,
@@ -334,4 +351,4 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
 }
 
 #: Effects that are answered by an event.
-_ANSWERED = (ReadFacts, StartAgent, Capture, TakeRestorePoint, CheckCopies, Clean)
+_ANSWERED = (ReadFacts, StartAgent, Admit, Capture, TakeRestorePoint, CheckCopies, Clean)

@@ -14,7 +14,7 @@ from shared import telemetry
 from shared.engine.ports import Clock
 from shared.logs import About, FailuresTold, about, logger, now_about
 from shared.saga.codec import encode
-from shared.saga.effects import CAPTURES, READS, Effect
+from shared.saga.effects import CAPTURES, HARMLESS, READS, Effect
 from shared.saga.events import Event, TimePassed
 from shared.saga.history import HistoryEntry
 from shared.saga.machine import advance
@@ -220,7 +220,8 @@ def _of(state: SagaState) -> About:
 
 def _only_reads(effects: Sequence[Effect]) -> bool:
     """Whether a transition needs no save of its own: after a crash, reading again is all there is to do."""
-    return bool(effects) and all(isinstance(effect, READS) for effect in effects)
+    answered = any(isinstance(effect, READS) for effect in effects)
+    return answered and all(isinstance(effect, HARMLESS) for effect in effects)
 
 
 def _is_sweep(event: Event) -> bool:

@@ -13,6 +13,9 @@ from shared.saga.state import SagaState
 #: How long an agent that was started for one session stays to answer repeated commands.
 LINGER_MS = 15_000
 
+#: No agent takes a longer time than this for meant (``agent/fields.py``).
+LONGEST_SESSION_MS = 24 * 3_600_000
+
 
 class Keys:
     """Session keys, derived from the master secret and never stored. ``version`` is their rotation."""
@@ -58,11 +61,12 @@ def session_ms(state: SagaState) -> int:
     guest = state.spec.guest
     phases = (
         guest.arming_timeout_ms,
+        state.spec.admission.timeout_ms if state.spec.admission else 0,
         guest.quiesce_timeout_ms + GRACE_MS,
         guest.longest_hold_ms + GRACE_MS,
         max(guest.resume_timeout_ms, guest.longest_hold_ms + GRACE_MS),
     )
-    return sum(phases) * max(1, guest.attempts) + LINGER_MS
+    return min(LONGEST_SESSION_MS, sum(phases) * max(1, guest.attempts) + LINGER_MS)
 
 
 def _arm(state: SagaState) -> dict[str, Any]:

@@ -10,12 +10,26 @@ from shared.compute.kept import Kept
 from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
 from shared.policy.snapshots import SnapshotSettings
+from shared.saga.effects import Admit, Leave
+from shared.saga.events import Admitted, MustWait
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.state import SagaState, SnapshotCopy
 
 #: Gives the time in ms since the epoch.
 Clock = Callable[[], int]
+
+
+class Admission(Protocol):
+    """See ``shared.engine.admission``."""
+
+    async def admit(self, state: SagaState, effect: Admit) -> Admitted | MustWait:
+        """Reserve all that is needed, or nothing."""
+        ...
+
+    async def leave(self, state: SagaState, effect: Leave) -> None:
+        """Give up what was reserved, or the place among those that wait."""
+        ...
 
 
 class Compute(Protocol):

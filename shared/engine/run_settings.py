@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
@@ -10,7 +11,7 @@ from shared.saga.codec import decode, encode
 from shared.storage.runs import RunRecord
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from."""
 
@@ -19,6 +20,8 @@ class RunSettings:
     layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
     trace: str = ""
+    concurrency: Concurrency | None = None
+    """None in a run that was written before there was any: nothing is limited then."""
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -27,6 +30,7 @@ class RunSettings:
             "layers": encode(self.layers),
             "snapshots": encode(self.snapshots),
             "trace": self.trace,
+            "concurrency": encode(self.concurrency),
         }
 
 
@@ -42,4 +46,18 @@ def read_settings(record: RunRecord) -> RunSettings:
         layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
         trace=record.settings.get("trace", ""),
+        concurrency=_concurrency(record.settings.get("concurrency")),
     )
+
+
+def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None:
+    """Say what the sagas of the run have to be admitted by; None if an armed guest is held at once."""
+    limits = settings.concurrency
+    if limits is None:
+        return None
+    scope = f"policy-{settings.policy_name}" if settings.policy_name else f"run-{run_id}"
+    return AdmissionRules(scope=scope, held=limits.held, timeout_ms=limits.admission_timeout_ms)
+
+
+def _concurrency(data: Any) -> Concurrency | None:
+    return None if data is None else decode(Concurrency, data)

@@ -68,6 +68,7 @@ class PolicyService:
                 guest=document.guest or GuestProcessing(),
                 layers=document.layers,
                 snapshots=document.snapshots or SnapshotSettings(),
+                concurrency=document.concurrency,
             )
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
@@ -141,4 +142,10 @@ def zone_of(name: str, field: str) -> ZoneInfo:
 
 
 def _settings(name: str, policy: Policy) -> RunSettings:
-    return RunSettings(policy_name=name, guest=policy.guest, layers=policy.layers, snapshots=policy.snapshots)
+    return RunSettings(
+        policy_name=name,
+        guest=policy.guest,
+        layers=policy.layers,
+        snapshots=policy.snapshots,
+        concurrency=policy.concurrency,
+    )

@@ -8,7 +8,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
-from shared.engine.run_settings import RunSettings, read_settings
+from shared.engine.run_settings import RunSettings, admission_rules, read_settings
 from shared.logs import About, about, logger
 from shared.policy.layers import for_vm
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
@@ -103,4 +103,5 @@ class Steps:
             guest=settings.guest,
             layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,
+            admission=admission_rules(settings, message.run_id),
         )

@@ -1,9 +1,10 @@
 """Policies and run requests as JSON documents: strict, with defaults where a user need not care."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from shared.policy.concurrency import Concurrency, read_concurrency
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
@@ -45,6 +46,7 @@ class Policy:
     snapshots: SnapshotSettings
     schedule: Schedule | None = None
     retention: Retention | None = None
+    concurrency: Concurrency = field(default_factory=Concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class RunDocument:
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
+    concurrency: Concurrency = field(default_factory=Concurrency)
 
 
 def read_run(data: Any) -> RunDocument:
@@ -64,9 +67,9 @@ def read_run(data: Any) -> RunDocument:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots"))
+    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency"))
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots"):
+        for name in ("guest_processing", "snapshots", "concurrency"):
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
@@ -74,7 +77,13 @@ def read_run(data: Any) -> RunDocument:
     if not vms:
         raise DocumentError("vms", "expected at least one VM, or name a policy")
     guest, layers = read_guest(fields, vms)
-    return RunDocument(vms=vms, guest=guest, layers=layers, snapshots=_snapshots(fields))
+    return RunDocument(
+        vms=vms,
+        guest=guest,
+        layers=layers,
+        snapshots=_snapshots(fields),
+        concurrency=read_concurrency(fields),
+    )
 
 
 def read_policy(data: Any) -> Policy:
@@ -83,7 +92,8 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("vms", "guest_processing", "snapshots", "schedule", "retention"))
+    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency")
+    fields = Fields(data, "", known)
     vms = _vms(fields)
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
@@ -96,6 +106,7 @@ def read_policy(data: Any) -> Policy:
         snapshots=snapshots,
         schedule=schedule,
         retention=read_retention(fields),
+        concurrency=read_concurrency(fields),
     )
 
 

@@ -5,13 +5,14 @@ that app and agent have, so that none is without its advice.
 
 In sentences and advice: ``{vm}``, ``{group}``, ``{saga}``, ``{subject}`` (the disk, script or
 application), ``{detail}``, ``{code}``, ``{reached}``, and times with their unit: ``{budget}``,
-``{arming}``, ``{quiesce}``, ``{completion}``.
+``{arming}``, ``{admission}``, ``{quiesce}``, ``{completion}``.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.saga.advice_by_code import (
+    ADMISSION,
     AGAIN,
     AGENT_LOG,
     AZURE,
@@ -85,6 +86,11 @@ TOLD: Mapping[Cause, Advice] = {
         "the agent in {vm} could not arm its dead-man, without which nothing is held",
         "Look at /run/stillframe/agent.log in {vm}, and at its memory and processor: " + CHECK + ".",
         _NONE,
+    ),
+    Cause.NOT_ADMITTED: Advice(
+        "{vm} was ready and not held, because there was no room for it within {admission}: {detail}",
+        ADMISSION[""],
+        ADMISSION,
     ),
     Cause.HOLD_UNCONFIRMED: Advice(
         "the agent in {vm} did not say within {quiesce} that everything was held",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shared.saga.causes import Proof
+from shared.saga.causes import Limit, Proof
 
 AGAIN = "start the run again"
 CHECK = "`python3 /opt/stillframe/agent.pyz check` as root in {vm} (docs/guests.md)"
@@ -47,6 +47,18 @@ HANDLER_LOG = "See the application's own log in {vm}, and docs/applications.md f
 _ANCHOR = "See docs/applications.md and, for Windows, docs/windows.md for what an anchor needs in {vm}."
 AGENT_LOG = "Look at /run/stillframe/agent.log in {vm}; then start the run again."
 _TIMES = "Raise `quiesce_timeout_ms` ({quiesce}) and `freeze_budget_ms` ({budget}), or make it quicker."
+
+#: By the limit that left no room before the guest was held (``Limit`` of ``causes.py``).
+ADMISSION: Mapping[str, str] = {
+    Limit.HELD: "Raise `concurrency.held`, lower `concurrency.vms`, or give it more time by "
+    "`concurrency.admission_timeout_ms`.",
+    Limit.DISK: "Let runs of {vm} lie further apart: Azure makes 7 incremental snapshots of a disk in "
+    "5 minutes, and 3 at a time of Premium SSD v2 and Ultra disks.",
+    Limit.REQUESTS: "Let runs of this subscription begin at different times, or find who else spends its "
+    "requests (docs/concurrency.md).",
+    Limit.BUSY: "It passes by itself: " + AGAIN + "; if it is always so, look at `GET /api/health`.",
+    "": "Give it more time by `concurrency.admission_timeout_ms` (docs/concurrency.md).",
+}
 
 #: By the reason of the agent's ``quiesce_failed``.
 GUEST: Mapping[str, str] = {

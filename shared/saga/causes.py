@@ -33,6 +33,9 @@ class Cause(StrEnum):
     DEAD_MAN_NOT_ARMED = "dead_man_not_armed"
     """Nothing in the guest would let go should the agent die, so nothing was held, or no longer."""
 
+    NOT_ADMITTED = "not_admitted"
+    """A limit left no room for it for as long as it may wait; the code says which limit."""
+
     HOLD_UNCONFIRMED = "hold_unconfirmed"
     """The guest did not say in time that it held."""
 
@@ -99,3 +102,19 @@ class Proof(StrEnum):
     SILENT = "silent"
     LET_GO = "let_go"
     INCOMPLETE = "incomplete"
+
+
+class Limit(StrEnum):
+    """What left no room: the codes of ``Cause.NOT_ADMITTED``."""
+
+    HELD = "held"
+    """As many guests are held as ``concurrency.held`` allows."""
+
+    DISK = "disk"
+    """Azure makes only so many snapshots of a disk in a time, or at a time."""
+
+    REQUESTS = "requests"
+    """Azure Resource Manager's requests of the subscription are spent."""
+
+    BUSY = "busy"
+    """Too many asked at the same time."""

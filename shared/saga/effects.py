@@ -41,6 +41,29 @@ class SendCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Admit:
+    """Reserve what holding the guest and snapshotting its disks will need, or learn until when to wait.
+
+    The reservation is the saga's and the generation's: asking twice reserves once. It ends by itself at
+    ``expires_at`` (ms since the epoch), when nothing can be held by it any more whatever died.
+    """
+
+    generation: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Give up what was reserved for a generation, or its place among those that wait.
+
+    ``captured``: snapshots may have been asked for, and count on.
+    """
+
+    generation: int
+    captured: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """Snapshot all disks at once, and poll until each has ended or ``deadline`` (ms since the epoch) is over.
 
@@ -117,6 +140,8 @@ Effect = (
     ReadFacts
     | StartAgent
     | SendCommand
+    | Admit
+    | Leave
     | Capture
     | TakeRestorePoint
     | CheckCopies
@@ -129,5 +154,9 @@ Effect = (
 #: Effects that take their time, while other messages of the saga are processed.
 CAPTURES = (Capture, TakeRestorePoint)
 
-#: Effects that change nothing: a transition with only these needs no save of its own.
-READS = (ReadFacts, CheckCopies)
+#: Effects that are answered, and that change nothing (or only what ends by itself): a transition with only
+#: these needs no save of its own. After a crash its message comes again, and does them again.
+READS = (ReadFacts, CheckCopies, Admit)
+
+#: Effects that may go along with those: done twice they do no more than done once.
+HARMLESS = (*READS, Leave)

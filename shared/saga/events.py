@@ -91,6 +91,33 @@ class AgentReady:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """What holding the guest will need is reserved."""
+
+    generation: int
+
+    @property
+    def key(self) -> str:
+        """One admission per generation."""
+        return f"admitted:{self.generation}"
+
+
+@dataclass(frozen=True, slots=True)
+class MustWait:
+    """Nothing is reserved yet. Asking again before ``until`` (ms since the epoch) is of no use.
+
+    ``code`` is the limit that is in the way, ``why`` a sentence about it.
+    """
+
+    generation: int
+    until: int
+    code: str
+    why: str
+
+    key = "must-wait"
+
+
+@dataclass(frozen=True, slots=True)
 class Quiesced:
     """The agent answered ``quiesce``: everything that could be held is held.
 
@@ -226,6 +253,8 @@ Event = (
     | FactsUnavailable
     | AgentNotStarted
     | AgentReady
+    | Admitted
+    | MustWait
     | Quiesced
     | QuiesceFailed
     | CaptureEnded

@@ -3,9 +3,24 @@
 from dataclasses import dataclass
 
 
+@dataclass(frozen=True, slots=True)
+class RecentSnapshot:
+    """An incremental snapshot of a disk that counts against a limit of Azure.
+
+    ``created_at`` is ms since the epoch; ``in_flight``: it is being made, or copied in the background.
+    """
+
+    name: str
+    created_at: int
+    in_flight: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
-    """One managed disk of the VM. ``lun`` is None for the OS disk."""
+    """One managed disk of the VM. ``lun`` is None for the OS disk.
+
+    ``recent`` are its snapshots of the last 5 minutes, and those that are in flight.
+    """
 
     disk_id: str
     name: str
@@ -13,6 +28,7 @@ class DiskFacts:
     location: str
     sku: str
     size_gib: int
+    recent: tuple[RecentSnapshot, ...] = ()
 
     @property
     def slot(self) -> str:
@@ -29,6 +45,7 @@ class VmFacts:
     ``resident_agent``: an agent was heard of that lives in the guest and has the current key, so that it can
     be woken by its queue.
     ``obstacles`` are limits that would make the snapshots or the restore point fail later, each a sentence;
+    ``passing_obstacles`` those that pass by waiting;
     ``crash_obstacles`` those of a restore point that asks for no more than CrashConsistent,
     ``platform_obstacles`` those of one that asks for what the platform can do.
     """
@@ -41,6 +58,7 @@ class VmFacts:
     vm_agent_ready: bool
     disks: tuple[DiskFacts, ...]
     obstacles: tuple[str, ...] = ()
+    passing_obstacles: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     crash_obstacles: tuple[str, ...] = ()
     platform_obstacles: tuple[str, ...] = ()

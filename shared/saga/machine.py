@@ -5,12 +5,20 @@ from dataclasses import replace
 from typing import Any
 
 from shared.policy.layers import anchored_by_default, resolve
+from shared.saga.admitting import (
+    enter_admitting,
+    leaving,
+    on_admitted,
+    on_must_wait,
+    wait_for_disks,
+)
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.causes import Cause
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
 from shared.saga.events import (
+    Admitted,
     AgentNotStarted,
     AgentReady,
     CancelRequested,
@@ -20,6 +28,7 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    MustWait,
     Poisoned,
     Quiesced,
     QuiesceFailed,
@@ -67,7 +76,7 @@ def advance(state: SagaState, event: Event, now: int) -> Transition:
         return _ignore(state, OVER)
     if getattr(event, "generation", state.generation) != state.generation:
         return _ignore(state, OTHER_GENERATION)
-    transition = _HANDLERS[type(event)](state, event, now)
+    transition = leaving(state, _HANDLERS[type(event)](state, event, now))
     if not is_legal(state.phase, transition.state.phase):
         raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)
     new = transition.state.warnings[len(state.warnings) :]
@@ -97,14 +106,9 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
     known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
-    if not facts.disks:
-        diskless = troubled(known, Cause.NO_DISK)
-        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
-    obstacles = (*facts.obstacles, *obstacles_of_restore_point(known))
-    if obstacles:
-        why = "; ".join(obstacles)
-        hindered = troubled(known, Cause.OBSTACLE, detail=why)
-        return enter_cleaning(hindered, now, Ending(Outcome.FAILED, why))
+    hindered = _hindered(state, known, now)
+    if hindered is not None:
+        return hindered
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
@@ -117,6 +121,23 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         unfit = troubled(known, Cause.SCRIPT_TOO_LARGE, detail=problem)
         return enter_cleaning(unfit, now, Ending(Outcome.FAILED, problem))
     return enter_arming(known, now)
+
+
+def _hindered(before: SagaState, state: SagaState, now: int) -> Transition | None:
+    """Say what follows where no snapshot can be made, now or at all; None where nothing is in the way."""
+    facts = state.facts
+    assert facts is not None
+    if not facts.disks:
+        diskless = troubled(state, Cause.NO_DISK)
+        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
+    obstacles = (*facts.obstacles, *obstacles_of_restore_point(state))
+    if obstacles:
+        why = "; ".join(obstacles)
+        obstructed = troubled(state, Cause.OBSTACLE, detail=why)
+        return enter_cleaning(obstructed, now, Ending(Outcome.FAILED, why))
+    if facts.passing_obstacles:
+        return wait_for_disks(replace(before, facts=facts), now)
+    return None
 
 
 def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -> Transition:
@@ -148,6 +169,8 @@ def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition
         return guest_gave_up(unsafe, now, "the guest's dead-man could not be armed", passing=False)
     if is_too_old(event.agent_version):
         return replace_agent(state, event.agent_version, now)
+    if state.spec.admission is not None:
+        return enter_admitting(state, now)
     return enter_quiescing(state, now)
 
 
@@ -284,7 +307,7 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
 def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> Transition:
     """End a saga wherever it is: the guest resumes first. ``noted`` is the saga, its trouble noted."""
     match state.phase:
-        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING:
+        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING:
             return enter_cleaning(noted, now, ending)
         case Phase.QUIESCING:
             return enter_resuming(replace(noted, ending=ending), now)
@@ -319,6 +342,8 @@ _HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
     FactsUnavailable: _on_facts_unavailable,
     AgentNotStarted: _on_agent_not_started,
     AgentReady: _on_agent_ready,
+    Admitted: on_admitted,
+    MustWait: on_must_wait,
     Quiesced: _on_quiesced,
     QuiesceFailed: _on_quiesce_failed,
     CaptureEnded: _on_capture_ended,

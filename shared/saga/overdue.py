@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from shared.policy.guest_processing import AgentUse
+from shared.saga.admitting import admit, not_admitted
 from shared.saga.causes import Cause
 from shared.saga.decide import guest_gave_up, settle
 from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, Watch
@@ -32,12 +33,22 @@ def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
     if event.watch is not None and event.watch != state.watch_number:
         return Transition(state, ignored="another watch stands")
     assert state.deadline is not None
+    if state.phase is Phase.ADMITTING:
+        return _ask_again(state, now)
     if now >= state.deadline:
         return _watched(_overdue(state, now), now)
     at = min(state.deadline, now + first_watch_ms(state.spec))
     if state.phase is Phase.ARMING:
         return _ask_or_start(replace(state, pauses=state.pauses + 1), at)
     return watch_again(state, at, *_repeated(state))
+
+
+def _ask_again(state: SagaState, now: int) -> Transition:
+    """Ask for admission again: the answer holds the guest, or has the saga looked at again."""
+    assert state.deadline is not None
+    if now >= state.deadline:
+        return _watched(not_admitted(state, now), now)
+    return Transition(replace(state, pauses=state.pauses + 1), (admit(state, now),))
 
 
 def _ask_or_start(state: SagaState, at: int) -> Transition:

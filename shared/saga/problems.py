@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.policy.concurrency import ADMISSION_TIMEOUT_MS
 from shared.saga.advice import TOLD
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
@@ -59,7 +60,8 @@ def problem_of(state: SagaState) -> Problem | None:
 
 
 def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
-    guest, detail = state.spec.guest, trouble.detail.strip().rstrip(".")
+    guest, admission = state.spec.guest, state.spec.admission
+    detail = trouble.detail.strip().rstrip(".")
     parts = state.spec.vm_id.split("/")
     return {
         "vm": parts[-1],
@@ -70,6 +72,7 @@ def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
         "code": trouble.code or "no answer",
         "budget": duration(guest.longest_hold_ms),
         "arming": duration(guest.arming_timeout_ms),
+        "admission": duration(admission.timeout_ms if admission else ADMISSION_TIMEOUT_MS),
         "quiesce": duration(guest.quiesce_timeout_ms),
         "completion": duration(state.spec.snapshots.completion_timeout_ms),
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.snapshots import SnapshotSettings
@@ -18,6 +19,7 @@ class Phase(StrEnum):
     PENDING = "pending"
     PREFLIGHT = "preflight"
     ARMING = "arming"
+    ADMITTING = "admitting"
     QUIESCING = "quiescing"
     CAPTURING = "capturing"
     RESUMING = "resuming"
@@ -51,6 +53,7 @@ class SagaSpec:
 
     It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it are put on
     ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
+    Without ``admission`` the guest is held as soon as it is armed.
     """
 
     saga_id: str
@@ -61,6 +64,7 @@ class SagaSpec:
     guest: GuestProcessing = field(default_factory=GuestProcessing)
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    admission: AdmissionRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ class SagaState:
     ``guest_released`` and ``capture_ended`` say what is still out there: while one of them is False the
     saga may not decide about its recovery point. ``guest_failure`` is why the current generation's hold is
     given up. ``agent_generations`` is the last generation that a run command may have started the agent for.
+    ``admission`` is the generation that may have a reservation, 0 when there is none.
     ``agent_refused`` says that the last attempt to start the agent was turned down for now.
     ``notes`` are sentences for people on what happened on the way, ``warnings`` what the guest said that a
     person should look at, in all generations. ``trouble`` is the last thing that went wrong in the current
@@ -147,3 +152,4 @@ class SagaState:
     watch_number: int = 0
     watch_receipt: str = ""
     pauses: int = 0
+    admission: int = 0

@@ -9,7 +9,10 @@ from shared.saga.state import Phase
 FOLLOWS: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.PREFLIGHT, Phase.CLEANING}),
     Phase.PREFLIGHT: frozenset({Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}),
-    Phase.ARMING: frozenset({Phase.QUIESCING, Phase.CAPTURING, Phase.ARMING, Phase.CLEANING}),
+    Phase.ARMING: frozenset(
+        {Phase.ADMITTING, Phase.QUIESCING, Phase.CAPTURING, Phase.ARMING, Phase.CLEANING}
+    ),
+    Phase.ADMITTING: frozenset({Phase.QUIESCING, Phase.CLEANING}),
     Phase.QUIESCING: frozenset({Phase.CAPTURING, Phase.RESUMING, Phase.ARMING, Phase.CLEANING}),
     Phase.CAPTURING: frozenset({Phase.RESUMING, Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}),
     Phase.RESUMING: frozenset({Phase.COMPLETING, Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}),

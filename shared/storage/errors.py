@@ -187,3 +187,11 @@ class CountsNotKept(StorageError):
         super().__init__(f"the counts {name} of {day} could not be added to")
         self.name = name
         self.day = day
+
+
+class ReservationsBusy(StorageError):
+    """A row of reservations changed under every try to change it."""
+
+    def __init__(self, row: str) -> None:
+        super().__init__(f"the reservations {row} could not be changed: others change them all the time")
+        self.row = row

@@ -26,10 +26,15 @@ _ONCE = ("start", "watch", "sweep", "cancel", "poison", "facts")
 RunCommand = tuple[str, int, int, bool]
 
 
+NO_PLACE = (0, 0)
+
+
 class Cloud(NamedTuple):
     """``record`` is the number of the stored saga, -1 for none. ``asked``: somebody wanted it to end early.
 
-    ``commands`` are those in the guest's queue, each with its expiry (ms from now).
+    ``commands`` are those in the guest's queue, each with its expiry (ms from now). ``place`` is the
+    generation that is admitted, 0 for none, and when its lease ends (ms from now); ``admitted`` the last that
+    ever was.
     """
 
     record: int = -1
@@ -40,6 +45,8 @@ class Cloud(NamedTuple):
     run_commands: tuple[RunCommand, ...] = ()
     recorded: bool = False
     asked: bool = False
+    place: tuple[int, int] = NO_PLACE
+    admitted: int = 0
 
     @property
     def stored(self) -> Record | None:
@@ -218,11 +225,21 @@ def _after(cloud: Cloud, deed: Deed) -> Cloud:
         case "remove run command":
             others = tuple(one for one in cloud.run_commands if one[0] != deed.name)
             return cloud._replace(run_commands=others)
+        case "admit" | "leave":
+            return _placed(cloud, deed)
         case "delete":
             kept = tuple(one for one in cloud.snapshots if one.name != deed.name)
             return cloud._replace(snapshots=kept)
         case _:
             return cloud._replace(recorded=cloud.recorded or deed.what == "end")
+
+
+def _placed(cloud: Cloud, deed: Deed) -> Cloud:
+    """Give the saga a place, or take it away; one of a newer generation stays."""
+    if deed.what == "admit":
+        admitted = max(cloud.admitted, deed.number)
+        return cloud._replace(place=(deed.number, deed.at), admitted=admitted)
+    return cloud._replace(place=NO_PLACE) if cloud.place[0] <= deed.number else cloud
 
 
 def _with_run_command(cloud: Cloud, new: RunCommand) -> Cloud:

@@ -11,6 +11,7 @@ from shared.engine.running import OVERDUE_MS
 from shared.saga.evidence import DiskCapture
 from tests.model import wire
 from tests.model.cloud import (
+    NO_PLACE,
     SWEEP,
     Cloud,
     RunCommand,
@@ -258,6 +259,7 @@ class CloudRules:
                 commands=tuple((number, at - by) for number, at in cloud.commands),
                 jobs=tuple(_older_job(job, by) for job in cloud.jobs),
                 snapshots=tuple(one._replace(at=max(one.at - by, -OLDEST_MS)) for one in cloud.snapshots),
+                place=_older_place(cloud.place, by),
                 run_commands=tuple(
                     (name, c, 0 if ran else at - by, ran) for name, c, at, ran in cloud.run_commands
                 ),
@@ -287,6 +289,12 @@ def _older(message: Message, by: int) -> Message:
         return message._replace(at=max(message.at - by, 0))
     quiesced = message.what == "ack" and wire.ack_key(message.number).startswith("quiesced:")
     return message._replace(at=message.at - by) if quiesced else message
+
+
+def _older_place(place: tuple[int, int], by: int) -> tuple[int, int]:
+    """A lease that nobody gave up ends by itself."""
+    generation, ends_in = place
+    return (generation, ends_in - by) if ends_in > by else NO_PLACE
 
 
 def _older_command(one: RunCommand, by: int) -> RunCommand:

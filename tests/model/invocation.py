@@ -20,11 +20,11 @@ from shared.engine.carrying_out import Hands
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
-from shared.engine.run_settings import RunSettings
 from shared.engine.running import UNSTARTED_MS, RunService
 from shared.engine.stepping import Steps
-from shared.saga.effects import Effect
-from shared.saga.events import CancelRequested, CaptureEnded, Poisoned
+from shared.saga.causes import Limit
+from shared.saga.effects import Admit, Effect, Leave
+from shared.saga.events import Admitted, CancelRequested, CaptureEnded, MustWait, Poisoned
 from shared.saga.evidence import DiskCapture
 from shared.saga.facts import VmFacts
 from shared.saga.history import HistoryEntry
@@ -36,12 +36,18 @@ from shared.storage.runs import RunEntry
 from shared.storage.sagas import StoredSaga
 from tests.model import wire
 from tests.model.interning import Table
-from tests.model.scenes import MASTER, RUN, SAGA, VM, Scene
+from tests.model.scenes import MASTER, RUN, SAGA, VM, WAIT_MS, Scene
 from tests.model.times import NOW, canonical
 
 #: What may go wrong in an invocation beside its end: each is a service that says no.
 Luck = Literal[
-    "", "facts unavailable", "run command refused", "copy not complete", "copy lost", "deletion refused"
+    "",
+    "facts unavailable",
+    "run command refused",
+    "no room",
+    "copy not complete",
+    "copy lost",
+    "deletion refused",
 ]
 LUCKS: tuple[Luck, ...] = get_args(Luck)[1:]
 
@@ -237,6 +243,17 @@ class Surroundings:
     async def forget(self, vm_id: str) -> None:
         """What is known of agents is of the scene."""
 
+    # --- the gate -----------------------------------------------------------------------------
+
+    async def admit(self, state: SagaState, effect: Admit) -> Admitted | MustWait:
+        if self.unlucky("no room"):
+            return MustWait(effect.generation, NOW + WAIT_MS, Limit.HELD, "others are held")
+        self.do(Deed("admit", number=effect.generation, at=effect.expires_at - NOW))
+        return Admitted(effect.generation)
+
+    async def leave(self, state: SagaState, effect: Leave) -> None:
+        self.do(Deed("leave", number=effect.generation))
+
     # --- compute ------------------------------------------------------------------------------
 
     async def warm(self, vm_id: str) -> None:
@@ -367,7 +384,6 @@ class App:
 
     def _kit(self, around: Surroundings) -> "_Kit":
         anything = cast("Any", around)
-        settings = RunSettings("nightly", self._scene.guest, (), self._scene.spec.snapshots)
         hands = Hands(
             compute=anything,
             queues=anything,
@@ -377,10 +393,11 @@ class App:
             keys=self._keys,
             clock=lambda: NOW,
             agents=anything,
+            admission=around,
         )
         loop = SagaLoop(anything, hands.carry_out, lambda: NOW)
         steps = Steps(loop, anything, anything)
-        steps.remember(RUN, settings)
+        steps.remember(RUN, self._scene.settings)
         agents = cast("Any", _Forgetful())
         acks = Acks(loop, anything, self._keys, agents=agents, clock=lambda: NOW)
         runs = RunService(

@@ -16,6 +16,7 @@ PROPERTIES = {
     4: "when faults stop every saga ends, and every snapshot is recorded or deleted",
     5: "doing anything twice does what doing it once does",
     6: "something can always happen until the saga is done, and nothing is without an answer",
+    7: "who is held was admitted, and its place is nobody else's before it goes on, and free afterwards",
 }
 
 
@@ -39,6 +40,9 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
     wrong = "" if record is None else _graded(record.state, cloud)
     if wrong:
         return Violation(2, wrong)
+    wrong = _placed(cloud, guest) if worlds.scene.concurrency else ""
+    if wrong:
+        return Violation(7, wrong)
     wrong = _scripts(guest) if scripts else ""
     if wrong:
         return Violation(3, wrong)
@@ -59,6 +63,18 @@ def _forgot(state: SagaState, guest: Guest) -> bool:
     assert guest.frozen is not None
     over = state.phase in (Phase.CLEANING, Phase.DONE) or guest.frozen.generation < state.generation
     return guest.boot > 1 and over
+
+
+def _placed(cloud: Cloud, guest: Guest) -> str:
+    """Who is held has a place. A guest that forgot what is over is bounded by its budget alone."""
+    record, frozen = cloud.stored, guest.frozen
+    if record is None or frozen is None:
+        return ""
+    if frozen.generation > cloud.admitted:
+        return "the guest is held, and was never admitted"
+    if cloud.place[0] != frozen.generation and has_somebody(guest) and not _forgot(record.state, guest):
+        return "the guest is held, and its place may be another's"
+    return ""
 
 
 def _graded(state: SagaState, cloud: Cloud) -> str:
@@ -90,21 +106,33 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
         return Violation(6, "nothing can happen any more, and the saga is not done")
     if not cloud.recorded:
         return Violation(4, "the saga is done, and the run was never told")
-    kept = {copy.snapshot_id for copy in record.state.recovery_point}
-    there = {snapshot.name for snapshot in cloud.snapshots}
-    if there != kept:
-        names = sorted(name.rpartition("/")[2] for name in there ^ kept)
-        return Violation(4, f"neither recorded nor deleted, or recorded and gone: {', '.join(names)}")
-    if any(snapshot.state != SUCCEEDED for snapshot in cloud.snapshots):
-        return Violation(4, "a snapshot is recorded that never succeeded")
-    if cloud.run_commands:
-        return Violation(4, "a run command is left in the VM")
+    wrong = _left_in_azure(cloud, record.state)
+    if wrong:
+        return Violation(4, wrong)
     if record.state.outcome is not Outcome.SUCCEEDED and record.state.trouble is None:
         return Violation(4, "a saga that did not end well cannot say what went wrong")
+    if cloud.place[0] and _no_crash(worlds, world):
+        return Violation(7, "all is over, and nobody gave up its place")
     wrong = _as_asked(worlds, world, record.state)
     if wrong:
         return Violation(4, wrong)
     return _left_in_the_guest(guest, scripts=worlds.scene.guest.post_script is not None)
+
+
+def _left_in_azure(cloud: Cloud, state: SagaState) -> str:
+    kept = {copy.snapshot_id for copy in state.recovery_point}
+    there = {snapshot.name for snapshot in cloud.snapshots}
+    if there != kept:
+        names = sorted(name.rpartition("/")[2] for name in there ^ kept)
+        return f"neither recorded nor deleted, or recorded and gone: {', '.join(names)}"
+    if any(snapshot.state != SUCCEEDED for snapshot in cloud.snapshots):
+        return "a snapshot is recorded that never succeeded"
+    return "a run command is left in the VM" if cloud.run_commands else ""
+
+
+def _no_crash(worlds: Worlds, world: World) -> bool:
+    """Whether no host and no process died on the way; else a lease may be all that gives up a place."""
+    return worlds.budgets.value(world.budget).crash == worlds.budgets.value(worlds.first.budget).crash
 
 
 def _as_asked(worlds: Worlds, world: World, state: SagaState) -> str:

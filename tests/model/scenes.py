@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from shared.engine.run_settings import RunSettings, admission_rules
+from shared.policy.concurrency import Concurrency
 from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure, Script
+from shared.policy.snapshots import SnapshotSettings
 from shared.protocol import session_key, vm_key
 from shared.saga.facts import VmFacts
 from shared.saga.names import saga_id
@@ -14,6 +17,9 @@ VM = build.VM.lower()
 SAGA = saga_id(RUN, VM)
 MASTER = b"a fixed master secret of 32 bytes"
 SESSION_KEY = session_key(vm_key(MASTER, VM), SAGA)
+
+#: How long a saga is told to wait that is not admitted (ms).
+WAIT_MS = 10_000
 
 #: Two disks: enough to be taken at two instants.
 DISKS = (build.disk(None), build.disk(0))
@@ -31,16 +37,38 @@ _BASE = GuestProcessing(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A policy's guest processing, and whether an agent lives in the guest (and is started again there)."""
+    """A policy's guest processing, and whether an agent lives in the guest (and is started again there).
+
+    Without ``concurrency`` a guest that is ready is held at once.
+    """
 
     name: str
     guest: GuestProcessing
     resident: bool
+    concurrency: Concurrency | None = None
 
     @property
     def spec(self) -> SagaSpec:
         """What the saga is asked to do."""
-        return SagaSpec(saga_id=SAGA, run_id=RUN, vm_id=VM, policy_name="nightly", guest=self.guest)
+        return SagaSpec(
+            saga_id=SAGA,
+            run_id=RUN,
+            vm_id=VM,
+            policy_name="nightly",
+            guest=self.guest,
+            admission=admission_rules(self.settings, RUN),
+        )
+
+    @property
+    def settings(self) -> RunSettings:
+        """What the run does with its VM."""
+        return RunSettings(
+            policy_name="nightly",
+            guest=self.guest,
+            layers=(),
+            snapshots=SnapshotSettings(),
+            concurrency=self.concurrency,
+        )
 
     @property
     def facts(self) -> VmFacts:
@@ -64,6 +92,12 @@ SCENES = {
                 post_script=None,
             ),
             resident=True,
+        ),
+        Scene(
+            "gate",
+            replace(_BASE, agent=AgentUse.RESIDENT, pre_script=None, post_script=None),
+            resident=True,
+            concurrency=Concurrency(held=1, admission_timeout_ms=2 * WAIT_MS),
         ),
     )
 }

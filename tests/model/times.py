@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.state import HELD, Attempt, State
 from shared.saga.causes import Cause
-from shared.saga.effects import Capture, Effect, Order, SendCommand, StartAgent, Watch
+from shared.saga.effects import Admit, Capture, Effect, Order, SendCommand, StartAgent, Watch
 from shared.saga.evidence import Evidence
 from shared.saga.state import Phase, SagaState, Trouble
 
@@ -89,6 +89,8 @@ def shift_effect(effect: Effect, by: int) -> Effect:
             return StartAgent(_shift_order(order, by))
         case Capture(generation, disks, not_before, deadline):
             return Capture(generation, disks, not_before - by, deadline - by)
+        case Admit(generation, expires_at):
+            return Admit(generation, expires_at - by)
         case Watch(number, at):
             return Watch(number, at - by)
         case _:

@@ -76,7 +76,7 @@ async def test_seven_young_snapshots_of_a_disk_are_an_obstacle_over_several_page
             await azure.capture(await azure.targets(generation))
         facts = await azure.facts()
 
-    assert [obstacle.partition(" got ")[0] for obstacle in facts.obstacles] == [
+    assert [obstacle.partition(" got ")[0] for obstacle in facts.passing_obstacles] == [
         "disk db1-os",
         "disk db1-journal",
         "disk db1-accounts",
@@ -90,7 +90,7 @@ async def test_three_copies_in_flight_of_an_ultra_disk_are_an_obstacle() -> None
             await azure.capture(await azure.targets(generation))
         facts = await azure.facts()
 
-    assert facts.obstacles == (
+    assert facts.passing_obstacles == (
         "disk db1-accounts (PremiumV2_LRS) has 3 snapshots in flight, and 3 are allowed",
     )
 

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
-from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles
+from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles, passing_obstacles, recent
+from shared.saga.facts import RecentSnapshot
 
 NOW = 1_800_000_000_000
 MINUTE = 60_000
@@ -27,7 +30,7 @@ def snapshot(
 
 
 def found(seen: SeenDisk, *snapshots: SeenSnapshot) -> list[str]:
-    return list(obstacles([seen], snapshots, NOW))
+    return [*obstacles([seen], snapshots), *passing_obstacles([seen], snapshots, NOW)]
 
 
 def test_an_ordinary_disk_is_no_obstacle() -> None:
@@ -70,6 +73,33 @@ def test_failed_snapshots_and_those_of_other_disks_do_not_count() -> None:
 
 def test_disks_are_recognised_in_any_case() -> None:
     assert found(disk(), *[snapshot(disk_id=DISK.upper(), age_ms=MINUTE)] * 7) != []
+
+
+def test_only_limits_that_are_over_soon_pass_by_waiting() -> None:
+    young, flying = snapshot(age_ms=MINUTE), snapshot(percent=99.0)
+    lasting = [*obstacles([disk(percent=42.5, shares=2)], [snapshot()] * 500)]
+    ultra = disk(sku="UltraSSD_LRS")
+
+    assert len(lasting) == 3
+    assert len([*passing_obstacles([ultra], [*[young] * 7, *[flying] * 3], NOW)]) == 2
+    assert [*obstacles([ultra], [*[young] * 7, *[flying] * 3])] == []
+
+
+def test_snapshots_of_the_last_minutes_and_those_in_flight_are_told_by_name() -> None:
+    seen = [
+        replace(snapshot(age_ms=MINUTE), name="young"),
+        replace(snapshot(percent=40.0), name="flying"),
+        replace(snapshot(state="Updating", age_ms=None), name="new"),
+        replace(snapshot(state="Failed", age_ms=MINUTE), name="failed"),
+        replace(snapshot(), name="old"),
+        replace(snapshot(disk_id=DISK + "2", age_ms=MINUTE), name="another's"),
+    ]
+
+    assert recent(DISK.upper(), seen, NOW) == (
+        RecentSnapshot("young", NOW - MINUTE),
+        RecentSnapshot("flying", NOW - 60 * MINUTE, in_flight=True),
+        RecentSnapshot("new", NOW, in_flight=True),
+    )
 
 
 @pytest.mark.parametrize(("count", "obstructed"), [(499, False), (500, True)])

@@ -5,6 +5,7 @@ it is poison. An instance that dies takes its memory with it; its message stays 
 The sweep comes every minute while there is a run to sweep.
 """
 
+import asyncio
 import base64
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +18,7 @@ from azure.functions.queue import QueueMessage
 from shared.compute.agent_package import AgentPackage
 from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
+from shared.engine.admission import Desk
 from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
@@ -44,6 +46,7 @@ from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
+from shared.storage.reservations import ReservationTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -75,6 +78,11 @@ MAX_DEQUEUE_COUNT = 5
 RETRY_AFTER_MS = 10_000
 SWEEP_EVERY_MS = 60_000
 DAY_MS = 24 * 3_600_000
+
+
+async def _at_once(_seconds: float) -> None:
+    """Lets others go on, and time stand still."""
+    await asyncio.sleep(0)
 
 
 class TestClock:
@@ -151,6 +159,7 @@ class House:
             package=self.package,
             catalogue=catalogue,
             timelines=Timelines(self.runs, sagas, self.clock),
+            admission=Desk(ReservationTable(self.tables, pause=_at_once), self.compute, self.clock),
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))

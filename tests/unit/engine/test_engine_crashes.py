@@ -130,8 +130,8 @@ async def test_an_effect_that_was_saved_only_is_carried_out_when_its_message_com
     _, whole, _ = await with_dying_hands(0)
     kinds = [type(effect).__name__ for effect in whole.effects]
     assert kinds == [
-        "ReadFacts", "StartAgent", "SendCommand", "Capture", "SendCommand", "CheckCopies", "Clean",
-        "RecordEnd",
+        "ReadFacts", "StartAgent", "Admit", "SendCommand", "Capture", "SendCommand", "CheckCopies", "Leave",
+        "Clean", "RecordEnd",
     ]  # fmt: skip
     for number, kind in enumerate(kinds, 1):
         house, _, run = await with_dying_hands(number)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 from shared.saga.events import (
@@ -43,6 +44,7 @@ PRE = "/etc/stillframe/pre.sh"
 POST = "/etc/stillframe/post.sh"
 MOUNTS = ("/", "/data", "/log")
 SCRIPTS = GuestProcessing(pre_script=Script(PRE), post_script=Script(POST))
+GATE = AdmissionRules(scope="policy-nightly", held=2, timeout_ms=600_000)
 
 
 def guest(
@@ -60,7 +62,9 @@ def guest(
 
 
 def spec(
-    processing: GuestProcessing = SCRIPTS, kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
+    processing: GuestProcessing = SCRIPTS,
+    kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS,
+    admission: AdmissionRules | None = None,
 ) -> SagaSpec:
     return SagaSpec(
         saga_id=SAGA,
@@ -69,6 +73,7 @@ def spec(
         policy_name="nightly",
         guest=processing,
         snapshots=SnapshotSettings(recovery_point=kind),
+        admission=admission,
     )
 
 
@@ -222,9 +227,12 @@ class Saga:
     """Walks a saga by the real machine, remembering every effect; ``now`` is moved by the test."""
 
     def __init__(
-        self, processing: GuestProcessing = SCRIPTS, kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
+        self,
+        processing: GuestProcessing = SCRIPTS,
+        kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS,
+        admission: AdmissionRules | None = None,
     ) -> None:
-        self.state: SagaState = pending(spec(processing, kind), T0)
+        self.state: SagaState = pending(spec(processing, kind, admission), T0)
         self.now = T0
         self.effects: list[Effect] = []
         self.last = Transition(self.state)
@@ -250,6 +258,11 @@ class Saga:
 
 def arming(processing: GuestProcessing = SCRIPTS) -> Saga:
     return Saga(processing).take(Started("receipt-1"), FactsRead(facts()))
+
+
+def admitting(processing: GuestProcessing = SCRIPTS) -> Saga:
+    saga = Saga(processing, admission=GATE).take(Started("receipt-1"), FactsRead(facts()))
+    return saga.take(ready())
 
 
 def quiescing(processing: GuestProcessing = SCRIPTS) -> Saga:

@@ -108,6 +108,14 @@ def _jobs_do(change: Callable[[Job], None]) -> Callable[[World], None]:
     return happen
 
 
+def _gated(world: World) -> bool:
+    return world.state.spec.admission is not None and not world.admitted
+
+
+def _no_room(times: int) -> Callable[[World], None]:
+    return lambda world: setattr(world, "no_room", times)
+
+
 def _fall_back(world: World) -> None:
     world.platform_reaches = "CrashConsistent"
     for job in world.jobs:
@@ -144,6 +152,8 @@ FAULTS: dict[str, Fault] = {
     "somebody thaws a mount": Fault(_hold, _thaw),
     "the dead-man fires": Fault(_hold, _let_go("dead-man")),
     "the agent lets go": Fault(_hold, _let_go("agent")),
+    "there is no room": Fault(_gated, _no_room(1)),
+    "there is no room for minutes": Fault(_gated, _no_room(100)),
     "the agent dies": Fault(_agent, lambda world: world.guest.kill_agent(world.now)),
     "the agent dies and restarts": Fault(_agent, _kill_and_restart),
     "the agent restarts": Fault(_no_agent, _restart),

@@ -5,11 +5,12 @@ from dataclasses import replace
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import AgentInstall, AgentUse, GuestProcessing, OnGuestFailure
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, SagaState
-from tests.unit.saga.build import facts, guest, spec
+from tests.unit.saga.build import GATE, facts, guest, spec
 from tests.unit.saga.faults import FAULTS
 from tests.unit.saga.world import World
 
@@ -51,6 +52,7 @@ RESIDENTS = st.tuples(st.booleans(), st.sampled_from(["0.1.0", "0.1.0", "0.0.9",
     resident=RESIDENTS,
     running=st.sampled_from([True, True, True, False]),
     kind=st.sampled_from(RecoveryPointKind),
+    admission=st.sampled_from([None, GATE]),
     os_type=st.sampled_from(["Linux", "Linux", "Windows"]),
     plan=PLANS,
 )
@@ -61,6 +63,7 @@ def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_an
     resident: tuple[bool, str, bool],
     running: bool,
     kind: RecoveryPointKind,
+    admission: AdmissionRules | None,
     os_type: str,
     plan: tuple[int, list[tuple[str, int]]],
 ) -> None:
@@ -68,7 +71,7 @@ def test_whatever_goes_wrong_the_saga_ends_with_nothing_held_nothing_orphaned_an
     power_state = "running" if running else "deallocated"
     there, version, believed = resident
     vm = replace(facts(power_state=power_state, os_type=os_type), resident_agent=believed)
-    world = World(spec(processing, kind), vm, resident=there)
+    world = World(spec(processing, kind, admission), vm, resident=there)
     world.guest.version = version
     for name, pause in faults:
         for _ in range(steps):

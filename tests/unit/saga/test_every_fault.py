@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.state import Phase
-from tests.unit.saga.build import facts, guest, spec
+from tests.unit.saga.build import GATE, facts, guest, spec
 from tests.unit.saga.faults import FAULTS, Fault
 from tests.unit.saga.world import World
 
@@ -20,11 +21,13 @@ class Scene:
     processing: GuestProcessing
     kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
     os_type: str = "Linux"
+    admission: AdmissionRules | None = None
 
 
 SCENES = {
     "resident": Scene(replace(guest(attempts=2), agent=AgentUse.RESIDENT)),
     "strict": Scene(guest(attempts=2)),
+    "behind the gate": Scene(guest(attempts=2), admission=GATE),
     "lenient": Scene(
         replace(
             guest(scripts=False, attempts=1, on_guest_failure=OnGuestFailure.CONTINUE),
@@ -43,7 +46,9 @@ SCENES = {
 
 def after_steps(scene: Scene, steps: int) -> World:
     resident = scene.processing.agent is AgentUse.RESIDENT
-    world = World(spec(scene.processing, scene.kind), facts(os_type=scene.os_type), resident=resident)
+    world = World(
+        spec(scene.processing, scene.kind, scene.admission), facts(os_type=scene.os_type), resident=resident
+    )
     for _ in range(steps):
         world.go_on()
     return world
@@ -85,6 +90,8 @@ def two_faults(scene: Scene, steps: int, first: Fault, between: int, second: Fau
     [
         *((name, between, 2_000) for name in ("strict", "lenient") for between in (0, 1, 3)),
         ("resident", 1, 2_000),
+        ("behind the gate", 0, 2_000),
+        ("behind the gate", 1, 2_000),
         ("restore point in our own freeze", 1, 2_000),
         ("restore point left to the platform", 0, 500),
         ("restore point left to the platform", 1, 500),

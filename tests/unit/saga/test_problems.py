@@ -10,8 +10,8 @@ from agent import verdicts
 from shared.compute.errors import ComputeError
 from shared.policy.guest_processing import GuestProcessing, OnGuestFailure, Script
 from shared.saga.advice import TOLD
-from shared.saga.advice_by_code import AZURE, CAPTURE, GUEST, POST_SCRIPT, PROOF, RELEASER, WARNING
-from shared.saga.causes import Cause, Proof
+from shared.saga.advice_by_code import ADMISSION, AZURE, CAPTURE, GUEST, POST_SCRIPT, PROOF, RELEASER, WARNING
+from shared.saga.causes import Cause, Limit, Proof
 from shared.saga.events import (
     AgentNotStarted,
     CancelRequested,
@@ -19,6 +19,7 @@ from shared.saga.events import (
     CopiesSeen,
     FactsRead,
     FactsUnavailable,
+    MustWait,
     Poisoned,
     Started,
     TimePassed,
@@ -32,7 +33,9 @@ from tests.unit.saga.build import (
     DISKS,
     POST,
     SCRIPTS,
+    T0,
     Saga,
+    admitting,
     arming,
     captured,
     capturing,
@@ -224,6 +227,13 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         "script_failed",
         Phase.QUIESCING,
         "the recovery point is crash-consistent.",
+    ),
+    "not admitted": (
+        lambda: late(admitting().take(MustWait(1, T0 + 60_000, Limit.HELD, "2 are held already"))),
+        Cause.NOT_ADMITTED,
+        Limit.HELD,
+        Phase.ADMITTING,
+        "because there was no room for it within 10 min: 2 are held already;",
     ),
     "released early": (
         lambda: quiescing(ONCE).take(resumed(released_by="dead-man")),
@@ -434,6 +444,7 @@ def test_every_reason_of_the_agent_has_its_advice_and_no_other() -> None:
 
 def test_every_link_releaser_and_warning_has_its_advice_and_no_other() -> None:
     assert set(PROOF) == set(Proof)
+    assert set(ADMISSION) == {*Limit, ""}
     assert set(RELEASER) == RELEASERS
     assert set(WARNING) == warnings_of_the_agent() | {"lower_consistency"}
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.effects import (
+    Admit,
     Alert,
     Capture,
     CheckCopies,
     Clean,
     Effect,
+    Leave,
     Order,
     ReadFacts,
     RecordEnd,
@@ -23,6 +25,7 @@ from shared.saga.effects import (
     Watch,
 )
 from shared.saga.events import (
+    Admitted,
     AgentNotStarted,
     CaptureEnded,
     Cleaned,
@@ -30,6 +33,7 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    MustWait,
     QuiesceFailed,
     Resumed,
     Started,
@@ -98,6 +102,10 @@ class World:
         self.platform_reaches = "ApplicationConsistent" if vm.is_windows else "FileSystemConsistent"
         self.alerted: list[SagaWarning] = []
         self.robbed = False
+        self.admitted: set[int] = set()
+        self.places: dict[int, int] = {}
+        self.no_room = 0
+        self.left_to_lease = False
         self.inbox.append(Started("1"))
 
     # --- the saga ------------------------------------------------------------------------
@@ -121,6 +129,7 @@ class World:
     def check(self) -> None:
         """What must be true at every moment."""
         state = self.state
+        self._check_places()
         if state.guest_released:
             assert self.guest.hold is None, f"{state.phase}: the guest is held, the saga believes it is not"
         if state.phase in (Phase.COMPLETING, Phase.CLEANING, Phase.DONE):
@@ -132,6 +141,15 @@ class World:
             self._check_grade(kept)
         assert (state.phase is Phase.DONE) == (state.ended_at is not None)
         assert state.phase in (Phase.PENDING, Phase.DONE) or state.deadline is not None
+
+    def _check_places(self) -> None:
+        """Who is held was admitted, and its place is nobody else's before it goes on."""
+        hold = self.guest.hold
+        if self.state.spec.admission is None or hold is None:
+            return
+        assert hold.generation in self.admitted, "the guest is held, and was never admitted"
+        assert hold.generation in self.places, "the guest is held, and its place was given up"
+        assert self.now <= self.places[hold.generation], "the guest is held, and its place may be another's"
 
     def _check_grade(self, kept: set[str]) -> None:
         assert self.state.evidence is not None
@@ -158,9 +176,9 @@ class World:
             case StartAgent(order):
                 self._start_agent(order, luck)
             case SendCommand(order):
-                self.commands.append(order)
-                if order.kind == "quiesce":
-                    self.quiesce_ordered.add(order.generation)
+                self._command(order)
+            case Admit() | Leave():
+                self._gate(effect)
             case Capture() | TakeRestorePoint():
                 self.jobs.append(Job(effect, self.platform_reaches))
             case CheckCopies(snapshot_ids):
@@ -173,14 +191,16 @@ class World:
                 self.alerted.extend(warnings)
 
     def lose_effect(self, index: int) -> None:
-        """Lose an effect for good; a saga without its watch or its cleaning is left to the sweep."""
+        """Lose an effect for good; a saga without its watch, admission or cleaning is left to the sweep."""
         effect = self.outbox.pop(index)
-        self.robbed |= isinstance(effect, Watch | Clean)
+        self.robbed |= isinstance(effect, Watch | Clean | Admit)
+        self.left_to_lease |= isinstance(effect, Leave)
 
     def lose_event(self, index: int) -> None:
         """Lose a message on its way to the saga."""
         event = self.inbox.pop(index)
-        self.robbed |= isinstance(event, Cleaned)
+        self.robbed |= isinstance(event, Cleaned | Admitted | MustWait)
+        self.left_to_lease |= isinstance(event, Admitted)
 
     def lose_watch(self) -> None:
         """Lose the next watch."""
@@ -191,6 +211,26 @@ class World:
         if luck == 0:
             return FactsRead(self.vm)
         return FactsUnavailable("Throttled", "too many requests", passing=luck != 3)
+
+    def _command(self, order: Order) -> None:
+        self.commands.append(order)
+        if order.kind == "quiesce":
+            self.quiesce_ordered.add(order.generation)
+
+    def _gate(self, effect: Admit | Leave) -> None:
+        if isinstance(effect, Admit):
+            self.inbox.append(self._admit(effect.generation, effect.expires_at))
+        else:
+            self.places.pop(effect.generation, None)
+
+    def _admit(self, generation: int, expires_at: int) -> Event:
+        if self.no_room:
+            self.no_room -= 1
+            return MustWait(generation, self.now + 20_000, "held", "2 of policy-nightly are held already")
+        self.admitted.add(generation)
+        self.places[generation] = expires_at
+        self.left_to_lease |= self.state.phase is not Phase.ADMITTING
+        return Admitted(generation)
 
     def _start_agent(self, order: Order, luck: int) -> None:
         if luck:
@@ -365,6 +405,7 @@ class World:
         assert state.reasons, "a saga that ended says why in words"
         self._check_problem()
         assert self.guest.hold is None
+        assert self.left_to_lease or not self.places, f"a place was never given up: {self.places}"
         assert self.quiesce_ordered <= self.resume_ordered | self.guest_spoke, "stopped, but never started"
         if any(warning.generation == state.generation for warning in state.warnings):
             assert state.outcome is not Outcome.SUCCEEDED, "a person would not look at it"

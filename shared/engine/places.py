@@ -1,0 +1,119 @@
+"""The places of a scope: how many of its guests may be held at once, and who is next. Pure.
+
+Who comes first is held first: a place that is free is for whoever waits longest. Who waits for something else
+as well (requests, a disk) keeps its turn and holds up nobody.
+"""
+
+from dataclasses import dataclass, replace
+
+#: A turn is kept for this long after its saga was to ask again (ms); then its host is taken for dead.
+TURN_KEPT_MS = 90_000
+#: Turns that are kept. Who comes later is let in later, in no order among themselves.
+MOST_WAITING = 500
+#: Between two questions of who waits (ms).
+SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 60_000
+#: How long a place is taken, before anybody gave one up (ms).
+FIRST_GUESS_MS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A place that is taken. Times in ms since the epoch; the lease ends by itself at ``expires_at``."""
+
+    saga: str
+    generation: int
+    since: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A saga that waits since ``since`` and asks again at ``again_at``; ``elsewhere`` for something else."""
+
+    saga: str
+    since: int
+    again_at: int
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Who is held and who waits. ``usual_ms`` is how long a place was taken lately."""
+
+    taken: tuple[Taken, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    usual_ms: int = FIRST_GUESS_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an ask came to: admitted, or come again at ``until``, with ``ahead`` others before."""
+
+    until: int = 0
+    ahead: int = 0
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the place is taken."""
+        return not self.until
+
+
+def ask(places: Places, wanted: Taken, most: int, now: int) -> tuple[Places, Asked]:
+    """Take a place if there is one and nobody waits longer for it; else wait for it.
+
+    A saga has one place: asking again renews it, for the newest generation that asked.
+    """
+    places = _alive(places, now)
+    mine = next((one for one in places.taken if one.saga == wanted.saga), None)
+    others = tuple(one for one in places.waiting if one.saga != wanted.saga)
+    turn = next((one for one in places.waiting if one.saga == wanted.saga), None)
+    since = turn.since if turn else now
+    mine_is = (since, wanted.saga)
+    ahead = sum(1 for one in others if (one.since, one.saga) < mine_is and not one.elsewhere)
+    if mine is not None or most - len(places.taken) > ahead:
+        rest = tuple(one for one in places.taken if one is not mine)
+        renewed = replace(wanted, generation=max(wanted.generation, mine.generation)) if mine else wanted
+        return replace(places, taken=(*rest, renewed), waiting=others), Asked()
+    before = ahead + len(places.taken) - most
+    pause = (before + 1) * places.usual_ms // max(1, most)
+    until = now + min(max(pause, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
+    return _queued(replace(places, waiting=others), Waiting(wanted.saga, since, until)), Asked(until, before)
+
+
+def step_back(places: Places, saga: str, until: int, now: int) -> Places:
+    """Give the place back for now: something else is not to be had before ``until``. The turn is kept."""
+    mine = next((one for one in places.taken if one.saga == saga), None)
+    since = mine.since if mine else now
+    rest = tuple(one for one in places.taken if one.saga != saga)
+    others = tuple(one for one in places.waiting if one.saga != saga)
+    return _queued(replace(places, taken=rest, waiting=others), Waiting(saga, since, until, elsewhere=True))
+
+
+def leave(places: Places, saga: str, generation: int, now: int) -> Places:
+    """Give up the place of a generation or an earlier one, or the turn. What is gone is gone."""
+    mine = next((one for one in places.taken if one.saga == saga), None)
+    if mine is not None and mine.generation > generation:
+        return places
+    usual = places.usual_ms
+    if mine is not None:
+        took = min(max(now - mine.since, 0), mine.expires_at - mine.since)
+        usual = (3 * usual + took) // 4
+    return Places(
+        taken=tuple(one for one in places.taken if one.saga != saga),
+        waiting=tuple(one for one in places.waiting if one.saga != saga),
+        usual_ms=max(usual, 1),
+    )
+
+
+def _queued(places: Places, turn: Waiting) -> Places:
+    waiting = sorted((*places.waiting, turn), key=lambda one: (one.since, one.saga))
+    return replace(places, waiting=tuple(waiting[:MOST_WAITING]))
+
+
+def _alive(places: Places, now: int) -> Places:
+    """Forget leases that have ended, and turns whose sagas ask no more."""
+    return replace(
+        places,
+        taken=tuple(one for one in places.taken if one.expires_at > now),
+        waiting=tuple(one for one in places.waiting if one.again_at + TURN_KEPT_MS > now),
+    )

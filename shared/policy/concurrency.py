@@ -1,0 +1,85 @@
+"""How many VMs a run works on at once, how many of them are held at once, and who comes first."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.policy.fields import DocumentError, Fields
+
+#: VMs that are worked on at once for each that may be held, where a policy limits only the latter: arming a
+#: guest takes up to minutes, holding it seconds.
+VMS_PER_HELD = 10
+
+#: The largest numbers of VMs that a policy may name.
+MOST_AT_ONCE = 10_000
+
+#: The longest wait for admission that a policy may allow: four hours.
+LONGEST_ADMISSION_MS = 4 * 3_600_000
+
+#: The longest wait for admission by default: thirty minutes.
+ADMISSION_TIMEOUT_MS = 30 * 60_000
+
+
+class Order(StrEnum):
+    """In which order the VMs of a run begin."""
+
+    LISTED = "listed"
+    """As the policy or the request lists them; those that a selection adds come by their ids."""
+
+    NAME = "name"
+    """By the VM's name, then by its id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concurrency:
+    """``vms`` may be worked on and ``held`` be held at the same time; 0 is no limit.
+
+    ``held`` counts over all runs of a policy, or over one run without a policy. Who is not admitted to be
+    held within ``admission_timeout_ms`` fails.
+    """
+
+    vms: int = 0
+    held: int = 0
+    order: Order = Order.LISTED
+    admission_timeout_ms: int = ADMISSION_TIMEOUT_MS
+
+    @property
+    def vms_at_once(self) -> int:
+        """How many VMs are worked on at once; 0 is no limit."""
+        return self.vms or self.held * VMS_PER_HELD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionRules:
+    """What a saga has to be admitted by before its guest is held.
+
+    ``scope`` is whose places it shares: at most ``held`` guests of it are held at once; 0 is no limit.
+    """
+
+    scope: str
+    held: int = 0
+    timeout_ms: int = ADMISSION_TIMEOUT_MS
+
+
+def read_concurrency(fields: Fields) -> Concurrency:
+    """Read the member ``concurrency``; missing means no limit.
+
+    Raises:
+        DocumentError: names the field that is wrong.
+    """
+    if not fields.has("concurrency"):
+        return Concurrency()
+    known = ("vms", "held", "order", "admission_timeout_ms")
+    own, usual = Fields(fields.raw("concurrency"), fields.at("concurrency"), known), Concurrency()
+    vms = own.whole("vms", 0, least=1, most=MOST_AT_ONCE) if own.has("vms") else 0
+    held = own.whole("held", 0, least=1, most=MOST_AT_ONCE) if own.has("held") else 0
+    if vms and held > vms:
+        problem = f"expected at most {vms}: who is held is one of the VMs that are worked on at once (vms)"
+        raise DocumentError(own.at("held"), problem)
+    return Concurrency(
+        vms=vms,
+        held=held,
+        order=own.choice("order", Order, usual.order),
+        admission_timeout_ms=own.whole(
+            "admission_timeout_ms", usual.admission_timeout_ms, least=1_000, most=LONGEST_ADMISSION_MS
+        ),
+    )

@@ -1,0 +1,177 @@
+"""Places: never more than there are, first come first held, and none is lost for ever."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from shared.engine.places import TURN_KEPT_MS, Places, Taken, ask, leave, step_back
+
+NOW = 1_800_000_000_000
+LEASE_MS = 100_000
+MOST = 2
+
+
+def wanted(saga: str, generation: int = 1, now: int = NOW) -> Taken:
+    return Taken(saga, generation, now, now + LEASE_MS)
+
+
+def filled(*sagas: str, most: int = MOST, now: int = NOW) -> Places:
+    places = Places()
+    for saga in sagas:
+        places, _ = ask(places, wanted(saga, now=now), most, now)
+    return places
+
+
+def test_as_many_as_there_are_places_are_admitted_and_the_next_waits() -> None:
+    places, third = ask(filled("a", "b"), wanted("c"), MOST, NOW)
+
+    assert [one.saga for one in places.taken] == ["a", "b"]
+    assert not third.admitted
+    assert third.until > NOW
+    assert third.ahead == 0
+
+
+def test_asking_again_takes_no_second_place_and_renews_the_lease() -> None:
+    places, again = ask(filled("a", "b"), wanted("a", now=NOW + 5_000), MOST, NOW + 5_000)
+
+    assert again.admitted
+    assert len(places.taken) == 2
+    assert max(one.expires_at for one in places.taken) == NOW + 5_000 + LEASE_MS
+
+
+def test_who_waits_longest_is_next_even_if_another_asks_first() -> None:
+    places = filled("a", "b", "c", "d")
+    places = leave(places, "a", 1, NOW + 1_000)
+
+    places, late = ask(places, wanted("d", now=NOW + 1_100), MOST, NOW + 1_100)
+    assert not late.admitted
+    places, first = ask(places, wanted("c", now=NOW + 1_200), MOST, NOW + 1_200)
+    assert first.admitted
+
+
+def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
+    places = leave(filled("a", "b", "c"), "a", 1, NOW)
+
+    assert not ask(places, wanted("a-new", now=NOW + 1), MOST, NOW + 1)[1].admitted
+
+
+def test_who_waits_for_something_else_keeps_its_turn_and_holds_up_nobody() -> None:
+    places = step_back(filled("a", "b", "c"), "a", NOW + 60_000, NOW)
+
+    places, following = ask(places, wanted("c"), MOST, NOW)
+    assert following.admitted
+    places, back = ask(leave(places, "c", 1, NOW + 1), wanted("a", now=NOW + 2), MOST, NOW + 2)
+    assert back.admitted
+
+
+def test_a_turn_whose_saga_asks_no_more_is_given_up() -> None:
+    places = leave(filled("a", "b", "a-dead", "c"), "a", 1, NOW)
+    later = NOW + LEASE_MS - 1
+    places, still = ask(places, wanted("c", now=NOW + 1), MOST, NOW + 1)
+    assert not still.admitted
+    for _ in range(3):
+        places, still = ask(places, wanted("c", now=later), MOST, later)
+        later += TURN_KEPT_MS
+
+    assert still.admitted
+
+
+def test_a_lease_that_ended_frees_its_place() -> None:
+    places, later = ask(filled("a", "b"), wanted("c", now=NOW + LEASE_MS), MOST, NOW + LEASE_MS)
+
+    assert later.admitted
+    assert [one.saga for one in places.taken] == ["c"]
+
+
+def test_an_older_generation_does_not_give_up_the_place_of_a_newer_one() -> None:
+    places, _ = ask(filled("a"), wanted("a", 2), MOST, NOW)
+
+    assert leave(places, "a", 1, NOW) == places
+    assert leave(places, "a", 2, NOW).taken == ()
+
+
+def test_leaving_twice_or_without_a_place_changes_nothing_more() -> None:
+    once = leave(filled("a", "b"), "a", 1, NOW + 1_000)
+
+    assert leave(once, "a", 1, NOW + 2_000) == once
+
+
+def test_who_is_far_behind_is_told_to_come_later_than_who_is_next() -> None:
+    places = filled(*(f"s{number:02}" for number in range(30)))
+    _, following = ask(places, wanted("s02"), MOST, NOW)
+    _, last = ask(places, wanted("s29"), MOST, NOW)
+
+    assert following.until < last.until
+    assert last.ahead == 27
+
+
+class ManySagas(RuleBasedStateMachine):
+    """Sagas on several hosts, whose clocks differ, ask, leave, step back and die at any time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = Places()
+        self.now = NOW
+        self.held: dict[str, int] = {}
+
+    @rule(saga=st.sampled_from("abcdefgh"))
+    def asks(self, saga: str) -> None:
+        self.places, asked = ask(self.places, wanted(saga, now=self.now), MOST, self.now)
+        if asked.admitted:
+            self.held[saga] = self.now + LEASE_MS
+        else:
+            assert saga not in self.held
+            assert asked.until > self.now
+
+    @rule(saga=st.sampled_from("abcdefgh"))
+    def goes_on(self, saga: str) -> None:
+        self.places = leave(self.places, saga, 1, self.now)
+        self.held.pop(saga, None)
+
+    @rule(saga=st.sampled_from("abcdefgh"), ms=st.integers(1_000, 60_000))
+    def lacks_something_else(self, saga: str, ms: int) -> None:
+        self.places = step_back(self.places, saga, self.now + ms, self.now)
+        self.held.pop(saga, None)
+
+    @rule(ms=st.integers(0, 120_000))
+    def time_passes(self, ms: int) -> None:
+        self.now += ms
+        self.held = {saga: until for saga, until in self.held.items() if until > self.now}
+
+    @invariant()
+    def never_more_are_held_than_there_are_places(self) -> None:
+        assert len(self.held) <= MOST
+
+    @invariant()
+    def nobody_has_two_turns(self) -> None:
+        waiting = [one.saga for one in self.places.waiting]
+        assert len(waiting) == len(set(waiting))
+
+
+TestManySagas = ManySagas.TestCase
+
+
+@given(st.integers(1, 5), st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+def test_everybody_is_held_once_if_all_come_when_they_are_told_to(most: int, count: int) -> None:
+    places, now, due = Places(), NOW, {f"s{number}": NOW for number in range(count)}
+    ends: dict[str, int] = {}
+    done: list[str] = []
+    for _ in range(10_000):
+        if not due and not ends:
+            break
+        now = min([*due.values(), *ends.values()])
+        for saga in [saga for saga, at in ends.items() if at <= now]:
+            places = leave(places, saga, 1, now)
+            del ends[saga]
+            done.append(saga)
+        for saga in [saga for saga, at in due.items() if at <= now]:
+            places, asked = ask(places, wanted(saga, now=now), most, now)
+            if asked.admitted:
+                ends[saga] = now + 3_000
+                del due[saga]
+            else:
+                due[saga] = asked.until
+        assert len(ends) <= most
+
+    assert sorted(done) == sorted(f"s{number}" for number in range(count))
