@@ -182,7 +182,7 @@ async def test_scopes_are_remembered_once_whatever_their_case(storage: Storage) 
 
 
 @pytest.mark.azurite
-async def test_a_point_takes_four_requests_to_record_and_listing_a_vm_takes_one(
+async def test_a_point_takes_two_requests_to_record_and_listing_a_vm_takes_one(
     watched: Tables, requests: Requests
 ) -> None:
     points, vm = PointTable(watched), vm_id(unique("vm"))
@@ -190,7 +190,7 @@ async def test_a_point_takes_four_requests_to_record_and_listing_a_vm_takes_one(
     mark = len(requests.sent)
     record = point(vm)
     await points.record(record, EVIDENCE)
-    assert requests.since(mark) == ["POST $batch"] * 4
+    assert requests.since(mark) == ["POST $batch"] * 2
     mark = len(requests.sent)
     assert await listed(points.of_vms([vm])) == [record]
     assert requests.since(mark) == ["GET points()"]
