@@ -22,6 +22,8 @@ _log = logger("points")
 
 #: A deletion that was begun this long ago and has not ended lost its message.
 LOST_AFTER_MS = 600_000
+#: Snapshots that a process looks at at the same time.
+READS_AT_ONCE = 16
 #: How long the record of a deleted point is kept.
 TOMBSTONE_MS = 90 * 24 * 3_600_000
 
@@ -42,6 +44,7 @@ class Deleting:
         self._compute = compute
         self._queues = queues
         self._clock = clock
+        self._places = asyncio.Semaphore(READS_AT_ONCE)
 
     async def begin(self, stored: StoredPoint, why: str) -> StoredPoint:
         """Mark a point for deletion and have it deleted.
@@ -68,7 +71,12 @@ class Deleting:
 
     async def look(self, record: PointRecord) -> Look:
         """See what of a point is there, and what keeps it from being deleted. Raises `ComputeError`."""
-        seen = await asyncio.gather(*(self._compute.look_at(each) for each in record.resources))
+
+        async def seen_of(resource_id: str) -> Kept | None:
+            async with self._places:
+                return await self._compute.look_at(resource_id)
+
+        seen = await asyncio.gather(*(seen_of(each) for each in record.resources))
         there = tuple(each for each in seen if each is not None)
         return Look(there, tuple(_obstacles(there, record)))
 

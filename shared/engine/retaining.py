@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import batched
 
+from shared.compute.errors import ComputeError
 from shared.engine.deleting import Deleting
 from shared.engine.ports import Clock
 from shared.engine.queue_names import POINTS, PointMessage, PointTask
@@ -20,12 +22,16 @@ from shared.storage.ports import MessageQueues
 
 _log = logger("retention")
 
-#: VMs of a policy that one message is about.
-PAGE = 20
+#: VMs of a policy that one message is about, and the pause before the next message (ms): retention can wait,
+#: and others need the subscription's reads of Azure too (25 a second).
+PAGE = 10
+PAUSE_MS = 3_000
 #: VMs that are worked on at the same time.
 _AT_ONCE = 4
-#: Points of a VM that one pass has deleted at most; the rest goes with the next passes.
-MOST_AT_ONCE = 50
+#: Points of a VM that one pass has deleted at most, and that it looks at to find them; the next passes go on.
+MOST_AT_ONCE, MOST_LOOKED_AT = 10, 50
+#: What is said of those whose turn has not come.
+WAITING = (f"its turn comes later: at most {MOST_AT_ONCE} of a VM are deleted at a time, the oldest first",)
 
 #: States of points that retention decides about; those that are being deleted it has decided about.
 _DECIDED = (PointState.AVAILABLE, PointState.MISSING)
@@ -112,12 +118,17 @@ class Retaining:
         except (PolicyNotFound, NoRetention):  # removed or changed since: its points stay
             return
         vms = await self._points.vms_of(message.subject, after=message.after, size=PAGE)
-        if len(vms) == PAGE:
+
+        async def retain(vm_id: str) -> None:
+            try:
+                await self._retain(message.subject, vm_id, rules)
+            except ComputeError as error:  # one VM keeps no other from it; the next pass asks again
+                _log.warning("stillframe retention: vm=%s: Azure could not be asked: %s", vm_id, error)
+
+        await self._each([vm_id for _, vm_id in vms], retain)
+        if len(vms) == PAGE:  # last, so that a page that comes again has not sent the next one before
             following = PointMessage(PointTask.RETAIN, message.subject, vms[-1][0])
-            await self._queues.send(POINTS, following.text())
-        await self._each(
-            [vm_id for _, vm_id in vms], lambda vm_id: self._retain(message.subject, vm_id, rules)
-        )
+            await self._queues.send(POINTS, following.text(), delay_ms=PAUSE_MS)
 
     async def preview(
         self, policy: str, *, size: int, after: str = "", rules: Retention | None = None
@@ -152,22 +163,28 @@ class Retaining:
             if point.record.policy == policy and point.record.state in _DECIDED
         ]
         verdicts, lost = await self._verdicts(stored, rules, now)
-        going = [point for point in stored if not verdicts[point.record.point_id].keep][-MOST_AT_ONCE:]
-        looks = await asyncio.gather(*(self._deleting.look(point.record) for point in going))
-        obstacles = {point.record.point_id: look.obstacles for point, look in zip(going, looks, strict=True)}
-        waiting = (f"its turn comes later: {MOST_AT_ONCE} of a VM are deleted at a time",)
-        return VmDecisions(
-            vm_id,
-            tuple(
-                Decision(
-                    point,
-                    verdict := verdicts[point.record.point_id],
-                    () if verdict.keep else obstacles.get(point.record.point_id, waiting),
-                )
-                for point in stored
-            ),
-            tuple(point for point in stored if point.record.point_id in lost),
+        unwanted = [point for point in stored if not verdicts[point.record.point_id].keep]
+        obstacles = await self._obstacles(unwanted)
+        decisions = tuple(
+            Decision(point, verdicts[point.record.point_id], obstacles.get(point.record.point_id, ()))
+            for point in stored
         )
+        return VmDecisions(
+            vm_id, decisions, tuple(point for point in stored if point.record.point_id in lost)
+        )
+
+    async def _obstacles(self, unwanted: Sequence[StoredPoint]) -> dict[str, tuple[str, ...]]:
+        """Say what keeps each unwanted point of a VM (newest first) for now; the oldest ones go first."""
+        found: dict[str, tuple[str, ...]] = {point.record.point_id: WAITING for point in unwanted}
+        going = 0
+        for some in batched(unwanted[: -MOST_LOOKED_AT - 1 : -1], MOST_AT_ONCE, strict=False):
+            looks = await asyncio.gather(*(self._deleting.look(point.record) for point in some))
+            for point, look in zip(some, looks, strict=True):
+                if going == MOST_AT_ONCE:
+                    return found
+                found[point.record.point_id] = look.obstacles
+                going += not look.obstacles
+        return found
 
     async def _verdicts(
         self, points: Sequence[StoredPoint], rules: Retention, now: int
@@ -203,7 +220,7 @@ class Retaining:
                     await self._deleting.begin(decision.stored, "; ".join(decision.verdict.why))
                 except PointChanged:  # somebody has just held it, say: the next pass decides again
                     continue
-            elif decision.obstacles:
+            elif decision.obstacles not in ((), WAITING):
                 record = decision.stored.record
                 _log.warning(
                     "stillframe deletes not: vm=%s point=%s: %s",

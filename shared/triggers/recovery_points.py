@@ -28,7 +28,7 @@ from shared.triggers.replies import reply
 from shared.triggers.requests import read_json
 
 #: VMs of a page of what retention would do: all of their points are shown, and Azure is asked.
-MOST_VMS_PREVIEWED = 20
+MOST_VMS_PREVIEWED = 10
 LONGEST_REASON = 500
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.compute.errors import Throttled
 from shared.engine.queue_names import POINTS, BadMessageError, PointMessage, PointTask
 from shared.engine.reconciling import PAGE, YOUNG_MS, NotAnOrphan
 from shared.saga.state import Outcome
@@ -51,6 +52,18 @@ async def test_where_all_agrees_nothing_is_found() -> None:
     lists = [text for queue, text in house.delivered if queue == POINTS and '"list"' in text]
     looks = [text for queue, text in house.delivered if queue == POINTS and '"look"' in text]
     assert (len(lists), len(looks)) == (PAGE + 3, 2)  # two snapshots a page of the list
+
+
+async def test_a_point_that_azure_does_not_tell_about_keeps_no_other_from_being_compared() -> None:
+    house = await house_with(PAGE + 3)
+    for age in (0, PAGE + 1):
+        del house.compute.snapshots[snapshot_of(f"p{age}")]
+    house.compute.errors["look_at"] = [Throttled("TooManyRequests", "later")] * 2
+    house.compute.errors["list_kept"] = [Throttled("TooManyRequests", "later")]
+    await reconcile(house)
+    looks = [text for queue, text in house.delivered if queue == POINTS and '"look"' in text]
+    assert len(looks) == 2
+    assert (await states(house))[f"p{PAGE + 1}"] == "missing"
 
 
 async def test_a_snapshot_that_no_record_names_is_an_orphan_and_stays_until_somebody_decides() -> None:

@@ -8,7 +8,7 @@ import pytest
 from shared.compute.errors import Denied, Throttled
 from shared.engine.deleting import TOMBSTONE_MS
 from shared.engine.queue_names import POINTS, PointMessage, PointTask
-from shared.engine.retaining import MOST_AT_ONCE, PAGE
+from shared.engine.retaining import MOST_AT_ONCE, PAGE, WAITING
 from shared.saga.consistency import Grade
 from shared.saga.names import restore_point_id
 from shared.saga.state import Outcome
@@ -243,13 +243,17 @@ async def test_many_vms_are_many_messages_and_many_points_of_a_vm_many_passes() 
     for number, vm in enumerate(vms):
         for age in range(3):
             await seed(house, f"v{number}a{age}", age, vm=vm, snapshots=("os",))
-    for age in range(10, 15 + MOST_AT_ONCE):
+    for age in range(10, 14 + MOST_AT_ONCE):
         await seed(house, f"old{age}", age, vm=vms[0], snapshots=("os",))
     await retain(house)
     tasks = [text for queue, text in house.delivered if queue == POINTS and '"retain"' in text]
     assert len(tasks) == 3
     stay = {f"v{number}a{age}" for number in range(len(vms)) for age in range(2)}
-    assert in_azure(house) == stay | {"v0a2"} | {f"old{age}" for age in range(10, 15)}
+    assert in_azure(house) == stay | {"v0a2"} | {f"old{age}" for age in range(10, 14)}
+    [of_first] = [
+        each for each in (await house.app.retaining.preview("nightly", size=100))[0] if each.vm_id == vms[0]
+    ]
+    assert sum(each.goes for each in of_first.decisions) == 5
     await retain(house)
     assert in_azure(house) == stay
 
@@ -291,6 +295,39 @@ async def test_azure_that_asks_for_patience_is_asked_again_and_what_it_refuses_i
     house.clock.now += 3_600_000
     await retain(house)
     assert in_azure(house) == {"p0", "p1"}
+
+
+async def test_what_must_stay_though_nobody_wants_it_stands_in_nobodys_way() -> None:
+    house = await house_with(4 + 2 * MOST_AT_ONCE)
+    odd = [f"p{age}" for age in range(4, 4 + 2 * MOST_AT_ONCE)]  # the oldest
+    for name in odd:
+        house.compute.snapshots[snapshot_of(name)].tags["stillframe-run"] = "another"
+    await retain(house)
+    assert in_azure(house) == {"p0", "p1", *odd}
+
+
+async def test_of_many_that_are_to_go_the_oldest_go_first_and_the_others_are_told_to_wait() -> None:
+    house = await house_with(3 + MOST_AT_ONCE)
+    [decided], _ = await house.app.retaining.preview("nightly", size=10)
+    waiting = [each.stored.record.point_id for each in decided.decisions if each.obstacles == WAITING]
+    assert waiting == ["p2"]
+    assert sum(each.goes for each in decided.decisions) == MOST_AT_ONCE
+
+
+async def test_a_vm_that_azure_does_not_tell_about_keeps_no_other_waiting_and_is_asked_again_later() -> None:
+    house = House()
+    vms = [vm_id(f"vm-{number:02}") for number in range(2 * PAGE + 1)]
+    await house.app.policies.put("nightly", NIGHTLY | {"vms": vms}, None)
+    for number, vm in enumerate(vms):
+        for age in range(3):
+            await seed(house, f"v{number}a{age}", age, vm=vm, snapshots=("os",))
+    house.compute.errors["look_at"] = [Throttled("TooManyRequests", "later")] * 5
+    await retain(house)
+    tasks = [text for queue, text in house.delivered if queue == POINTS and '"retain"' in text]
+    assert len(tasks) == 3
+    assert len([name for name in in_azure(house) if name.endswith("a2")]) == 5
+    await retain(house)
+    assert not [name for name in in_azure(house) if name.endswith("a2")]
 
 
 async def test_a_deletion_whose_message_is_lost_goes_on_with_a_later_pass() -> None:
