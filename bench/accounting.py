@@ -108,6 +108,8 @@ async def tapping_stack() -> AsyncIterator[tuple[Stack, Tap]]:
             "GuestStorage": tapped.connection_string,
             "STILLFRAME_SCHEDULES_TIMER": _RARELY,
             "STILLFRAME_SWEEP_TIMER": _RARELY,
+            "STILLFRAME_RETENTION_TIMER": _RARELY,
+            "STILLFRAME_RECONCILIATION_TIMER": _RARELY,
         }
         options = StackOptions(sim=UNLIMITED, settings=settings)
         yield await opened.enter_async_context(running(options)), tap

@@ -118,7 +118,7 @@ class Compute:
     async def list_kept(
         self, subscription_id: str, group: str, marker: str = ""
     ) -> tuple[tuple[Kept, ...], str]:
-        """List a page of the snapshots in a resource group that have our tags, and where to go on."""
+        """List a page of what there is of ours in a resource group, and where to go on."""
         return await list_kept(self._pool, subscription_id, group, marker)
 
     async def start_agent(

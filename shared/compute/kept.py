@@ -1,5 +1,6 @@
 """What was made and kept: whether it is still there, whose it is, and whether somebody is using it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from shared.compute.values import epoch_ms, spelling
 from shared.saga.names import restore_point_name
 
 if TYPE_CHECKING:
-    from azure.mgmt.compute.models import Snapshot
+    from azure.core.async_paging import AsyncItemPaged
+    from azure.mgmt.compute.models import RestorePoint, Snapshot
 
 #: Disk states in which a snapshot's content is being read or written by somebody (DiskState in the provider's
 #: REST specification). While a shared access signature is out, Azure refuses to delete.
@@ -22,6 +24,11 @@ _IN_USE = {
     "ActiveUpload": "it is being written to (diskState ActiveUpload)",
     "ReadyToUpload": "it is being written to (diskState ReadyToUpload)",
 }
+
+#: What is listed in a resource group, in this order; the name of a kind is where its list begins.
+_LISTED = (Kind.SNAPSHOT, Kind.COLLECTION)
+
+_POINT_NAME = re.compile("sf-([0-9a-f]{20})-g[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,10 @@ class Kept:
 
     @property
     def saga_id(self) -> str:
-        """The saga that made it, by its tag; empty where there is none."""
+        """The saga that made it, by its tag or (a restore point) by its name; empty where there is none."""
+        if is_restore_point(self.resource_id):
+            named = _POINT_NAME.fullmatch(parse_restore_point_id(self.resource_id).name)
+            return named[1] if named else ""
         return self.tags.get(SAGA, "")
 
     def disagrees(self, owner: Owner) -> str:
@@ -85,33 +95,68 @@ async def look_at(pool: ClientPool, resource_id: str) -> Kept | None:
 async def list_kept(
     pool: ClientPool, subscription_id: str, group: str, marker: str = ""
 ) -> tuple[tuple[Kept, ...], str]:
-    """List a page of the snapshots of a resource group that have tags of Stillframe, and where to go on.
+    """List a page of what there is of Stillframe in a resource group, and where to go on; empty at the end.
 
-    A group that is not there has none. Raises `ComputeError`, that is `Refused` for a marker that leads
-    elsewhere: our token goes where it leads.
+    First come snapshots with its tags, then restore points with its names; a group that is gone has none.
+    Raises `ComputeError`, that is `Refused` for a marker that leads elsewhere: our token goes where it leads.
     """
-    if marker and not _leads_to_snapshots(marker, pool.endpoint, subscription_id, group):
-        raise Refused("ForeignLink", f"not the next page of the snapshots of {group}")
-    listed = pool.of(subscription_id).patient.snapshots.list_by_resource_group(group)
+    endpoint = pool.endpoint
+    kind = next((each for each in _LISTED if _leads_to(each, marker, endpoint, subscription_id, group)), None)
+    if kind is None:
+        raise Refused("ForeignLink", f"not the next page of what is in {group}")
+    link = "" if marker in ("", *_LISTED) else marker
     try:
         with classified():
-            pages = listed.by_page(continuation_token=marker or None)
-            async for page in pages:
-                found = [kept(snapshot) async for snapshot in page]
-                following = str(getattr(pages, "continuation_token", None) or "")
-                return tuple(each for each in found if each.tags), following
+            if kind == Kind.SNAPSHOT:
+                return await _snapshots_of(pool, subscription_id, group, link)
+            return await _points_of(pool, subscription_id, group, link)
     except NotFound:
-        pass
-    return (), ""
+        return (), ""
 
 
-def _leads_to_snapshots(link: str, endpoint: str, subscription_id: str, group: str) -> bool:
+async def _snapshots_of(
+    pool: ClientPool, subscription_id: str, group: str, link: str
+) -> tuple[tuple[Kept, ...], str]:
+    listed = pool.of(subscription_id).patient.snapshots.list_by_resource_group(group)
+    snapshots, following = await _page(listed, link)
+    found = [kept(snapshot) for snapshot in snapshots]
+    return tuple(each for each in found if each.tags), following or Kind.COLLECTION.value
+
+
+async def _points_of(
+    pool: ClientPool, subscription_id: str, group: str, link: str
+) -> tuple[tuple[Kept, ...], str]:
+    collections = pool.of(subscription_id).patient.restore_point_collections
+    page, following = await _page(collections.list(group), link)
+    found: list[Kept] = []
+    for collection in page:
+        name = collection.name or ""
+        if name.startswith("sf-"):
+            whole = await collections.get(group, name, expand="restorePoints")
+            points = (whole.properties.restore_points if whole.properties else None) or []
+            found += [_kept_point(str(point.id), point) for point in points]
+    return tuple(each for each in found if each.saga_id), following
+
+
+async def _page[T](listed: "AsyncItemPaged[T]", link: str) -> tuple[list[T], str]:
+    """Give one page of a list, and the link to the next one."""
+    pages = listed.by_page(continuation_token=link or None)
+    async for page in pages:
+        items = [item async for item in page]
+        return items, str(getattr(pages, "continuation_token", None) or "")
+    return [], ""
+
+
+def _leads_to(kind: Kind, marker: str, endpoint: str, subscription_id: str, group: str) -> bool:
+    """Whether a marker is the beginning of the list of a kind, or a link to one of its pages."""
+    if marker in ("", *_LISTED):
+        return kind == (marker or Kind.SNAPSHOT)
     try:
-        to, ours = urlsplit(link), urlsplit(endpoint)
+        to, ours = urlsplit(marker), urlsplit(endpoint)
         same_door = (to.scheme, to.hostname, _port(to)) == (ours.scheme, ours.hostname, _port(ours))
     except ValueError:
         return False
-    path = f"/subscriptions/{subscription_id}/resourceGroups/{group}/providers/Microsoft.Compute/snapshots"
+    path = f"/subscriptions/{subscription_id}/resourceGroups/{group}/providers/Microsoft.Compute/{kind}"
     return same_door and not to.username and unquote(to.path).lower() == path.lower()
 
 
@@ -123,7 +168,11 @@ async def _restore_point(pool: ClientPool, resource_id: str) -> Kept:
     point = parse_restore_point_id(resource_id)
     client = pool.of(point.subscription_id).patient
     seen = await client.restore_points.get(point.resource_group, point.collection, point.name)
-    created = epoch_ms(seen.properties.time_created) if seen.properties else None
+    return _kept_point(resource_id, seen)
+
+
+def _kept_point(resource_id: str, point: "RestorePoint") -> Kept:
+    created = epoch_ms(point.properties.time_created) if point.properties else None
     return Kept(resource_id=resource_id, tags={}, created=created)
 
 

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from local.arm.faults import Fault
 from local.arm.settings import SimSettings
 from shared.compute.errors import Refused
-from shared.compute.kept import Owner
+from shared.compute.kept import Kept, Owner
 from shared.saga.names import restore_point_id
 from tests.integration.compute.conftest import SAGA, SNAPSHOTS, Azure, serving
+from tests.integration.compute.test_restore_points import facts_of, take
 
 OWNER = Owner("nightly", "r1", SAGA, 1)
 
@@ -65,12 +67,32 @@ async def test_a_group_is_listed_page_by_page_without_loss() -> None:
             if not marker:
                 break
     assert sorted(found) == sorted(each.lower() for each in ids)
-    assert pages == 2
+    assert pages == 3, "two of snapshots, one of restore points"
+
+
+async def test_the_restore_points_of_a_group_are_listed_too_by_their_sagas() -> None:
+    async with serving(settings=SimSettings(capture_gap_s=0.0, page_size=1)) as azure:
+        facts = await facts_of(azure)
+        _, report = await take(azure)
+        found: list[Kept] = []
+        marker = ""
+        while True:
+            group = report.point_id.split("/")[4]
+            page, marker = await azure.compute.list_kept(facts.vm_id.split("/")[2], group, marker)
+            found += page
+            if not marker:
+                break
+    [kept] = found
+    assert (kept.resource_id.lower(), kept.saga_id, kept.tags) == (report.point_id.lower(), SAGA, {})
+    assert kept.created is not None
+    assert kept.disagrees(OWNER) == ""
+    assert "not sf-" in kept.disagrees(replace(OWNER, generation=2))
 
 
 async def test_a_group_that_is_gone_has_nothing(azure: Azure) -> None:
-    subscription = azure.world.subscription_id
-    assert await azure.compute.list_kept(subscription, "no-such-group") == ((), "")
+    gone = {"error": {"code": "ResourceGroupNotFound", "message": "there is no such group"}}
+    azure.fault(Fault(method="GET", path_contains="/snapshots", status=404, body=gone))
+    assert await azure.compute.list_kept(azure.world.subscription_id, "no-such-group") == ((), "")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +102,7 @@ async def test_a_group_that_is_gone_has_nothing(azure: Azure) -> None:
         "{door}@elsewhere.invalid/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Compute/snapshots",
         "{door}/subscriptions/{s}/resourceGroups/other/providers/Microsoft.Compute/snapshots?$skiptoken=2",
         "{door}/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.Compute/disks",
+        "disks",
         "not a link",
         "http://[",
     ],

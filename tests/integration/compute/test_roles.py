@@ -45,6 +45,9 @@ async def test_the_roles_grant_what_the_app_asks_of_azure_and_nothing_else(azure
     ids = [capture.snapshot_id for capture in captures]
     await azure.compute.look_at_copies(ids)
     await azure.compute.tag(ids[0], {**TAGS, "stillframe-grade": "crash"})
+    await azure.compute.look_at(ids[0])
+    for marker in ("", "restorePointCollections"):
+        await azure.compute.list_kept(azure.vm_id.split("/")[2], azure.vm_id.split("/")[4], marker)
     for snapshot_id in ids:
         await azure.compute.delete(snapshot_id, SAGA)
     await azure.compute.stop_agent(azure.vm_id, SAGA, 1)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.errors import Refused
 from shared.compute.kept import Kept
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
@@ -203,6 +204,8 @@ class FakeCompute:
         """Two snapshots a page, so that there are pages."""
         async with self.interruptions.around("list"):
             self._fail("list_kept")
+            if marker and not marker.isdecimal():
+                raise Refused("ForeignLink", "not a page of this list")
             prefix = f"/subscriptions/{subscription_id}/resourceGroups/{group}/".lower()
             names = sorted(
                 name

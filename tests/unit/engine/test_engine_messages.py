@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from shared.engine.queue_names import (
+    POINTS,
     RUNS,
     STEPS,
     BadMessageError,
+    PointMessage,
+    PointTask,
     RunMessage,
     RunTask,
     StepMessage,
+    read_point_message,
     read_run_message,
     read_step_message,
 )
@@ -29,20 +33,50 @@ def test_a_run_message_is_read_as_it_was_written(task: RunTask, after: str) -> N
     assert read_run_message(message.text()) == message
 
 
+@pytest.mark.parametrize("task", PointTask)
+@pytest.mark.parametrize("after", ["", "0123"])
+def test_a_point_message_is_read_as_it_was_written(task: PointTask, after: str) -> None:
+    message = PointMessage(task, "nightly", after)
+    assert read_point_message(message.text()) == message
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"subject": "nightly"}, "task"),
+        ({"task": "dance", "subject": "nightly"}, "task"),
+        ({"task": "retain"}, "subject"),
+        ({"task": "retain", "subject": ""}, "subject"),
+        ({"task": "delete", "subject": 5}, "subject"),
+    ],
+)
+def test_a_point_message_that_lacks_something_says_what(members: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadMessageError) as caught:
+        read_point_message(json.dumps(members))
+    assert (caught.value.queue, caught.value.field) == (POINTS, field)
+
+
 @pytest.mark.parametrize("watch", [0, 1, 77])
 def test_a_step_message_is_read_as_it_was_written(watch: int) -> None:
     message = StepMessage("run-1", "saga-1", "/vm/ä", watch)
     assert read_step_message(message.text()) == message
 
 
-@pytest.mark.parametrize("text", [RunMessage(RunTask.SWEEP, "r").text(), StepMessage("r", "s", "v").text()])
+@pytest.mark.parametrize(
+    "text",
+    [
+        RunMessage(RunTask.SWEEP, "r").text(),
+        StepMessage("r", "s", "v").text(),
+        PointMessage(PointTask.LOOK, "all").text(),
+    ],
+)
 def test_no_member_is_named_like_the_triggers_own_metadata(text: str) -> None:
     assert {name.lower() for name in json.loads(text)} & TAKEN == set()
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "3", "null", "\ufffd", "[" * 100_000, "{"])
 def test_garbage_is_no_message(text: str) -> None:
-    for read in (read_run_message, read_step_message):
+    for read in (read_run_message, read_step_message, read_point_message):
         with pytest.raises(BadMessageError) as caught:
             read(text)
         assert caught.value.field == "message"

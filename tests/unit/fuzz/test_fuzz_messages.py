@@ -8,14 +8,19 @@ from azure.functions.queue import QueueMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.compute.errors import ComputeError
 from shared.engine.queue_names import (
     ACKS,
+    POINTS,
     RUNS,
     STEPS,
     BadMessageError,
+    PointMessage,
+    PointTask,
     RunMessage,
     RunTask,
     StepMessage,
+    read_point_message,
     read_run_message,
     read_step_message,
 )
@@ -27,7 +32,17 @@ from tests.unit.fuzz.mutating import mutated_text
 
 RUN_MESSAGES = [RunMessage(task, "run-0001", "s1").text() for task in RunTask]
 STEP_MESSAGES = [StepMessage("run-0001", "s1", VM, watch).text() for watch in (0, 3)]
-READERS: dict[str, Any] = {RUNS: read_run_message, STEPS: read_step_message}
+GROUP = "/".join(VM.split("/")[2:5:2])
+POINT_MESSAGES = [
+    PointMessage(task, subject, after).text()
+    for task, subject in zip(PointTask, ("nightly", "s1", "all", GROUP), strict=True)
+    for after in ("", "8199999999999-s1")
+]
+READERS: dict[str, Any] = {
+    RUNS: read_run_message,
+    STEPS: read_step_message,
+    POINTS: read_point_message,
+}
 
 
 def bytes_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
@@ -35,7 +50,7 @@ def bytes_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 
 
 @fuzz(300)
-@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES]))
+@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES, *POINT_MESSAGES]))
 def test_a_text_is_a_message_or_refused_by_its_own_error(text: str) -> None:
     for queue, read in READERS.items():
         try:
@@ -56,7 +71,7 @@ async def delivered(queue: str, body: bytes) -> None:
     message = QueueMessage(id="m", body=body, dequeue_count=1, pop_receipt="p")
     try:
         await house.functions[queue](message)
-    except (BadMessageError, StorageError, ExceptionGroup):
+    except (BadMessageError, StorageError, ComputeError, ExceptionGroup):
         await house.functions[f"{queue}-poison"](message)
     await house.settle()
     assert (await house.view(run))["phase"] == "done"
@@ -72,6 +87,12 @@ def test_a_message_about_runs_is_done_or_given_up_whatever_it_says(body: bytes) 
 @given(bytes_of(mutated_text(STEP_MESSAGES)))
 def test_a_message_about_steps_is_done_or_given_up_whatever_it_says(body: bytes) -> None:
     asyncio.run(delivered(STEPS, body))
+
+
+@fuzz(25)
+@given(bytes_of(mutated_text(POINT_MESSAGES)))
+def test_a_message_about_points_is_done_or_given_up_whatever_it_says(body: bytes) -> None:
+    asyncio.run(delivered(POINTS, body))
 
 
 @fuzz(25)
