@@ -16,6 +16,7 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
@@ -44,6 +45,7 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
+from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
@@ -82,6 +84,8 @@ def _build() -> Application:
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
     catalogue = Catalogue(points)
+    turns = TurnTable(tables)
+    following = Successors(runs, turns, own_queues, _now)
     hands = Hands(
         compute=compute,
         queues=own_queues,
@@ -94,6 +98,7 @@ def _build() -> Application:
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
         catalogue=catalogue,
         timelines=timelines,
+        following=following,
         admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take),
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
@@ -107,6 +112,8 @@ def _build() -> Application:
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
+        turns=turns,
+        following=following,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)

@@ -39,11 +39,12 @@ async def read_facts(
         return await _for_a_restore_point(pool, vm_id, vm, settings, clock=clock)
     with classified():
         attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
+    now = clock()
     disks, snapshots = await asyncio.gather(
         all_at_once(_read_disk(pool, each.id) for each in attached.managed),
         all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
     )
-    listed, now = [snapshot for group in snapshots for snapshot in group], clock()
+    listed = [snapshot for group in snapshots for snapshot in group]
     with classified():
         seen = [_seen(disk) for disk in disks]
         facts = _vm_facts(vm_id, vm, attached, disks)
@@ -51,6 +52,7 @@ async def read_facts(
         found = replace(
             facts,
             disks=known,
+            read_at=now,
             obstacles=(*attached.hindrances, *obstacles(seen, listed)),
             passing_obstacles=tuple(passing_obstacles(seen, listed, now)),
         )

@@ -89,10 +89,8 @@ class Desk:
                 await self._places(state).change(
                     lambda row: (places.leave(row, saga, effect.generation, now), None)
                 )
-            if not effect.captured and _own_snapshots(state):
-                await self._notes(state).change(
-                    lambda row: (disk_notes.forget(row, saga, effect.generation), None)
-                )
+            if _own_snapshots(state):
+                await self._notes(state).change(lambda row: (_ended(row, saga, effect, now), None))
             await self._settle(state, effect)
         except ReservationsBusy as error:
             _log.warning("left to its lease: %s", error)
@@ -129,7 +127,7 @@ class Desk:
         """Note the snapshots that are about to be asked for; look again at what seems to be in the way."""
         if not _own_snapshots(state) or state.facts is None:
             return None
-        met = await self._note(state, effect.generation, state.facts.disks)
+        met = await self._note(state, effect.generation, state.facts.disks, state.facts.read_at)
         if met is not None:
             try:
                 seen = await self._compute.read_facts(state.spec.vm_id, state.spec.snapshots)
@@ -138,12 +136,16 @@ class Desk:
             else:
                 mine = {disk.disk_id.lower() for disk in state.facts.disks}
                 now_there = tuple(disk for disk in seen.disks if disk.disk_id.lower() in mine)
-                met = await self._note(state, effect.generation, now_there)
+                met = await self._note(state, effect.generation, now_there, seen.read_at)
         return None if met is None else MustWait(effect.generation, met.until, Limit.DISK, met.why)
 
-    async def _note(self, state: SagaState, generation: int, disks: Sequence[DiskFacts]) -> InTheWay | None:
+    async def _note(
+        self, state: SagaState, generation: int, disks: Sequence[DiskFacts], read_at: int
+    ) -> InTheWay | None:
         saga, now = state.spec.saga_id, self._clock()
-        return await self._notes(state).change(lambda row: disk_notes.note(row, saga, generation, disks, now))
+        return await self._notes(state).change(
+            lambda row: disk_notes.note(row, saga, generation, disks, now, read_at=read_at)
+        )
 
     async def _forget(self, state: SagaState, generation: int) -> None:
         saga = state.spec.saga_id
@@ -188,6 +190,12 @@ class Desk:
     def _budget(self, state: SagaState) -> Row[RequestBudget]:
         of = _hashed(f"{_subscription(state)}\n{_region(state)}")
         return self._reservations.row(f"requests-{of}", RequestBudget())
+
+
+def _ended(notes: DiskNotes, saga: str, effect: Leave, now: int) -> DiskNotes:
+    if effect.captured:
+        return disk_notes.ended(notes, saga, effect.generation, now)
+    return disk_notes.forget(notes, saga, effect.generation)
 
 
 def requests_of(evidence: Evidence | None) -> tuple[int, int]:

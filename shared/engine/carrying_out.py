@@ -16,7 +16,7 @@ from shared.compute.tags import at_birth, when_graded
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.orders import Keys, session_ms, signed_command
-from shared.engine.ports import Admission, Clock, Compute
+from shared.engine.ports import Admission, Clock, Compute, Following
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.script_storing import urls_of
 from shared.engine.timelines import Timelines
@@ -51,7 +51,7 @@ from shared.saga.events import (
 )
 from shared.saga.names import snapshot_id
 from shared.saga.problems import problem_of
-from shared.saga.state import Outcome, SagaState
+from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.agents import AgentTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import ScriptStore
@@ -77,6 +77,7 @@ class Hands:
     catalogue: Catalogue | None = None
     timelines: Timelines | None = None
     admission: Admission | None = None
+    following: Following | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -157,6 +158,8 @@ async def _admit(hands: Hands, state: SagaState, effect: Admit) -> Event:
 async def _leave(hands: Hands, state: SagaState, effect: Leave) -> None:
     if hands.admission is not None:
         await hands.admission.leave(state, effect)
+    if hands.following is not None and state.phase is Phase.COMPLETING:
+        await hands.following.guest_goes_on(state)  # the background copies keep no other VM waiting
 
 
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
@@ -303,7 +306,7 @@ async def _alert(_hands: Hands, state: SagaState, effect: Alert) -> None:
 
 async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
     spec = state.spec
-    message = StepMessage(spec.run_id, spec.saga_id, spec.vm_id, effect.number)
+    message = StepMessage(spec.run_id, spec.saga_id, spec.vm_id, effect.number, try_number=spec.try_number)
     await hands.queues.send(STEPS, message.text(), delay_ms=max(0, effect.at - hands.clock()))
 
 
@@ -311,7 +314,11 @@ async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None
     if hands.catalogue is not None:
         await hands.catalogue.saga_ended(state)
     timeline = await hands.timelines.saga_ended(state.spec.saga_id) if hands.timelines else None
-    await hands.runs.end_entry(state.spec.run_id, replace(run_entry(state), timeline=timeline))
+    entry = replace(run_entry(state), timeline=timeline)
+    if hands.following is None:
+        await hands.runs.end_entry(state.spec.run_id, entry)
+    else:
+        await hands.following.ended(state, entry)
     measuring.saga_ended(state, timeline)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)

@@ -21,12 +21,16 @@ COPYING_PAUSE_MS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """That a generation of a saga was let in at ``at`` (ms since the epoch) to snapshot these disks."""
+    """That a generation of a saga was let in at ``at`` (ms since the epoch) to snapshot these disks.
+
+    At ``ended_at`` all of its snapshots had been made, or would never be; 0 while that is not known.
+    """
 
     saga: str
     generation: int
     at: int
     slots: tuple[str, ...]
+    ended_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +49,32 @@ class InTheWay:
 
 
 def note(
-    known: DiskNotes, saga: str, generation: int, disks: Iterable[DiskFacts], now: int
+    known: DiskNotes, saga: str, generation: int, disks: Iterable[DiskFacts], now: int, *, read_at: int = 0
 ) -> tuple[DiskNotes, InTheWay | None]:
-    """Note that a generation is about to snapshot these disks, unless a limit is in the way of one."""
+    """Note that a generation is about to snapshot these disks, unless a limit is in the way of one.
+
+    The disks were read at ``read_at`` (ms since the epoch): what had ended by then is in Azure's own list.
+    """
     alive = DiskNotes(tuple(one for one in known.notes if one.at > now - WINDOW_MS))
     if any((one.saga, one.generation) == (saga, generation) for one in alive.notes):
         return alive, None
     wanted = tuple(disks)
-    met = [found for disk in wanted if (found := _in_the_way(alive, disk, now)) is not None]
+    met = [found for disk in wanted if (found := _in_the_way(alive, disk, now, read_at)) is not None]
     if met:
         return alive, max(met, key=lambda one: one.until)
     mine = Note(saga, generation, now, tuple(disk.slot for disk in wanted))
     return replace(alive, notes=(*alive.notes, mine)), None
+
+
+def ended(known: DiskNotes, saga: str, generation: int, now: int) -> DiskNotes:
+    """Note that the snapshots of a generation have been made: whoever reads the disks now sees them."""
+    notes = tuple(
+        replace(one, ended_at=one.ended_at or now)
+        if (one.saga, one.generation) == (saga, generation)
+        else one
+        for one in known.notes
+    )
+    return replace(known, notes=notes)
 
 
 def forget(known: DiskNotes, saga: str, generation: int) -> DiskNotes:
@@ -65,12 +83,14 @@ def forget(known: DiskNotes, saga: str, generation: int) -> DiskNotes:
     return replace(known, notes=kept)
 
 
-def _in_the_way(known: DiskNotes, disk: DiskFacts, now: int) -> InTheWay | None:
+def _in_the_way(known: DiskNotes, disk: DiskFacts, now: int, read_at: int) -> InTheWay | None:
     seen = {each.name for each in disk.recent}
     noted = [
         one.at
         for one in known.notes
-        if disk.slot in one.slots and snapshot_name(one.saga, one.generation, disk.slot) not in seen
+        if disk.slot in one.slots
+        and (not one.ended_at or one.ended_at > read_at)
+        and snapshot_name(one.saga, one.generation, disk.slot) not in seen
     ]
     times = sorted([each.created_at for each in disk.recent] + noted)
     young = [at for at in times if at > now - WINDOW_MS]

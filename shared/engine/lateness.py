@@ -77,6 +77,8 @@ async def _look(sagas: ReloadableSagas, run_id: str, entry: RunEntry, clock: Clo
     try:
         state = (await sagas.reload(entry.saga_id)).state
     except SagaNotFound:
+        if entry.place:  # its turn may not have come; the sweep sees to it
+            return None
         phase, deadline = Phase.PENDING, (entry.started_at or 0) + UNSTARTED_MS
     else:
         if state.deadline is None:

@@ -15,6 +15,7 @@ from shared.saga.events import Admitted, MustWait
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
 from shared.saga.state import SagaState, SnapshotCopy
+from shared.storage.runs import RunEntry
 
 #: Gives the time in ms since the epoch.
 Clock = Callable[[], int]
@@ -29,6 +30,18 @@ class Admission(Protocol):
 
     async def leave(self, state: SagaState, effect: Leave) -> None:
         """Give up what was reserved, or the place among those that wait."""
+        ...
+
+
+class Following(Protocol):
+    """See ``shared.engine.following``."""
+
+    async def ended(self, state: SagaState, entry: RunEntry) -> None:
+        """Record a saga's end, and begin what follows from it."""
+        ...
+
+    async def guest_goes_on(self, state: SagaState) -> None:
+        """Let the next VM of the run begin."""
         ...
 
 

@@ -87,6 +87,7 @@ class StepMessage:
     """Start a saga, or look at it again when ``watch`` (the watch's number) is not 0.
 
     ``trace`` is the ``traceparent`` of whoever makes the message, empty when nothing is recorded.
+    ``try_number`` counts the sagas of this VM in this run: the first is 1.
     """
 
     run_id: str
@@ -94,11 +95,13 @@ class StepMessage:
     vm_id: str
     watch: int = 0
     trace: str = field(default_factory=telemetry.here, compare=False)
+    try_number: int = 1
 
     def text(self) -> str:
         """Write the message."""
         members = {"run": self.run_id, "saga": self.saga_id, "vm": self.vm_id, "watch": self.watch}
-        return json.dumps(members | _traced(self.trace))
+        tried = {"try": self.try_number} if self.try_number > 1 else {}
+        return json.dumps(members | tried | _traced(self.trace))
 
 
 def read_run_message(text: str) -> RunMessage:
@@ -137,11 +140,15 @@ def read_step_message(text: str) -> StepMessage:
         BadMessageError: it is none.
     """
     members = _members(STEPS, text)
-    watch = members.get("watch", 0)
-    if type(watch) is not int:
-        raise BadMessageError(STEPS, "watch", "a whole number")
     run_id, saga_id, vm_id = (_text(STEPS, members, name) for name in ("run", "saga", "vm"))
-    return StepMessage(run_id, saga_id, vm_id, watch, _trace(members))
+    return StepMessage(
+        run_id,
+        saga_id,
+        vm_id,
+        _whole(STEPS, members, "watch", 0),
+        _trace(members),
+        try_number=_whole(STEPS, members, "try", 1),
+    )
 
 
 def _traced(trace: str) -> dict[str, str]:
@@ -177,4 +184,11 @@ def _text(queue: str, members: dict[str, Any], name: str) -> str:
     value = members.get(name)
     if not isinstance(value, str) or not value:
         raise BadMessageError(queue, name, "a text")
+    return value
+
+
+def _whole(queue: str, members: dict[str, Any], name: str, default: int) -> int:
+    value = members.get(name, default)
+    if type(value) is not int:
+        raise BadMessageError(queue, name, "a whole number")
     return value

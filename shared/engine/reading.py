@@ -76,7 +76,8 @@ class Reading:
         found = [
             entry
             async for entry in self._runs.entries(run_id)
-            if entry.saga_id == vm or entry.vm_id.rpartition("/")[2].lower() == vm.lower()
+            if entry.saga_id == vm
+            or (not entry.retried and entry.vm_id.rpartition("/")[2].lower() == vm.lower())
         ]
         if not found:
             raise VmNotInRun(run_id, vm)

@@ -6,6 +6,7 @@ from typing import Any
 from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.retry import NO_RETRY, Retry
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
 from shared.storage.runs import RunRecord
@@ -22,6 +23,7 @@ class RunSettings:
     trace: str = ""
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
+    retry: Retry = NO_RETRY
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -31,6 +33,7 @@ class RunSettings:
             "snapshots": encode(self.snapshots),
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
+            "retry": encode(self.retry),
         }
 
 
@@ -47,6 +50,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
+        retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
     )
 
 
@@ -56,7 +60,9 @@ def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None
     if limits is None:
         return None
     scope = f"policy-{settings.policy_name}" if settings.policy_name else f"run-{run_id}"
-    return AdmissionRules(scope=scope, held=limits.held, timeout_ms=limits.admission_timeout_ms)
+    return AdmissionRules(
+        scope=scope, held=limits.held, timeout_ms=limits.admission_timeout_ms, in_turns=limits.vms_at_once > 0
+    )
 
 
 def _concurrency(data: Any) -> Concurrency | None:

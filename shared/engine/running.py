@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
+from shared.engine.following import Successors
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
@@ -18,15 +19,17 @@ from shared.engine.script_storing import with_stored_scripts
 from shared.engine.stepping import Steps
 from shared.engine.views import run_entry
 from shared.logs import About, about, logger
+from shared.policy.concurrency import Order
 from shared.policy.documents import RunDocument
 from shared.saga.codec import encode
 from shared.saga.events import CancelRequested, Poisoned
 from shared.saga.names import saga_id
-from shared.saga.state import Phase
+from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.turns import TurnTable
 
 _log = logger("runs")
 
@@ -80,6 +83,8 @@ class RunService:
         clock: Clock,
         new_run_id: Callable[[], str],
         catalogue: Catalogue | None = None,
+        turns: TurnTable | None = None,
+        following: Successors | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -89,6 +94,8 @@ class RunService:
         self._clock = clock
         self._new_run_id = new_run_id
         self._catalogue = catalogue
+        self._turns = turns
+        self._following = following
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -118,7 +125,10 @@ class RunService:
                 pass  # claimed, but never written: this request does it
             else:
                 return run_id
-        entries = _entries(run_id, request.vm_ids, self._clock())
+        at_once = _at_once(request.settings)
+        entries = _entries(run_id, request, self._clock())
+        if at_once and self._turns is not None:
+            await self._turns.create(run_id, entries, at_once)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
         try:
@@ -126,8 +136,9 @@ class RunService:
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
         self._steps.remember(run_id, settings)  # as they were written: scripts by their pins
-        if len(entries) <= STARTED_AT_ONCE:
-            for entry in entries:
+        first = entries[:at_once] if at_once else entries
+        if len(first) <= STARTED_AT_ONCE:
+            for entry in first:
                 await self._start(run_id, entry)
         else:
             await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
@@ -163,6 +174,8 @@ class RunService:
         name = message.task.value
         with about(what), telemetry.span(name, what.fields(), of=message.trace, kind=SpanKind.CONSUMER):
             await self._tasks[message.task](message, open_entries)
+            if message.task is RunTask.SWEEP:
+                await self._mend_turns(message.run_id, entries)
             if len(entries) == PAGE:
                 following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
                 await self._queues.send(RUNS, following.text())
@@ -188,7 +201,8 @@ class RunService:
         await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
 
     async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
-        await _each(entries, lambda entry: self._start(message.run_id, entry))
+        begun = await self._whose_turn_has_come(message.run_id, entries)
+        await _each(begun, lambda entry: self._start(message.run_id, entry))
 
     async def _start(self, run_id: str, entry: RunEntry) -> None:
         await self._queues.send(STEPS, _step(run_id, entry).text())
@@ -212,8 +226,12 @@ class RunService:
             await self._retire_if_broken_off(message.run_id, entries)
             return
 
+        begun = await self._whose_turn_has_come(message.run_id, entries)
+
         async def look(entry: RunEntry) -> None:
             step = _step(message.run_id, entry)
+            if entry not in begun and not run.cancel_requested:
+                return
             if run.cancel_requested:  # its message may be lost
                 await self._steps.end(step, CancelRequested())
             await self._look(step, entry)
@@ -248,13 +266,42 @@ class RunService:
             measuring.mended("unrecorded")
             if self._catalogue is not None:
                 await self._catalogue.saga_ended(state)
-            await self._runs.end_entry(step.run_id, run_entry(state))
+            await self._has_ended(state)
         elif state.deadline is not None and now > state.deadline + OVERDUE_MS:
             late = About(step.run_id, step.saga_id, state.generation, state.phase.value)
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             measuring.mended("overdue")
             await self._steps.look(step)
+
+    async def _has_ended(self, state: SagaState) -> None:
+        if self._following is None:
+            await self._runs.end_entry(state.spec.run_id, run_entry(state))
+        else:
+            await self._following.ended(state, run_entry(state))
+
+    async def _whose_turn_has_come(self, run_id: str, entries: Sequence[RunEntry]) -> Sequence[RunEntry]:
+        """Leave out the VMs of a run that are to wait until others have ended."""
+        if self._turns is None or not any(entry.place for entry in entries):
+            return entries
+        following = await self._turns.next_place(run_id)
+        return [entry for entry in entries if entry.place < following]
+
+    async def _mend_turns(self, run_id: str, entries: Sequence[RunEntry]) -> None:
+        """Pass on the turns of VMs that ended and whose hosts died before they could."""
+        if self._turns is None or self._following is None:
+            return
+        ended = [
+            entry
+            for entry in entries
+            if entry.outcome not in ("", Outcome.CANCELLED) and not entry.retried and _takes_turns(entry)
+        ]
+        if not ended:
+            return
+        passed = await self._turns.passed_on(run_id, entries[0].saga_id, entries[-1].saga_id)
+        for entry in ended:
+            if entry.saga_id not in passed:
+                await self._following.pass_on(run_id, entry.vm_id)
 
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
         """Take a run without a record off the sweep's list, unless its creation may be going on still."""
@@ -272,11 +319,33 @@ class RunService:
 
 
 def _step(run_id: str, entry: RunEntry) -> StepMessage:
-    return StepMessage(run_id, entry.saga_id, entry.vm_id)
+    return StepMessage(run_id, entry.saga_id, entry.vm_id, try_number=entry.try_number)
 
 
-def _entries(run_id: str, vm_ids: Sequence[str], now: int) -> list[RunEntry]:
-    return [RunEntry(saga_id=saga_id(run_id, vm_id), vm_id=vm_id, started_at=now) for vm_id in vm_ids]
+def _takes_turns(entry: RunEntry) -> bool:
+    """Whether it may have a place in its run's order: later tries have none of their own."""
+    return entry.place > 0 or entry.try_number > 1
+
+
+def _at_once(settings: RunSettings) -> int:
+    return settings.concurrency.vms_at_once if settings.concurrency else 0
+
+
+def _entries(run_id: str, request: RunRequest, now: int) -> list[RunEntry]:
+    """Make the index of a run, in the order in which its VMs are to begin."""
+    limits, vm_ids = request.settings.concurrency, list(request.vm_ids)
+    if limits is not None and limits.order is Order.NAME:
+        vm_ids.sort(key=lambda vm_id: (vm_id.rpartition("/")[2].lower(), vm_id.lower()))
+    in_turns = _at_once(request.settings) > 0
+    return [
+        RunEntry(
+            saga_id=saga_id(run_id, vm_id),
+            vm_id=vm_id,
+            started_at=now,
+            place=place if in_turns else 0,
+        )
+        for place, vm_id in enumerate(vm_ids, 1)
+    ]
 
 
 async def _each(entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]) -> None:

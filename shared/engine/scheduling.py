@@ -69,6 +69,7 @@ class PolicyService:
                 layers=document.layers,
                 snapshots=document.snapshots or SnapshotSettings(),
                 concurrency=document.concurrency,
+                retry=document.retry,
             )
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
@@ -148,4 +149,5 @@ def _settings(name: str, policy: Policy) -> RunSettings:
         layers=policy.layers,
         snapshots=policy.snapshots,
         concurrency=policy.concurrency,
+        retry=policy.retry,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
 
@@ -62,7 +63,7 @@ class Steps:
         spec = await self._spec(message)
         receipt = ""
         if not again:
-            watch = StepMessage(message.run_id, message.saga_id, message.vm_id, watch=1)
+            watch = replace(message, watch=1)
             receipt = await self._queues.send(STEPS, watch.text(), delay_ms=first_watch_ms(spec))
         return await self._loop.begin(spec, Started(receipt))
 
@@ -104,4 +105,6 @@ class Steps:
             layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,
             admission=admission_rules(settings, message.run_id),
+            retry=settings.retry,
+            try_number=message.try_number,
         )

@@ -32,12 +32,14 @@ def run_entry(state: SagaState) -> RunEntry:
         warnings=len(state.warnings),
         started_at=state.started_at,
         ended_at=state.ended_at,
+        try_number=state.spec.try_number,
     )
 
 
 def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, str]) -> dict[str, Any]:
     """Show a run; ``phases`` has the phase of each saga that goes on."""
-    ended = sum(1 for entry in entries if entry.outcome)
+    latest = [entry for entry in entries if not entry.retried]
+    ended = sum(1 for entry in latest if entry.outcome)
     return {
         "run": record.run_id,
         "state": "ended" if ended == record.vm_count else "running",
@@ -47,12 +49,22 @@ def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, s
         "cancel_requested": record.cancel_requested,
         "vm_count": record.vm_count,
         "vms_ended": ended,
-        "warnings": sum(entry.warnings for entry in entries),
-        "vms": [_entry_view(record.run_id, entry, phases) for entry in entries],
+        "warnings": sum(entry.warnings for entry in latest),
+        "vms": [_entry_view(record.run_id, entry, phases, _earlier(entry, entries)) for entry in latest],
     }
 
 
-def _entry_view(run_id: str, entry: RunEntry, phases: dict[str, str]) -> dict[str, Any]:
+def _earlier(entry: RunEntry, entries: Sequence[RunEntry]) -> Sequence[RunEntry]:
+    """Give the earlier tries of a VM, the first one first."""
+    if entry.try_number == 1:
+        return ()
+    mine = [one for one in entries if one.retried and one.vm_id == entry.vm_id]
+    return sorted(mine, key=lambda one: one.try_number)
+
+
+def _entry_view(
+    run_id: str, entry: RunEntry, phases: dict[str, str], earlier: Sequence[RunEntry]
+) -> dict[str, Any]:
     return {
         "vm": entry.vm_id,
         "name": entry.vm_id.rpartition("/")[2],
@@ -66,6 +78,16 @@ def _entry_view(run_id: str, entry: RunEntry, phases: dict[str, str]) -> dict[st
         "why": entry.reason,
         "problem": {"sentence": entry.problem, "step": entry.step} if entry.problem else None,
         "ended_at": moment(entry.ended_at),
+        "try": entry.try_number,
+        "earlier_tries": [
+            {
+                "saga": one.saga_id,
+                "href": f"/api/runs/{run_id}/vms/{one.saga_id}",
+                "why": one.reason,
+                "ended_at": moment(one.ended_at),
+            }
+            for one in earlier
+        ],
     }
 
 
@@ -82,6 +104,7 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "vm": state.spec.vm_id,
         "saga": state.spec.saga_id,
         "phase": state.phase.value,
+        "try": state.spec.try_number,
         "generation": state.generation,
         # What the outcome will be is known before the copies are: only the end makes it true.
         "outcome": state.outcome.value if state.outcome and state.phase is Phase.DONE else None,

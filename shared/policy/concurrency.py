@@ -53,11 +53,13 @@ class AdmissionRules:
     """What a saga has to be admitted by before its guest is held.
 
     ``scope`` is whose places it shares: at most ``held`` guests of it are held at once; 0 is no limit.
+    ``in_turns``: only so many VMs of its run are worked on at once, and its end lets the next one begin.
     """
 
     scope: str
     held: int = 0
     timeout_ms: int = ADMISSION_TIMEOUT_MS
+    in_turns: bool = False
 
 
 def read_concurrency(fields: Fields) -> Concurrency:

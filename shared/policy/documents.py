@@ -10,6 +10,7 @@ from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retention import Retention, read_retention
+from shared.policy.retry import NO_RETRY, Retry, read_retry
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
@@ -47,6 +48,7 @@ class Policy:
     schedule: Schedule | None = None
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
+    retry: Retry = NO_RETRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ class RunDocument:
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
+    retry: Retry = NO_RETRY
 
 
 def read_run(data: Any) -> RunDocument:
@@ -67,9 +70,9 @@ def read_run(data: Any) -> RunDocument:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency"))
+    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry"))
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots", "concurrency"):
+        for name in ("guest_processing", "snapshots", "concurrency", "retry"):
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
@@ -83,6 +86,7 @@ def read_run(data: Any) -> RunDocument:
         layers=layers,
         snapshots=_snapshots(fields),
         concurrency=read_concurrency(fields),
+        retry=read_retry(fields),
     )
 
 
@@ -92,7 +96,7 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency")
+    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry")
     fields = Fields(data, "", known)
     vms = _vms(fields)
     if not vms:
@@ -107,6 +111,7 @@ def read_policy(data: Any) -> Policy:
         schedule=schedule,
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
+        retry=read_retry(fields),
     )
 
 

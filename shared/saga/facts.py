@@ -45,7 +45,7 @@ class VmFacts:
     ``resident_agent``: an agent was heard of that lives in the guest and has the current key, so that it can
     be woken by its queue.
     ``obstacles`` are limits that would make the snapshots or the restore point fail later, each a sentence;
-    ``passing_obstacles`` those that pass by waiting;
+    ``passing_obstacles`` those that pass by waiting. All this was so at ``read_at`` (ms since the epoch);
     ``crash_obstacles`` those of a restore point that asks for no more than CrashConsistent,
     ``platform_obstacles`` those of one that asks for what the platform can do.
     """
@@ -63,6 +63,7 @@ class VmFacts:
     crash_obstacles: tuple[str, ...] = ()
     platform_obstacles: tuple[str, ...] = ()
     resident_agent: bool = False
+    read_at: int = 0
 
     @property
     def is_windows(self) -> bool:

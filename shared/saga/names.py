@@ -5,9 +5,10 @@ import hashlib
 from shared.saga.facts import DiskFacts
 
 
-def saga_id(run_id: str, vm_id: str) -> str:
+def saga_id(run_id: str, vm_id: str, try_number: int = 1) -> str:
     """Derive the id of a VM's saga in a run: 20 hex digits. ARM ids are compared without regard to case."""
-    return hashlib.sha256(f"{run_id}\n{vm_id.lower()}".encode()).hexdigest()[:20]
+    again = f"\n{try_number}" if try_number > 1 else ""
+    return hashlib.sha256(f"{run_id}\n{vm_id.lower()}{again}".encode()).hexdigest()[:20]
 
 
 def snapshot_name(saga: str, generation: int, slot: str) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.retry import NO_RETRY, Retry
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
@@ -53,7 +54,8 @@ class SagaSpec:
 
     It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it are put on
     ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
-    Without ``admission`` the guest is held as soon as it is armed.
+    Without ``admission`` the guest is held as soon as it is armed. ``try_number`` counts the sagas of this VM
+    in this run: the first is 1.
     """
 
     saga_id: str
@@ -65,6 +67,8 @@ class SagaSpec:
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     admission: AdmissionRules | None = None
+    retry: Retry = NO_RETRY
+    try_number: int = 1
 
 
 @dataclass(frozen=True, slots=True)

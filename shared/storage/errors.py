@@ -195,3 +195,13 @@ class ReservationsBusy(StorageError):
     def __init__(self, row: str) -> None:
         super().__init__(f"the reservations {row} could not be changed: others change them all the time")
         self.row = row
+
+
+class TurnsBusy(StorageError):
+    """The turns of a run changed under every try to pass one on."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"the turn of run {run_id} could not be passed on: others pass theirs on all the time"
+        )
+        self.run_id = run_id

@@ -21,7 +21,7 @@ from shared.storage.tables import TableStore, WriteRefused
 _ROW = "now"
 
 #: Writes of one change before it is given up, and the longest pause before the second (s); pauses double.
-TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 10, 0.02, 0.5
+TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S = 12, 0.02, 2.0
 
 #: Rows that a process keeps with their ETags.
 ROWS_KEPT = 512

@@ -11,7 +11,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import batched
 from typing import Any
 
@@ -50,6 +50,10 @@ class RunEntry:
 
     ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in, ``what_to_do``
     the advice. ``timeline`` is None where it was not kept: the saga's history has it.
+
+    ``place`` is the VM's in the order of a run that takes its VMs in turns, from 1; 0 in all others. A VM
+    that is tried again has an entry for each try; those of earlier ones are ``retried``. For one that is yet
+    to come ``started_at`` says when.
     """
 
     saga_id: str
@@ -65,6 +69,9 @@ class RunEntry:
     started_at: int | None = None
     ended_at: int | None = None
     timeline: Timeline | None = None
+    place: int = 0
+    try_number: int = 1
+    retried: bool = False
 
 
 class RunTable:
@@ -141,6 +148,23 @@ class RunTable:
         except WriteRefused as error:
             raise RunNotFound(run_id) from error
 
+    async def try_again(self, run_id: str, ended: RunEntry, following: RunEntry) -> None:
+        """Say how a try of a VM ended, and add its next one, all or nothing; doing it again changes nothing.
+
+        Raises:
+            RunNotFound: the run has no such VM.
+        """
+        run = key(run_id)
+        try:
+            await self._write(
+                [
+                    tables.merge(_entry_row(run, replace(ended, retried=True))),
+                    tables.upsert(_entry_row(run, following, brief=True), mode="merge"),
+                ]
+            )
+        except WriteRefused as error:
+            raise RunNotFound(run_id) from error
+
     async def request_cancel(self, run_id: str) -> None:
         """Mark the run as to be cancelled. Raises ``RunNotFound``."""
         try:
@@ -209,6 +233,8 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "warnings": entry.warnings or None,
         "started_at": entry.started_at,
         "ended_at": entry.ended_at,
+        "place": entry.place or None,
+        "try": entry.try_number if entry.try_number > 1 else None,
     }
     texts = {
         "outcome": entry.outcome,
@@ -225,6 +251,7 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         **{name: int64(number) for name, number in numbers.items() if number is not None},
         **{name: text for name, text in texts.items() if text or not brief},
         **_timeline_column(entry.timeline),
+        **({"retried": True} if entry.retried else {}),
     }
 
 
@@ -246,5 +273,8 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         what_to_do=row.get("what_to_do", ""),
         warnings=whole(row.get("warnings", 0)),
         timeline=decode(Timeline, json.loads(row["timeline"])) if "timeline" in row else None,
+        place=whole(row.get("place", 0)),
+        try_number=whole(row.get("try", 1)),
+        retried=row.get("retried", False),
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

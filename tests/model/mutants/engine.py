@@ -48,7 +48,7 @@ MUTANTS = (
     Mutant(
         "the end is not recorded again",
         "shared.engine.running",
-        "            await self._runs.end_entry(step.run_id, run_entry(state))\n        elif",
+        "            await self._has_ended(state)\n        elif",
         "            return\n        elif",
         "A saga whose last invocation died is never recorded as ended.",
         caught_by=4,

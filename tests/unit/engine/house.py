@@ -23,6 +23,7 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
@@ -50,6 +51,7 @@ from shared.storage.reservations import ReservationTable
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
+from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
@@ -147,6 +149,8 @@ class House:
             ),
             self.clock,
         )
+        turns = TurnTable(self.tables, pause=_at_once)
+        following = Successors(self.runs, turns, self.queues, self.clock)
         hands = Hands(
             compute=self.compute,
             queues=self.queues,
@@ -159,6 +163,7 @@ class House:
             package=self.package,
             catalogue=catalogue,
             timelines=Timelines(self.runs, sagas, self.clock),
+            following=following,
             admission=Desk(ReservationTable(self.tables, pause=_at_once), self.compute, self.clock),
         )
         counts = AckCounts()
@@ -173,6 +178,8 @@ class House:
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
+            turns=turns,
+            following=following,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.engine.disk_notes import COPYING_PAUSE_MS, WINDOW_MS, DiskNotes, forget, note
+from shared.engine.disk_notes import COPYING_PAUSE_MS, WINDOW_MS, DiskNotes, ended, forget, note
 from shared.saga.facts import DiskFacts, RecentSnapshot
 from shared.saga.names import snapshot_name
 from tests.unit.saga.build import disk
@@ -52,6 +52,18 @@ def test_a_generation_that_made_nothing_is_forgotten() -> None:
 
     assert forget(notes, "a", 2) == notes
     assert forget(notes, "a", 1) == DiskNotes()
+
+
+def test_what_had_ended_before_the_disks_were_read_is_in_azures_list_or_was_deleted() -> None:
+    notes = DiskNotes()
+    for number in range(7):
+        notes, _ = note(notes, f"saga-{number}", 1, [DATA], NOW)
+    for number in range(6):
+        notes = ended(notes, f"saga-{number}", 1, NOW + 1_000)
+
+    assert note(notes, "next", 1, [DATA], NOW + 2_000, read_at=NOW + 500)[1] is not None
+    assert note(notes, "next", 1, [DATA], NOW + 2_000, read_at=NOW + 1_500)[1] is None
+    assert ended(notes, "saga-0", 1, NOW + 9_000) == notes
 
 
 def test_three_in_flight_keep_a_copied_disk_waiting_and_no_other() -> None:
