@@ -27,6 +27,7 @@ from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
+from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
 from shared.engine.timelines import Timelines
 from shared.settings import read_settings
@@ -103,12 +104,14 @@ def _build() -> Application:
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, runs, own_queues)
+    selecting = Selecting(runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns)
     run_service = RunService(
         runs=runs,
         sagas=sagas,
         queues=own_queues,
         steps=steps,
         scripts=scripts,
+        selecting=selecting,
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
@@ -131,7 +134,7 @@ def _build() -> Application:
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(policies, run_service, _now),
+        policies=PolicyService(policies, run_service, selecting, _now),
         reading=Reading(runs, sagas),
         timelines=timelines,
         health=Health(

@@ -19,6 +19,7 @@ POINTS = "stillframe-points"
 class RunTask(StrEnum):
     """What is to be done with the VMs of a run, page by page."""
 
+    SELECT = "select"
     FAN_OUT = "fan-out"
     CANCEL = "cancel"
     SWEEP = "sweep"

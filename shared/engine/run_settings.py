@@ -1,12 +1,13 @@
 """The settings that all sagas of a run share, as the run's record keeps them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retry import NO_RETRY, Retry
+from shared.policy.selection import Selection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
 from shared.storage.runs import RunRecord
@@ -14,7 +15,12 @@ from shared.storage.runs import RunRecord
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from."""
+    """What a run does with each of its VMs.
+
+    ``trace`` is the ``traceparent`` that all of it goes on from. ``schedule`` is that of the policy whose
+    settings these are, empty when it is none's. ``selection`` has the rules by which Azure is asked for the
+    run's VMs; None when they are named one by one.
+    """
 
     policy_name: str
     guest: GuestProcessing
@@ -24,6 +30,12 @@ class RunSettings:
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
     retry: Retry = NO_RETRY
+    schedule: str = ""
+    selection: Selection | None = None
+
+    def without_selection(self) -> "RunSettings":
+        """Give the same for VMs that are named one by one."""
+        return replace(self, selection=None)
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -34,6 +46,9 @@ class RunSettings:
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
+            "schedule": self.schedule,
+            # The VMs that it names one by one are in the run's index.
+            "selection": encode(self.selection and replace(self.selection, vms=())),
         }
 
 
@@ -51,6 +66,8 @@ def read_settings(record: RunRecord) -> RunSettings:
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
+        schedule=record.settings.get("schedule", ""),
+        selection=_selection(record.settings.get("selection")),
     )
 
 
@@ -67,3 +84,7 @@ def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None
 
 def _concurrency(data: Any) -> Concurrency | None:
     return None if data is None else decode(Concurrency, data)
+
+
+def _selection(data: Any) -> Selection | None:
+    return None if data is None else decode(Selection, data)

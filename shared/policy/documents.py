@@ -6,22 +6,23 @@ from typing import Any
 
 from shared.policy.concurrency import Concurrency, read_concurrency
 from shared.policy.fields import DocumentError, Fields
-from shared.policy.guest_fields import read_guest
+from shared.policy.guest_fields import place_guest, read_guest, read_layers_over
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
-
-#: A run request may name this many VMs; a policy's selection will have no such limit.
-MOST_VMS = 2_000
-
-#: Resource names: Azure's rules for VMs and resource groups, taken together and a little stricter.
-#: Only a group's may have letters beyond ASCII, and only ASCII's case is ignored: K is not the kelvin sign.
-_VM_ID = re.compile(
-    r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
-    r"(?ai:/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64})"
+from shared.policy.schedules import (
+    Schedule,
+    check_names,
+    read_schedule,
+    schedule_fields,
+    schedule_items,
 )
+from shared.policy.selection import Selection
+from shared.policy.selection_fields import read_selection
+from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.vm_ids import read_vm_ids
+
 _GROUP = re.compile(r"[\w.()-]{0,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -29,26 +30,29 @@ _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 MOST_TAGS = 40
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """When a policy runs: a cron expression of five fields in a time zone of the IANA database."""
+#: The one version of the policy document.
+VERSION = 1
 
-    cron: str
-    time_zone: str = "UTC"
+LONGEST_DESCRIPTION = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Which VMs, when, and how: ``layers`` lie over ``guest`` for the VMs that they fit."""
 
-    vms: tuple[str, ...]
+    selection: Selection
     guest: GuestProcessing
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
-    schedule: Schedule | None = None
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    schedules: tuple[Schedule, ...] = ()
+    description: str = ""
+
+    def schedule_named(self, name: str) -> Schedule | None:
+        """Give the schedule of a name, if there is one."""
+        return next((each for each in self.schedules if each.name == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class RunDocument:
     """A request for a run: of a stored policy, or of named VMs with settings of their own."""
 
     policy: str = ""
+    schedule: str = ""
     vms: tuple[str, ...] = ()
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
@@ -64,19 +69,41 @@ class RunDocument:
     retry: Retry = NO_RETRY
 
 
+_MEMBERS = (
+    "version",
+    "description",
+    "vms",
+    "selection",
+    "guest_processing",
+    "snapshots",
+    "schedule",
+    "schedules",
+    "retention",
+    "concurrency",
+    "retry",
+)  # fmt: skip
+_RUN_MEMBERS = ("policy", "schedule", "vms", "guest_processing", "snapshots", "concurrency", "retry")
+
+
 def read_run(data: Any) -> RunDocument:
     """Read a run request.
 
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry"))
+    fields = Fields(data, "", _RUN_MEMBERS)
     if fields.has("policy"):
         for name in ("guest_processing", "snapshots", "concurrency", "retry"):
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
-        return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
-    vms = _vms(fields)
+        return RunDocument(
+            policy=read_policy_name(fields.raw("policy")),
+            schedule=fields.text("schedule", "", longest=63),
+            vms=read_vm_ids(fields, "vms"),
+        )
+    if fields.has("schedule"):
+        raise DocumentError("schedule", "only together with policy, which says what its schedules are")
+    vms = read_vm_ids(fields, "vms")
     if not vms:
         raise DocumentError("vms", "expected at least one VM, or name a policy")
     guest, layers = read_guest(fields, vms)
@@ -96,22 +123,28 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry")
-    fields = Fields(data, "", known)
-    vms = _vms(fields)
-    if not vms:
-        raise DocumentError("vms", "expected at least one VM")
-    guest, layers = read_guest(fields, vms)
-    snapshots, schedule = _snapshots(fields), _schedule(fields)
+    fields = Fields(data, "", _MEMBERS)
+    version = fields.raw("version")
+    if fields.has("version") and (type(version) is not int or version != VERSION):
+        raise DocumentError("version", f"expected {VERSION}, the only version there is")
+    selection = read_selection(fields, by_tag=False)
+    vms = selection.vms if not selection.include else None
+    guest, placed = place_guest(fields, vms)
+    schedules = []
+    for item, at in schedule_items(fields):
+        schedule = schedule_fields(item, at)
+        schedules.append(read_schedule(schedule, read_layers_over(schedule, guest, placed, vms)))
+    check_names(schedules)
     return Policy(
-        vms=vms,
+        selection=selection,
         guest=guest,
-        layers=layers,
-        snapshots=snapshots,
-        schedule=schedule,
+        layers=tuple(each.layer for each in placed),
+        snapshots=_snapshots(fields),
+        schedules=tuple(schedules),
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
+        description=fields.text("description", "", longest=LONGEST_DESCRIPTION),
     )
 
 
@@ -124,20 +157,6 @@ def read_policy_name(name: Any) -> str:
     if not isinstance(name, str) or not _POLICY_NAME.fullmatch(name):
         raise DocumentError("policy", "expected a name of small letters, digits and hyphens, at most 63")
     return name
-
-
-def _vms(fields: Fields) -> tuple[str, ...]:
-    vms = fields.texts("vms", most=MOST_VMS)
-    seen: set[str] = set()
-    for index, vm in enumerate(vms):
-        at = f"{fields.at('vms')}[{index}]"
-        if not _VM_ID.fullmatch(vm):
-            shape = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/V"
-            raise DocumentError(at, f"expected the ARM id of a VM, {shape}")
-        if vm.lower() in seen:
-            raise DocumentError(at, "this VM is named twice")
-        seen.add(vm.lower())
-    return vms
 
 
 def _snapshots(fields: Fields) -> SnapshotSettings:
@@ -167,13 +186,3 @@ def _snapshots(fields: Fields) -> SnapshotSettings:
             most=7 * 24 * 3_600_000,
         ),
     )
-
-
-def _schedule(fields: Fields) -> Schedule | None:
-    if not fields.has("schedule"):
-        return None
-    schedule = Fields(fields.raw("schedule"), fields.at("schedule"), ("cron", "time_zone"))
-    cron = schedule.text("cron", longest=200)
-    if len(cron.split()) != 5:
-        raise DocumentError(schedule.at("cron"), "expected five fields: minute hour day month weekday")
-    return Schedule(cron=cron, time_zone=schedule.text("time_zone", "UTC", longest=64))

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.policy import variables
-from shared.policy.documents import MOST_TAGS, MOST_VMS
+from shared.policy.documents import LONGEST_DESCRIPTION, MOST_TAGS, VERSION
 from shared.policy.guest_fields import LONGEST_FREEZE_MS, MOST_HANDLERS, MOST_OVERRIDES
 from shared.policy.guest_processing import (
     AgentCredential,
@@ -22,8 +22,11 @@ from shared.policy.guest_processing import (
     Script,
     StderrRule,
 )
+from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.vm_ids import MOST_VMS
+from shared.triggers import policy_schemas
 
 Schema = dict[str, Any]
 
@@ -56,7 +59,8 @@ def schemas() -> dict[str, Schema]:
         "Handler": _handler(),
         "Anchor": _anchor(),
         "Snapshots": _snapshots(),
-        "Schedule": _schedule(),
+        "ScheduleGuestProcessing": _schedule_guest_processing(),
+        **policy_schemas.schemas(),
     }
 
 
@@ -71,17 +75,34 @@ def or_null(schema: Schema) -> Schema:
 
 
 def _policy() -> Schema:
+    schedules = {"type": "array", "items": ref("NamedSchedule"), "maxItems": MOST_SCHEDULES}
     return _closed(
         "Which VMs, when and how.",
         {
-            "vms": _vms(least=1),
+            "version": {"enum": [VERSION, None]},
+            "description": or_null({**_text(LONGEST_DESCRIPTION)}),
+            "vms": or_null(_vms()),
+            "selection": or_null(ref("Selection")),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "schedules": or_null(schedules),
         },
-        required=("vms",),
-    )
+    ) | {
+        "anyOf": [
+            {"required": ["vms"], "properties": {"vms": {"type": "array", "minItems": 1}}},
+            {"required": ["selection"], "properties": {"selection": _some_rule()}},
+        ]
+    }
+
+
+def _some_rule() -> Schema:
+    return {
+        "type": "object",
+        "required": ["include"],
+        "properties": {"include": {"type": "array", "minItems": 1}},
+    }
 
 
 def _run_of_policy() -> Schema:
@@ -89,6 +110,7 @@ def _run_of_policy() -> Schema:
         "A run of a stored policy, over some of its VMs or (without vms) over all.",
         {
             "policy": ref("PolicyName"),
+            "schedule": or_null(_text(63)),
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
             "snapshots": {"type": "null"},
@@ -102,6 +124,7 @@ def _run_of_vms() -> Schema:
         "A run of named VMs with settings of its own.",
         {
             "policy": {"type": "null"},
+            "schedule": {"type": "null"},
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
@@ -127,6 +150,11 @@ def _guest_processing() -> Schema:
         "take less than resume_timeout_ms, and something is held."
     )
     return _closed(told, _settings() | layers)
+
+
+def _schedule_guest_processing() -> Schema:
+    systems = {"linux": or_null(ref("GuestSettings")), "windows": or_null(ref("GuestSettings"))}
+    return _closed("The settings for the runs of a schedule, over all others.", _settings() | systems)
 
 
 def _settings() -> dict[str, Schema]:
@@ -275,17 +303,6 @@ def _snapshots() -> Schema:
             "tags": or_null(_table(MOST_TAGS, 256, names=names)),
             "completion_timeout_ms": _whole(60_000, 7 * 24 * 3_600_000, default.completion_timeout_ms),
         },
-    )
-
-
-def _schedule() -> Schema:
-    return _closed(
-        "A cron expression of five fields that comes at some time, in a time zone of the IANA database.",
-        {
-            "cron": {"type": "string", "maxLength": 200, "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$"},
-            "time_zone": or_null({**_text(64), "default": "UTC"}),
-        },
-        required=("cron",),
     )
 
 

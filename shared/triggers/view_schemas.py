@@ -24,6 +24,7 @@ def schemas() -> dict[str, Schema]:
         ),
         "Run": _run(),
         "RunVm": _run_vm(),
+        "RunSelection": _run_selection(),
         "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
         "PendingSaga": _pending(),
         "Saga": _saga(),
@@ -42,8 +43,10 @@ def _run() -> Schema:
         "A run and its VMs.",
         {
             "run": _TEXT,
-            "state": {"enum": ["running", "ended"]},
+            "state": {"enum": ["selecting", "running", "ended"]},
             "policy": or_null(ref("PolicyName")),
+            "schedule": or_null(_TEXT),
+            "selection": or_null(ref("RunSelection")),
             "requested_by": {"enum": ["http", "schedule"]},
             "created_at": _MOMENT,
             "cancel_requested": {"type": "boolean"},
@@ -69,9 +72,23 @@ def _run_vm() -> Schema:
             "grade": {"enum": [*Grade, None]},
             "freeze_window_ms": or_null(_COUNT),
             "warnings": _COUNT,
+            "selected_by": or_null(_TEXT),
             "why": _TEXT,
             "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
             "ended_at": or_null(_MOMENT),
+        },
+    )
+
+
+def _run_selection() -> Schema:
+    unread = {"scope": _TEXT, "code": _TEXT, "why": _TEXT}
+    return _all_there(
+        "How the run's VMs were selected; partial where not all could be read in Azure.",
+        {
+            "state": {"enum": ["selecting", "complete", "partial", "empty"]},
+            "sentence": _TEXT,
+            "excluded": _COUNT,
+            "unread": {"type": "array", "items": _all_there("What could not be read.", unread)},
         },
     )
 
@@ -160,13 +177,17 @@ def _stored_policy() -> Schema:
         "type": "object",
         "properties": {
             "policy": ref("PolicyName"),
-            "vms": {"type": "array", "items": ref("VmId")},
+            "version": {"type": ["integer", "null"]},
+            "description": or_null(_TEXT),
+            "vms": or_null({"type": "array", "items": ref("VmId")}),
+            "selection": or_null(ref("Selection")),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "schedules": or_null({"type": "array", "items": ref("NamedSchedule")}),
         },
-        "required": ["policy", "vms"],
+        "required": ["policy"],
     }
 
 

@@ -35,6 +35,7 @@ from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
+from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
 from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
@@ -169,12 +170,16 @@ class House:
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
         steps = Steps(loop, self.runs, self.queues)
+        selecting = Selecting(
+            runs=self.runs, queues=self.queues, compute=self.compute, clock=self.clock, turns=turns
+        )
         runs = RunService(
             runs=self.runs,
             sagas=sagas,
             queues=self.queues,
             steps=steps,
             scripts=self.scripts,
+            selecting=selecting,
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
@@ -199,7 +204,7 @@ class House:
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
-            policies=PolicyService(self.policies, runs, self.clock),
+            policies=PolicyService(self.policies, runs, selecting, self.clock),
             reading=Reading(self.runs, sagas),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(

@@ -15,7 +15,7 @@ from azure.core.exceptions import (
 )
 
 from shared.engine.application import Application
-from shared.policy.documents import MOST_VMS
+from shared.policy.vm_ids import MOST_VMS
 from shared.storage.errors import MissingSetting, TornRead, UnknownSchema
 from shared.triggers import http
 from shared.triggers.once import Once
