@@ -22,6 +22,7 @@ from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
@@ -57,6 +58,7 @@ from shared.triggers import (
     run_timeline,
     timers,
 )
+from shared.triggers import policies as policy_routes
 from shared.triggers.once import Once
 
 
@@ -134,7 +136,7 @@ def _build() -> Application:
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(policies, run_service, selecting, _now),
+        policies=PolicyService(policies, run_service, selecting, Previewing(compute, _now), _now),
         reading=Reading(runs, sagas),
         timelines=timelines,
         health=Health(
@@ -155,5 +157,15 @@ def _build() -> Application:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+for triggers in (
+    http,
+    policy_routes,
+    run_timeline,
+    page,
+    health,
+    recovery_points,
+    reconciliation,
+    queues,
+    timers,
+):
     app.register_functions(triggers.blueprint(application))

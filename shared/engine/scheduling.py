@@ -1,10 +1,12 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from shared.engine import times
 from shared.engine.due import DueRuns, settings_of
 from shared.engine.ports import Clock
+from shared.engine.previewing import Previewing, times_view
 from shared.engine.run_settings import RunSettings
 from shared.engine.running import RunRequest, RunService
 from shared.engine.selecting import Selecting
@@ -19,10 +21,18 @@ from shared.storage.policies import PolicyTable, StoredPolicy
 class PolicyService:
     """Stored policies and their schedules."""
 
-    def __init__(self, policies: PolicyTable, runs: RunService, selecting: Selecting, clock: Clock) -> None:
+    def __init__(
+        self,
+        policies: PolicyTable,
+        runs: RunService,
+        selecting: Selecting,
+        previewing: Previewing,
+        clock: Clock,
+    ) -> None:
         self._policies = policies
         self._runs = runs
         self._selecting = selecting
+        self._previewing = previewing
         self._clock = clock
         self._due = DueRuns(policies, runs, clock)
 
@@ -36,15 +46,55 @@ class PolicyService:
             PolicyChanged: ``etag`` is not the stored one's.
         """
         policy = read_policy(data)
-        if policy.retention is not None:
-            times.zone_of(policy.retention.time_zone, "retention.time_zone")
-        dues = self._dues(policy)
+        dues = self.check(policy)
         kept = await self._still_due(name, policy)
         return await self._policies.put(name, data, etag, dues=dues | kept)
 
     async def get(self, name: str) -> StoredPolicy:
         """Read a policy. Raises ``PolicyNotFound``."""
         return await self._policies.get(name)
+
+    async def listed(self, *, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+        """Show the ``limit`` policies behind the name ``after``, and where the next page begins.
+
+        A stored document that this version cannot read is shown with what is wrong with it.
+        """
+        stored = await self._policies.page(after, limit)
+        shown = [await self._summary(each) for each in stored]
+        return shown, stored[-1].name if len(stored) == limit else ""
+
+    async def times(self, stored: StoredPolicy) -> Sequence[dict[str, Any]]:
+        """Show when the schedules of a policy are due, and what became of the times before."""
+        try:
+            policy = read_policy(stored.document)
+        except DocumentError:
+            return []
+        rows = {due.schedule: due async for due in self._policies.schedules(stored.name)}
+        return [times_view(rows[each.name]) for each in policy.schedules if each.name in rows]
+
+    async def preview(self, document: Any, limit: int) -> dict[str, Any]:
+        """Show which VMs a policy selects now, and when its schedules come.
+
+        Raises:
+            DocumentError: names the field that is wrong.
+        """
+        policy = read_policy(document)
+        self.check(policy)
+        return await self._previewing.preview(policy, limit)
+
+    async def _summary(self, stored: StoredPolicy) -> dict[str, Any]:
+        problem = None
+        try:
+            read_policy(stored.document)
+        except DocumentError as error:
+            problem = str(error)
+        return {
+            "policy": stored.name,
+            "href": f"/api/policies/{stored.name}",
+            "description": stored.document.get("description"),
+            "problem": problem,
+            "times": await self.times(stored),
+        }
 
     async def delete(self, name: str, etag: str | None) -> None:
         """Remove a policy; its runs and recovery points stay.
@@ -91,7 +141,14 @@ class PolicyService:
         """Start a run for each schedule whose time has come; give their ids. See ``due.py``."""
         return await self._due.start()
 
-    def _dues(self, policy: Policy) -> dict[str, int | None]:
+    def check(self, policy: Policy) -> dict[str, int | None]:
+        """See whether all that a policy says of times can be; give when its schedules are due first.
+
+        Raises:
+            DocumentError: names the field that is wrong.
+        """
+        if policy.retention is not None:
+            times.zone_of(policy.retention.time_zone, "retention.time_zone")
         now = self._clock()
         return {each.name: times.first_due(each, now) for each in policy.schedules}
 

@@ -33,6 +33,9 @@ MOST_TAGS = 40
 #: The one version of the policy document.
 VERSION = 1
 
+#: What stands in the place of a policy's name in the paths of the API.
+RESERVED = ("preview", "validate")
+
 LONGEST_DESCRIPTION = 1024
 
 
@@ -156,6 +159,8 @@ def read_policy_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not _POLICY_NAME.fullmatch(name):
         raise DocumentError("policy", "expected a name of small letters, digits and hyphens, at most 63")
+    if name in RESERVED:
+        raise DocumentError("policy", f"{name} is the name of a call, and no policy's")
     return name
 
 

@@ -8,7 +8,7 @@ ETag that users see, and that no schedule waits for another.
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,17 @@ class PolicyTable:
         """All policies in the order of their names."""
         async for row, etag in self._storage.rows(self._table, _PARTITION, after="policy-", until="policy."):
             yield StoredPolicy(row["name"], unpack(row), etag)
+
+    async def page(self, after: str, size: int) -> Sequence[StoredPolicy]:
+        """The next ``size`` policies behind the name ``after``; fewer only at the end."""
+        found: list[StoredPolicy] = []
+        behind = f"policy-{after}"
+        rows = self._storage.rows(self._table, _PARTITION, after=behind, until="policy.", page=size)
+        async for row, etag in rows:
+            found.append(StoredPolicy(row["name"], unpack(row), etag))
+            if len(found) == size:
+                break
+        return found
 
     async def delete(self, name: str, etag: str | None = None) -> None:
         """Delete a policy and its due time.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.policy import variables
-from shared.policy.documents import LONGEST_DESCRIPTION, MOST_TAGS, VERSION
+from shared.policy.documents import LONGEST_DESCRIPTION, MOST_TAGS, RESERVED, VERSION
 from shared.policy.guest_fields import LONGEST_FREEZE_MS, MOST_HANDLERS, MOST_OVERRIDES
 from shared.policy.guest_processing import (
     AgentCredential,
@@ -45,7 +45,7 @@ def schemas() -> dict[str, Schema]:
             "type": "string",
             "pattern": _vm_id(),
         },
-        "PolicyName": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+        "PolicyName": {"type": "string", "pattern": _policy_name()},
         "Policy": _policy(),
         "RunRequest": {"anyOf": [ref("RunOfPolicy"), ref("RunOfVms")]},
         "RunOfPolicy": _run_of_policy(),
@@ -72,6 +72,10 @@ def ref(name: str) -> Schema:
 def or_null(schema: Schema) -> Schema:
     """Allow null beside what a schema allows: it says the same as a missing member."""
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _policy_name() -> str:
+    return f"^(?!(?:{'|'.join(RESERVED)})$)[a-z0-9][a-z0-9-]{{0,62}}$"
 
 
 def _policy() -> Schema:

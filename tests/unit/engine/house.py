@@ -29,6 +29,7 @@ from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -63,6 +64,7 @@ from shared.triggers import (
     run_timeline,
     timers,
 )
+from shared.triggers import policies as policy_routes
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -204,7 +206,9 @@ class House:
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
-            policies=PolicyService(self.policies, runs, selecting, self.clock),
+            policies=PolicyService(
+                self.policies, runs, selecting, Previewing(self.compute, self.clock), self.clock
+            ),
             reading=Reading(self.runs, sagas),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
@@ -338,7 +342,17 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+    for triggers in (
+        http,
+        policy_routes,
+        run_timeline,
+        page,
+        health,
+        recovery_points,
+        reconciliation,
+        queues,
+        timers,
+    ):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
