@@ -18,7 +18,15 @@ from shared.engine.run_settings import read_settings
 from shared.logs import About, about, logger
 from shared.policy.concurrency import Order
 from shared.policy.fields import DocumentError
-from shared.policy.selection import BY_ID, Scope, Selection, VmSummary, summary_of_id
+from shared.policy.selection import (
+    BY_ID,
+    EXCLUDE_TAG,
+    Scope,
+    Selection,
+    VmSummary,
+    summary_of_id,
+    unclear_tag,
+)
 from shared.saga.codec import decode, encode
 from shared.saga.names import saga_id
 from shared.storage.errors import RunNotFound
@@ -193,6 +201,9 @@ class Selecting:
         entries, excluded, now = [], 0, self._clock()
         for vm in vms:
             verdict, saga = selection.judge(vm), saga_id(run_id, vm.id)
+            unclear = unclear_tag(vm.by_tag) if selection.by_tag else ""
+            if unclear:
+                _log.warning("%s: %s says %r, not true or false: it stays in", vm.id, EXCLUDE_TAG, unclear)
             if verdict.selected:
                 entries.append(RunEntry(saga_id=saga, vm_id=vm.id, started_at=now, selected_by=verdict.rule))
             elif verdict.rule:

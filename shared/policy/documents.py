@@ -19,7 +19,7 @@ from shared.policy.schedules import (
     schedule_items,
 )
 from shared.policy.selection import Selection
-from shared.policy.selection_fields import read_selection
+from shared.policy.selection_fields import read_allowed_tags, read_selection
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 from shared.policy.vm_ids import read_vm_ids
 
@@ -77,6 +77,7 @@ _MEMBERS = (
     "description",
     "vms",
     "selection",
+    "allow_tags",
     "guest_processing",
     "snapshots",
     "schedule",
@@ -130,7 +131,7 @@ def read_policy(data: Any) -> Policy:
     version = fields.raw("version")
     if fields.has("version") and (type(version) is not int or version != VERSION):
         raise DocumentError("version", f"expected {VERSION}, the only version there is")
-    selection = read_selection(fields, by_tag=False)
+    selection = read_selection(fields, by_tag="exclude" in read_allowed_tags(fields))
     vms = selection.vms if not selection.include else None
     guest, placed = place_guest(fields, vms)
     schedules = []

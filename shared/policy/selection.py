@@ -149,6 +149,12 @@ def excluded_by_tag(tags: Mapping[str, str]) -> bool:
     return tags.get(EXCLUDE_TAG, "").lower() == "true"
 
 
+def unclear_tag(tags: Mapping[str, str]) -> str:
+    """Give the value of ``stillframe:exclude`` where it says neither true nor false; else nothing."""
+    value = tags.get(EXCLUDE_TAG, "false")
+    return "" if value.lower() in ("true", "false") else value or "(empty)"
+
+
 def _scopes_of(rule: VmRule) -> Iterable[Scope]:
     """Give a rule's groups where it names them outright, its whole subscriptions where it does not."""
     plain = rule.resource_groups and not any(set(group) & set("*?[") for group in rule.resource_groups)

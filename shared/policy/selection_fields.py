@@ -13,9 +13,27 @@ MOST_SUBSCRIPTIONS = 100
 MOST_PATTERNS = 100
 LONGEST_PATTERN = 128
 
+#: What a policy can let the VM's own tags decide.
+OWN_TAGS = ("exclude",)
+
 _SUBSCRIPTION = re.compile(r"(?ai:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _SYSTEMS = ("linux", "windows")
 _CONDITIONS = ("subscriptions", "resource_groups", "names", "locations", "os", "tags")
+
+
+def read_allowed_tags(fields: Fields) -> tuple[str, ...]:
+    """Read ``allow_tags``: what a VM's own tags (``stillframe:*``) may decide. Nothing, where it is missing.
+
+    Raises:
+        DocumentError: names the item that is none.
+    """
+    allowed = fields.texts("allow_tags", most=len(OWN_TAGS))
+    for index, name in enumerate(allowed):
+        if name not in OWN_TAGS:
+            raise DocumentError(
+                f"{fields.at('allow_tags')}[{index}]", "expected one of " + ", ".join(OWN_TAGS)
+            )
+    return allowed
 
 
 def read_selection(fields: Fields, *, by_tag: bool) -> Selection:

@@ -24,6 +24,7 @@ from shared.policy.guest_processing import (
 )
 from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
+from shared.policy.selection_fields import OWN_TAGS
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 from shared.policy.vm_ids import MOST_VMS
 from shared.triggers import policy_schemas
@@ -87,6 +88,9 @@ def _policy() -> Schema:
             "description": or_null({**_text(LONGEST_DESCRIPTION)}),
             "vms": or_null(_vms()),
             "selection": or_null(ref("Selection")),
+            "allow_tags": or_null(
+                {"type": "array", "items": {"enum": list(OWN_TAGS)}, "maxItems": len(OWN_TAGS)}
+            ),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),

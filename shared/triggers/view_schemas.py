@@ -231,6 +231,7 @@ def _stored_policy() -> Schema:
             "description": or_null(_TEXT),
             "vms": or_null({"type": "array", "items": ref("VmId")}),
             "selection": or_null(ref("Selection")),
+            "allow_tags": or_null(_TEXTS),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),

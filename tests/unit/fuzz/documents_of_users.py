@@ -107,6 +107,7 @@ POLICIES: list[dict[str, Any]] = [
         "version": 1,
         "description": "all that is in production",
         "selection": SELECTION,
+        "allow_tags": ["exclude"],
         "guest_processing": {"handlers": "auto", "overrides": [{"vms": [VM], "guest_processing": {}}]},
         "schedules": SCHEDULES,
     },
