@@ -14,8 +14,8 @@ _PROBLEM = "application/problem+json"
 _ABOUT = f"""Transactionally consistent snapshots of running Azure VMs.
 
 Every function but the page needs a key (header `x-functions-key`) of the right that it names: read, run or
-admin. Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction, no
-member comes twice. Errors are problem details (RFC 9457)."""
+admin. Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction,
+no member comes twice. Errors are problem details (RFC 9457)."""
 
 
 def document() -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _page() -> Schema:
 def _page_files() -> Schema:
     kinds = ("text/javascript", "text/css", "image/svg+xml")
     content = {kind: {"schema": {"type": "string"}} for kind in kinds}
-    answers = {
+    answers: dict[str, Schema] = {
         "200": {"description": "The file.", "content": content},
         "404": {"description": "The page has no such file; without a body."},
     }
@@ -153,7 +153,7 @@ def _page_files() -> Schema:
 
 def _file(function: str, summary: str, answers: dict[str, Schema]) -> Schema:
     """Describe what needs no key and nothing of the app, and so can only be there or not."""
-    known = {"304": {"description": "It is still the one that If-None-Match names."}}
+    known: dict[str, Schema] = {"304": {"description": "It is still the one that If-None-Match names."}}
     answers = dict(sorted((answers | known).items()))
     assert function in ANONYMOUS
     return {"operationId": function, "summary": summary, "security": [], "responses": answers}

@@ -68,7 +68,7 @@ async def test_a_run_that_is_over_is_shown_without_looking_at_its_sagas(
     async def nothing(saga: str) -> None:
         raise AssertionError(saga)
 
-    monkeypatch.setattr(house.sagas, "load", nothing)
+    monkeypatch.setattr(house.sagas, "look", nothing)
     monkeypatch.setattr(house.sagas, "history", nothing)
     after = await shown(house, run)
     assert after["items"] == before["items"]
@@ -91,7 +91,7 @@ async def test_pages_follow_each_other_and_what_ended_before_is_left_out() -> No
     await house.settle()
     names, continuation, pages = [], None, 0
     while pages == 0 or continuation:
-        more = {"continuation": continuation} if continuation else {}
+        more: dict[str, str] = {"continuation": continuation} if continuation else {}
         view = await shown(house, run, {"limit": "2", **more})
         names += [item["name"] for item in view["items"]]
         continuation, pages = view["continuation"], pages + 1
