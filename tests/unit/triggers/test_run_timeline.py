@@ -68,7 +68,7 @@ async def test_a_run_that_is_over_is_shown_without_looking_at_its_sagas(
     async def nothing(saga: str) -> None:
         raise AssertionError(saga)
 
-    monkeypatch.setattr(house.sagas, "load", nothing)
+    monkeypatch.setattr(house.sagas, "look", nothing)
     monkeypatch.setattr(house.sagas, "history", nothing)
     after = await shown(house, run)
     assert after["items"] == before["items"]
