@@ -1,4 +1,4 @@
-"""Many VMs with few held at once, and a subscription whose requests are spent: nobody is held while it waits."""
+"""Many VMs with few held at once, and a subscription whose requests are spent: nobody is held waiting."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 
 from local.arm.faults import Fault
 from local.arm.journal import Exchange
-from local.stack.stack import Stack
+from local.stack.stack import Stack, real_disks
 from local.stack.waiting import ticks
-from tests.e2e.scene import BEST, Machine, plain_vm, real_disks
+from tests.e2e.scene import BEST, Machine, plain_vm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -35,7 +35,7 @@ def at(entry: dict[str, Any]) -> float:
 
 
 def held(view: dict[str, Any]) -> tuple[float, float]:
-    """Give from when to when a guest was held at the most: from the order to hold to the word that it goes on."""
+    """Give when a guest was held at the most: from the order to hold to the word that it goes on."""
     begun = next(entry for entry in view["history"] if entry["event"] == "Admitted")
     ended = next(entry for entry in view["history"] if entry["event"] == "Resumed")
     return at(begun), at(ended)
