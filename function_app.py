@@ -25,6 +25,8 @@ from shared.engine.points import Points
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -41,6 +43,7 @@ from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.reservations import ReservationTable
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -53,6 +56,7 @@ from shared.triggers import (
     queues,
     reconciliation,
     recovery_points,
+    run_lists,
     run_timeline,
     timers,
 )
@@ -114,6 +118,7 @@ def _build() -> Application:
         catalogue=catalogue,
         turns=turns,
         following=following,
+        run_list=RunList(tables),
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -133,6 +138,8 @@ def _build() -> Application:
         runs=run_service,
         policies=PolicyService(policies, run_service, _now),
         reading=Reading(runs, sagas),
+        run_listing=RunListing(RunList(tables), runs),
+        retrying=Retrying(runs, run_service),
         timelines=timelines,
         health=Health(
             runs=runs,
@@ -152,5 +159,15 @@ def _build() -> Application:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+for triggers in (
+    http,
+    run_lists,
+    run_timeline,
+    page,
+    health,
+    recovery_points,
+    reconciliation,
+    queues,
+    timers,
+):
     app.register_functions(triggers.blueprint(application))

@@ -9,6 +9,8 @@ from shared.engine.points import Points
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -24,6 +26,8 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    run_listing: RunListing
+    retrying: Retrying
     timelines: Timelines
     health: Health
     points: Points

@@ -14,6 +14,7 @@ from shared.engine.cataloguing import Catalogue
 from shared.engine.following import Successors
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
+from shared.engine.run_listing import figures_of, listed
 from shared.engine.run_settings import RunSettings
 from shared.engine.script_storing import with_stored_scripts
 from shared.engine.stepping import Steps
@@ -28,6 +29,7 @@ from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunEntry, RunRecord, RunTable
 from shared.storage.turns import TurnTable
 
@@ -85,6 +87,7 @@ class RunService:
         catalogue: Catalogue | None = None,
         turns: TurnTable | None = None,
         following: Successors | None = None,
+        run_list: RunList | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -96,6 +99,7 @@ class RunService:
         self._catalogue = catalogue
         self._turns = turns
         self._following = following
+        self._list = run_list
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -131,8 +135,11 @@ class RunService:
             await self._turns.create(run_id, entries, at_once)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
+        record = self._record(run_id, replace(request, settings=settings))
+        if self._list is not None:  # before the run is there, so that none is missing from the list
+            await self._list.put(listed(record))
         try:
-            await self._runs.create(self._record(run_id, replace(request, settings=settings)), entries)
+            await self._runs.create(record, entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
         self._steps.remember(run_id, settings)  # as they were written: scripts by their pins
@@ -312,9 +319,11 @@ class RunService:
 
     async def _retire_if_ended(self, run_id: str) -> None:
         """Take a run off the sweep's list once its whole index says that every VM has ended."""
-        async for entry in self._runs.entries(run_id):
-            if not entry.outcome:
-                return
+        entries = [entry async for entry in self._runs.entries(run_id)]
+        if not all(entry.outcome for entry in entries):
+            return
+        if self._list is not None:
+            await self._list.put(listed(await self._runs.get(run_id), figures_of(entries)))
         await self._runs.retire(run_id)
 
 

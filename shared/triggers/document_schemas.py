@@ -79,6 +79,8 @@ def _policy() -> Schema:
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
         },
         required=("vms",),
     )
@@ -92,6 +94,8 @@ def _run_of_policy() -> Schema:
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
             "snapshots": {"type": "null"},
+            "concurrency": {"type": "null"},
+            "retry": {"type": "null"},
         },
         required=("policy",),
     )
@@ -105,6 +109,8 @@ def _run_of_vms() -> Schema:
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
         },
         required=("vms",),
     )

@@ -36,9 +36,10 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "get_vm",
         "health",
         "list_points",
+        "list_runs",
         "preview_retention",
     ),
-    Right.RUN: ("cancel_run", "start_run"),
+    Right.RUN: ("cancel_run", "retry_run", "start_run"),
     Right.ADMIN: (
         "apply_retention",
         "delete_orphan",

@@ -13,6 +13,7 @@ _HREF: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 
 
+_REQUESTED_BY: Schema = {"enum": ["http", "schedule", "retry"]}
 _SENTENCE: dict[str, Schema] = {"sentence": _TEXT, "step": {"enum": list(Phase)}}
 
 
@@ -23,6 +24,8 @@ def schemas() -> dict[str, Schema]:
             "A run that was accepted; href is where it is shown.", {"run": _TEXT, "href": _HREF}
         ),
         "Run": _run(),
+        "Runs": _runs(),
+        "ListedRun": _listed_run(),
         "RunVm": _run_vm(),
         "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
         "PendingSaga": _pending(),
@@ -44,13 +47,41 @@ def _run() -> Schema:
             "run": _TEXT,
             "state": {"enum": ["running", "ended"]},
             "policy": or_null(ref("PolicyName")),
-            "requested_by": {"enum": ["http", "schedule"]},
+            "requested_by": _REQUESTED_BY,
             "created_at": _MOMENT,
             "cancel_requested": {"type": "boolean"},
             "vm_count": _COUNT,
             "vms_ended": _COUNT,
             "warnings": _COUNT,
             "vms": {"type": "array", "items": ref("RunVm")},
+        },
+    )
+
+
+def _earlier_try() -> Schema:
+    members = {"saga": _TEXT, "href": _HREF, "why": _TEXT, "ended_at": or_null(_MOMENT)}
+    return _all_there("A try of this VM in this run that failed, and was followed by another.", members)
+
+
+def _runs() -> Schema:
+    members = {"items": {"type": "array", "items": ref("ListedRun")}, "continuation": or_null(_TEXT)}
+    return _all_there("Runs, newest first, and where to go on; null when there are no more.", members)
+
+
+def _listed_run() -> Schema:
+    return _all_there(
+        "A run. Its figures are null while so many of its VMs go on that they are not counted.",
+        {
+            "run": _TEXT,
+            "href": _HREF,
+            "state": {"enum": ["running", "ended"]},
+            "policy": or_null(ref("PolicyName")),
+            "requested_by": _REQUESTED_BY,
+            "created_at": _MOMENT,
+            "vm_count": _COUNT,
+            "vms_ended": or_null(_COUNT),
+            "vms_failed": or_null(_COUNT),
+            "warnings": or_null(_COUNT),
         },
     )
 
@@ -72,6 +103,8 @@ def _run_vm() -> Schema:
             "why": _TEXT,
             "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
             "ended_at": or_null(_MOMENT),
+            "try": {"type": "integer", "minimum": 1},
+            "earlier_tries": {"type": "array", "items": _earlier_try()},
         },
     )
 
@@ -93,6 +126,7 @@ def _saga() -> Schema:
         "vm": ref("VmId"),
         "saga": _TEXT,
         "phase": {"enum": list(Phase)},
+        "try": {"type": "integer", "minimum": 1},
         "generation": _COUNT,
         "outcome": {"enum": [*Outcome, None]},
         "grade": {"enum": [*Grade, None]},
@@ -165,6 +199,8 @@ def _stored_policy() -> Schema:
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
         },
         "required": ["policy", "vms"],
     }

@@ -33,6 +33,8 @@ from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -48,6 +50,7 @@ from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.reservations import ReservationTable
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -59,6 +62,7 @@ from shared.triggers import (
     queues,
     reconciliation,
     recovery_points,
+    run_lists,
     run_timeline,
     timers,
 )
@@ -180,6 +184,7 @@ class House:
             catalogue=catalogue,
             turns=turns,
             following=following,
+            run_list=RunList(self.tables),
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -201,6 +206,8 @@ class House:
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
             reading=Reading(self.runs, sagas),
+            run_listing=RunListing(RunList(self.tables), self.runs),
+            retrying=Retrying(self.runs, runs),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
                 runs=self.runs,
@@ -333,7 +340,17 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+    for triggers in (
+        http,
+        run_lists,
+        run_timeline,
+        page,
+        health,
+        recovery_points,
+        reconciliation,
+        queues,
+        timers,
+    ):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
