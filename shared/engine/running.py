@@ -12,6 +12,7 @@ from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.following import Successors
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_settings import RunSettings
@@ -85,6 +86,7 @@ class RunService:
         catalogue: Catalogue | None = None,
         turns: TurnTable | None = None,
         following: Successors | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -96,6 +98,7 @@ class RunService:
         self._catalogue = catalogue
         self._turns = turns
         self._following = following
+        self._notices = notices
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -256,12 +259,16 @@ class RunService:
         try:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
-            if now - (entry.started_at or 0) > UNSTARTED_MS:
+            due = (entry.started_at or 0) + UNSTARTED_MS
+            if now > due:
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
                     measuring.mended("unstarted")
+                await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
                 await self._steps.start(step)
             return
+        if state.phase is Phase.DONE and now - (state.ended_at or 0) <= OVERDUE_MS:
+            return  # whoever ended it is about to record that, and to tell of it
         if state.phase is Phase.DONE:
             measuring.mended("unrecorded")
             if self._catalogue is not None:
@@ -272,6 +279,7 @@ class RunService:
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             measuring.mended("overdue")
+            await self._tell_overdue(step.run_id, entry, state.phase, state.deadline)
             await self._steps.look(step)
 
     async def _has_ended(self, state: SagaState) -> None:
@@ -303,6 +311,11 @@ class RunService:
             if entry.saga_id not in passed:
                 await self._following.pass_on(run_id, entry.vm_id)
 
+    async def _tell_overdue(self, run_id: str, entry: RunEntry, phase: Phase, since: int) -> None:
+        """Tell of it before it is mended: what cannot be mended is told of too."""
+        if self._notices:
+            await self._notices.overdue(run_id, entry, phase.value, since)
+
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
         """Take a run without a record off the sweep's list, unless its creation may be going on still."""
         now = self._clock()
@@ -315,6 +328,8 @@ class RunService:
         async for entry in self._runs.entries(run_id):
             if not entry.outcome:
                 return
+        if self._notices:  # first, or a crash between the two left it untold
+            await self._notices.run_ended(run_id)
         await self._runs.retire(run_id)
 
 

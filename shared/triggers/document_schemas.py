@@ -24,6 +24,7 @@ from shared.policy.guest_processing import (
 )
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.triggers import notice_schemas
 
 Schema = dict[str, Any]
 
@@ -79,6 +80,7 @@ def _policy() -> Schema:
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "notifications": notice_schemas.notifications(),
         },
         required=("vms",),
     )
@@ -92,6 +94,7 @@ def _run_of_policy() -> Schema:
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
             "snapshots": {"type": "null"},
+            "notifications": {"type": "null"},
         },
         required=("policy",),
     )
@@ -105,6 +108,7 @@ def _run_of_vms() -> Schema:
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
             "snapshots": or_null(ref("Snapshots")),
+            "notifications": notice_schemas.notifications(),
         },
         required=("vms",),
     )

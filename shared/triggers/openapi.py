@@ -5,7 +5,7 @@ from typing import Any
 from shared.saga.consistency import Grade
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
-from shared.triggers import document_schemas, point_schemas, timeline_schemas, view_schemas
+from shared.triggers import document_schemas, notice_schemas, point_schemas, timeline_schemas, view_schemas
 from shared.triggers.document_schemas import Schema, ref
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
@@ -57,10 +57,12 @@ def document() -> dict[str, Any]:
             "/ui": {"get": _page()},
             "/ui/{file}": {"parameters": [_FILE], "get": _page_files()},
         },
+        "webhooks": notice_schemas.webhooks(),
         "components": {
             "schemas": document_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
+            | notice_schemas.schemas()
             | timeline_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right

@@ -16,6 +16,9 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 
 from shared.compute.agent_package import AgentPackage
+from shared.delivery.addresses import read_networks
+from shared.delivery.signing import Secrets
+from shared.delivery.webhooks import WebhookClient
 from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
@@ -23,16 +26,19 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.delivering import Deliveries, Poster, Receivers
 from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
+from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
-from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -55,6 +61,7 @@ from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
+    notices,
     page,
     queues,
     reconciliation,
@@ -108,7 +115,11 @@ class House:
         *,
         lost_for_ms: int = 0,
         package: AgentPackage | None = None,
+        poster: Poster | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.environment = environment or {}
+        self.poster = poster or WebhookClient(read_networks(self.environment))
         self.package = package
         self.clock = TestClock()
         self.interruptions = interruptions or Interruptions()
@@ -149,8 +160,13 @@ class House:
             ),
             self.clock,
         )
+        secrets = Secrets(self.environment)
+        run_settings = KeptRunSettings(self.runs)
+        told = Notices(
+            runs=self.runs, settings=run_settings, queues=self.queues, clock=self.clock, source="/api"
+        )
         turns = TurnTable(self.tables, pause=_at_once)
-        following = Successors(self.runs, turns, self.queues, self.clock)
+        following = Successors(self.runs, turns, self.queues, self.clock, notices=told)
         hands = Hands(
             compute=self.compute,
             queues=self.queues,
@@ -165,10 +181,11 @@ class House:
             timelines=Timelines(self.runs, sagas, self.clock),
             following=following,
             admission=Desk(ReservationTable(self.tables, pause=_at_once), self.compute, self.clock),
+            notices=told,
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
-        steps = Steps(loop, self.runs, self.queues)
+        steps = Steps(loop, run_settings, self.queues)
         runs = RunService(
             runs=self.runs,
             sagas=sagas,
@@ -180,6 +197,7 @@ class House:
             catalogue=catalogue,
             turns=turns,
             following=following,
+            notices=told,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -199,7 +217,12 @@ class House:
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
-            policies=PolicyService(self.policies, runs, self.clock),
+            policies=PolicyService(
+                self.policies,
+                runs,
+                self.clock,
+                check_receivers=Receivers(secrets, read_networks(self.environment)).check,
+            ),
             reading=Reading(self.runs, sagas),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
@@ -215,6 +238,7 @@ class House:
             retaining=retaining,
             reconciling=reconciling,
             point_tasks=PointTasks(retaining, deleting, reconciling),
+            deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -311,7 +335,7 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        own = (ACKS, STEPS, RUNS, POINTS)
+        own = (ACKS, STEPS, RUNS, POINTS, NOTICES)
         return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:
@@ -333,7 +357,17 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+    for triggers in (
+        http,
+        run_timeline,
+        page,
+        health,
+        notices,
+        recovery_points,
+        reconciliation,
+        queues,
+        timers,
+    ):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
