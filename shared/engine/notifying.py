@@ -40,7 +40,7 @@ class Notices:
 
     async def vm_ended(self, state: SagaState) -> None:
         """Tell of a VM's end; to be called before the run's index says that it has ended."""
-        listed = (await self._settings.get(state.spec.run_id)).notifications
+        listed = await self._settings.notifications(state.spec.run_id)
         if any(each.per is NoticePer.VM for each in listed):
             kind, event = notice_events.vm_ended(self._source, state)
             await self._tell(listed, NoticePer.VM, kind, event)
@@ -51,13 +51,13 @@ class Notices:
         Of two last ones that end at the same time at least one sees the other's row. What a crash leaves
         untold, the sweep tells.
         """
-        listed = (await self._settings.get(run_id)).notifications
+        listed = await self._settings.notifications(run_id)
         if any(each.per is NoticePer.RUN for each in listed) and await self._all_have_ended(run_id):
             await self.run_ended(run_id)
 
     async def run_ended(self, run_id: str) -> None:
         """Tell of the end of a run, all of whose VMs have ended, unless that was told before."""
-        listed = (await self._settings.get(run_id)).notifications
+        listed = await self._settings.notifications(run_id)
         if not any(each.per is NoticePer.RUN for each in listed):
             return
         if await self._runs.was_told(run_id, _ENDED):
@@ -70,7 +70,7 @@ class Notices:
 
     async def overdue(self, run_id: str, entry: RunEntry, phase: str, since: int) -> None:
         """Tell that a VM's saga is overdue since a time (ms since the epoch): once per VM, once per run."""
-        listed = (await self._settings.get(run_id)).notifications
+        listed = await self._settings.notifications(run_id)
         wanted = [each for each in listed if NoticeKind.OVERDUE in each.on]
         late = Lateness(entry=entry, phase=phase, since=since)
         for per in sorted({each.per for each in wanted}):

@@ -127,7 +127,7 @@ def read_point_message(text: str) -> PointMessage:
     Raises:
         BadMessageError: it is none.
     """
-    members = _members(POINTS, text)
+    members = read_members(POINTS, text)
     try:
         task = PointTask(str(members.get("task")))
     except ValueError:

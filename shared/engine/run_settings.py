@@ -59,7 +59,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
-        notifications=tuple(decode(Notification, each) for each in record.settings.get("notifications", ())),
+        notifications=read_notifications(record),
     )
 
 
@@ -78,19 +78,28 @@ def _concurrency(data: Any) -> Concurrency | None:
     return None if data is None else decode(Concurrency, data)
 
 
+def read_notifications(record: RunRecord) -> tuple[Notification, ...]:
+    """Read whom a run tells; nobody, where it was written before there were notifications.
+
+    Raises:
+        UnreadableRecordError: the record was not written by this version or an earlier one.
+    """
+    return tuple(decode(Notification, each) for each in record.settings.get("notifications", ()))
+
+
 class KeptRunSettings:
     """The settings of the latest runs, which never change once a run exists."""
 
     def __init__(self, runs: RunTable) -> None:
         self._runs = runs
         self._settings: OrderedDict[str, RunSettings] = OrderedDict()
+        self._notifications: OrderedDict[str, tuple[Notification, ...]] = OrderedDict()
         self._reading = asyncio.Lock()
 
     def remember(self, run_id: str, settings: RunSettings) -> None:
         """Keep the settings of a run that this process has just written, so that no saga here reads them."""
-        self._settings[run_id] = settings
-        if len(self._settings) > RUNS_KEPT:
-            self._settings.popitem(last=False)
+        _keep(self._settings, run_id, settings)
+        _keep(self._notifications, run_id, settings.notifications)
 
     async def get(self, run_id: str) -> RunSettings:
         """Read a run's settings, once for all of its sagas that start at the same time.
@@ -105,3 +114,23 @@ class KeptRunSettings:
                 settings = read_settings(await self._runs.get(run_id))
                 self.remember(run_id, settings)
             return settings
+
+    async def notifications(self, run_id: str) -> tuple[Notification, ...]:
+        """Read whom a run tells, and nothing else: no end may be lost by settings that cannot be read.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnreadableRecordError: the record was not written by this version or an earlier one.
+        """
+        async with self._reading:
+            listed = self._notifications.get(run_id)
+            if listed is None:
+                listed = read_notifications(await self._runs.get(run_id))
+                _keep(self._notifications, run_id, listed)
+            return listed
+
+
+def _keep[T](kept: OrderedDict[str, T], run_id: str, value: T) -> None:
+    kept[run_id] = value
+    if len(kept) > RUNS_KEPT:
+        kept.popitem(last=False)

@@ -264,8 +264,10 @@ class RunService:
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
                     measuring.mended("unstarted")
-                await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
-                await self._steps.start(step)
+                try:
+                    await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
+                finally:  # it is mended whether or not anybody could be told
+                    await self._steps.start(step)
             return
         if state.phase is Phase.DONE and now - (state.ended_at or 0) <= OVERDUE_MS:
             return  # whoever ended it is about to record that, and to tell of it
@@ -279,8 +281,10 @@ class RunService:
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             measuring.mended("overdue")
-            await self._tell_overdue(step.run_id, entry, state.phase, state.deadline)
-            await self._steps.look(step)
+            try:
+                await self._tell_overdue(step.run_id, entry, state.phase, state.deadline)
+            finally:
+                await self._steps.look(step)
 
     async def _has_ended(self, state: SagaState) -> None:
         if self._following is None:

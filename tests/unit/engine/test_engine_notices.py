@@ -251,6 +251,30 @@ async def test_what_is_overdue_is_told_once_however_often_it_is_swept(
     assert event["data"]["ended_at"] is None
 
 
+async def test_an_overdue_saga_is_mended_even_when_nobody_can_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, _ = a_house()
+    house.compute.start_guest = lambda _vm, _bootstrap: None
+    run = await start(house, on=["overdue"])
+    await house.work()
+    saga = (await house.view(run))["saga"]
+    before = (await house.sagas.load(saga)).state
+    assert before.deadline is not None
+    house.clock.now = before.deadline + OVERDUE_MS + 1
+    for message in house.messages(STEPS):
+        await house._delete(STEPS, message)
+    monkeypatch.setattr(house.app.runs._notices, "overdue", unable_to_tell)
+    await house.functions["sweep"](None)
+    for message in house.queues.receive(RUNS):
+        await house._deliver(RUNS, message)
+    assert (await house.sagas.load(saga)).state.generation == before.generation + 1
+
+
+async def unable_to_tell(*_: Any) -> None:
+    raise RuntimeError("the queue is away")
+
+
 async def unable(_message: Any) -> Any:
     raise RuntimeError("the saga cannot be mended")
 
