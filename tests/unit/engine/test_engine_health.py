@@ -11,7 +11,7 @@ from shared.compute.errors import Denied
 from shared.engine import lateness
 from shared.engine.application import Application
 from shared.engine.health import KEPT_MS, TOO_LATE_MS
-from shared.engine.queue_names import ACKS, NOTICES, RUNS, STEPS
+from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.settings import SettingError
 from shared.triggers import health as health_trigger
 from shared.triggers.once import Once
