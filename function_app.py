@@ -107,7 +107,6 @@ def _build() -> Application:
         keys=keys,
         clock=_now,
         agents=agents,
-        notices=told,
         package=AgentPackage(settings.agent_url, settings.agent_sha256) if settings.agent_url else None,
         catalogue=catalogue,
         timelines=timelines,

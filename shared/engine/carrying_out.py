@@ -15,7 +15,6 @@ from shared.compute.restore_point import RestorePointTarget
 from shared.compute.tags import at_birth, when_graded
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
-from shared.engine.notifying import Notices
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Admission, Clock, Compute, Following
 from shared.engine.queue_names import STEPS, StepMessage
@@ -79,7 +78,6 @@ class Hands:
     timelines: Timelines | None = None
     admission: Admission | None = None
     following: Following | None = None
-    notices: Notices | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -315,16 +313,12 @@ async def _watch(hands: Hands, state: SagaState, effect: Watch) -> None:
 async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None:
     if hands.catalogue is not None:
         await hands.catalogue.saga_ended(state)
-    if hands.notices:
-        await hands.notices.vm_ended(state)
     timeline = await hands.timelines.saga_ended(state.spec.saga_id) if hands.timelines else None
     entry = replace(run_entry(state), timeline=timeline)
     if hands.following is None:
         await hands.runs.end_entry(state.spec.run_id, entry)
     else:
         await hands.following.ended(state, entry)
-    if hands.notices:
-        await hands.notices.vm_recorded(state.spec.run_id)
     measuring.saga_ended(state, timeline)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)

@@ -91,7 +91,7 @@ def run_ended(source: str, record: RunRecord, entries: Sequence[RunEntry]) -> tu
     kind = kind_of_run(entries)
     at = max((entry.ended_at or 0 for entry in entries), default=record.created_at)
     data = _run(record, entries, ended_at=at)
-    ids = ("run", "ended", record.run_id)
+    ids = ("run", "ended", record.run_id, str(at))
     return kind, _event(source, f"run.{_WORDS[kind]}", ids, f"runs/{record.run_id}", at, data)
 
 

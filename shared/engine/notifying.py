@@ -39,7 +39,7 @@ class Notices:
         self._ended_up_to: OrderedDict[str, str] = OrderedDict()
 
     async def vm_ended(self, state: SagaState) -> None:
-        """Tell of a VM's end; to be called before the run's index says that it has ended."""
+        """Tell of a VM's end, after its last try; to be called before the run's index says that it ended."""
         listed = await self._settings.notifications(state.spec.run_id)
         if any(each.per is NoticePer.VM for each in listed):
             kind, event = notice_events.vm_ended(self._source, state)
@@ -56,17 +56,22 @@ class Notices:
             await self.run_ended(run_id)
 
     async def run_ended(self, run_id: str) -> None:
-        """Tell of the end of a run, all of whose VMs have ended, unless that was told before."""
+        """Tell of the end of a run, unless a VM goes on or that end was told before.
+
+        A run whose VMs are tried again later ends again, and that is another end.
+        """
         listed = await self._settings.notifications(run_id)
         if not any(each.per is NoticePer.RUN for each in listed):
             return
-        if await self._runs.was_told(run_id, _ENDED):
+        entries = await self._entries(run_id)
+        if not all(entry.outcome for entry in entries):
             return
-        record = await self._runs.get(run_id)
-        entries = [entry async for entry in self._runs.entries(run_id)]
-        kind, event = notice_events.run_ended(self._source, record, entries)
+        what = f"{_ENDED}-{max((entry.ended_at or 0 for entry in entries), default=0)}"
+        if await self._runs.was_told(run_id, what):
+            return
+        kind, event = notice_events.run_ended(self._source, await self._runs.get(run_id), entries)
         await self._tell(listed, NoticePer.RUN, kind, event)
-        await self._runs.note_told(run_id, _ENDED)
+        await self._runs.note_told(run_id, what)
 
     async def overdue(self, run_id: str, entry: RunEntry, phase: str, since: int) -> None:
         """Tell that a VM's saga is overdue since a time (ms since the epoch): once per VM, once per run."""
@@ -95,8 +100,11 @@ class Notices:
         record = await self._runs.get(run_id)
         if per is NoticePer.VM:
             return notice_events.vm_overdue(self._source, record, late)
-        entries = [entry async for entry in self._runs.entries(run_id)]
-        return notice_events.run_overdue(self._source, record, entries, late)
+        return notice_events.run_overdue(self._source, record, await self._entries(run_id), late)
+
+    async def _entries(self, run_id: str) -> list[RunEntry]:
+        """Give the row of each VM's latest try."""
+        return [entry async for entry in self._runs.entries(run_id) if not entry.retried]
 
     async def _tell(
         self, listed: Sequence[Notification], per: NoticePer, kind: NoticeKind, event: Event
@@ -110,7 +118,10 @@ class Notices:
         await asyncio.gather(*(self._queues.send(NOTICES, notice.text()) for notice in notices))
 
     async def _all_have_ended(self, run_id: str) -> bool:
-        """Look for a VM that goes on, from where the last look found one: all looks together read it once."""
+        """Look for a VM that goes on, from where the last look found one: all looks together read it once.
+
+        A VM that is tried again since may be behind that place: whoever tells looks at all of them.
+        """
         after = self._ended_up_to.get(run_id)
         while True:
             entries = await self._runs.page(run_id, after, _LOOK)

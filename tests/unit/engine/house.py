@@ -181,7 +181,6 @@ class House:
             timelines=Timelines(self.runs, sagas, self.clock),
             following=following,
             admission=Desk(ReservationTable(self.tables, pause=_at_once), self.compute, self.clock),
-            notices=told,
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))

@@ -142,6 +142,26 @@ async def test_a_run_is_what_the_worst_of_its_vms_is_and_failures_are_named_firs
     assert all(problem["outcome"] == "failed" for problem in event["data"]["problems"])
 
 
+@pytest.mark.parametrize("per", ["run", "vm"])
+async def test_a_vm_that_is_tried_again_is_told_of_after_its_last_try(per: str) -> None:
+    house, posts = a_house()
+    house.compute.start_guest = lambda _vm, _bootstrap: None  # no agent ever answers
+    notification = {"on": ALL[:3], "per": per, "webhook": HOOK}
+    document = {
+        "vms": [VM],
+        "guest_processing": SCRIPTS | {"on_guest_failure": "fail", "attempts": 1},
+        "retry": {"attempts": 3, "delay_ms": 60_000},
+        "notifications": [notification],
+    }
+    run = await house.app.policies.start(read_run(document), "http", "")
+    await house.settle()
+    view = await house.app.reading.run(run)
+    assert len(view["vms"]) == 1
+    assert posts.types == [f"stillframe.{per}.failed"]
+    shown = posts.events[0]["data"]
+    assert (shown["vm_count"] == 1) if per == "run" else (shown["saga"] == view["vms"][0]["saga"])
+
+
 async def test_what_nobody_wants_to_know_is_not_told() -> None:
     house, posts = a_house()
     await start(house, on=["failure", "overdue"])
