@@ -9,6 +9,9 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from shared.compute import AgentPackage, ClientPool, Compute, credential_for
 from shared.compute.remaining import Remaining
+from shared.delivery.addresses import read_networks
+from shared.delivery.signing import Secrets
+from shared.delivery.webhooks import WebhookClient
 from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
@@ -16,9 +19,11 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.delivering import Deliveries, Receivers
 from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
+from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
@@ -27,6 +32,7 @@ from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -52,6 +58,7 @@ from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
+    notices,
     page,
     queues,
     reconciliation,
@@ -88,8 +95,13 @@ def _build() -> Application:
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
     catalogue = Catalogue(points)
+    secrets, networks = Secrets(os.environ), read_networks(os.environ)
+    run_settings = KeptRunSettings(runs)
+    told = Notices(
+        runs=runs, settings=run_settings, queues=own_queues, clock=_now, source=settings.event_source
+    )
     turns = TurnTable(tables)
-    following = Successors(runs, turns, own_queues, _now)
+    following = Successors(runs, turns, own_queues, _now, notices=told)
     hands = Hands(
         compute=compute,
         queues=own_queues,
@@ -106,7 +118,7 @@ def _build() -> Application:
         admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take),
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
-    steps = Steps(loop, runs, own_queues)
+    steps = Steps(loop, run_settings, own_queues)
     run_service = RunService(
         runs=runs,
         sagas=sagas,
@@ -119,6 +131,7 @@ def _build() -> Application:
         turns=turns,
         following=following,
         run_list=RunList(tables),
+        notices=told,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -136,7 +149,9 @@ def _build() -> Application:
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(policies, run_service, _now),
+        policies=PolicyService(
+            policies, run_service, _now, check_receivers=Receivers(secrets, networks).check
+        ),
         reading=Reading(runs, sagas),
         run_listing=RunListing(RunList(tables), runs),
         retrying=Retrying(runs, run_service),
@@ -154,6 +169,7 @@ def _build() -> Application:
         retaining=retaining,
         reconciling=reconciling,
         point_tasks=PointTasks(retaining, deleting, reconciling),
+        deliveries=Deliveries(poster=WebhookClient(networks), secrets=secrets, queues=own_queues, clock=_now),
     )
 
 
@@ -165,6 +181,7 @@ for triggers in (
     run_timeline,
     page,
     health,
+    notices,
     recovery_points,
     reconciliation,
     queues,

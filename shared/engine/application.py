@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
+from shared.engine.delivering import Deliveries
 from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
@@ -34,3 +35,4 @@ class Application:
     retaining: Retaining
     reconciling: Reconciling
     point_tasks: PointTasks
+    deliveries: Deliveries

@@ -1,15 +1,21 @@
 """The settings that all sagas of a run share, as the run's record keeps them."""
 
+import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.notifications import Notification
 from shared.policy.retry import NO_RETRY, Retry
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
-from shared.storage.runs import RunRecord
+from shared.storage.runs import RunRecord, RunTable
+
+#: Runs whose settings a process keeps.
+RUNS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,7 @@ class RunSettings:
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
     retry: Retry = NO_RETRY
+    notifications: tuple[Notification, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -34,6 +41,7 @@ class RunSettings:
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
+            "notifications": encode(self.notifications),
         }
 
 
@@ -51,6 +59,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
+        notifications=read_notifications(record),
     )
 
 
@@ -67,3 +76,61 @@ def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None
 
 def _concurrency(data: Any) -> Concurrency | None:
     return None if data is None else decode(Concurrency, data)
+
+
+def read_notifications(record: RunRecord) -> tuple[Notification, ...]:
+    """Read whom a run tells; nobody, where it was written before there were notifications.
+
+    Raises:
+        UnreadableRecordError: the record was not written by this version or an earlier one.
+    """
+    return tuple(decode(Notification, each) for each in record.settings.get("notifications", ()))
+
+
+class KeptRunSettings:
+    """The settings of the latest runs, which never change once a run exists."""
+
+    def __init__(self, runs: RunTable) -> None:
+        self._runs = runs
+        self._settings: OrderedDict[str, RunSettings] = OrderedDict()
+        self._notifications: OrderedDict[str, tuple[Notification, ...]] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    def remember(self, run_id: str, settings: RunSettings) -> None:
+        """Keep the settings of a run that this process has just written, so that no saga here reads them."""
+        _keep(self._settings, run_id, settings)
+        _keep(self._notifications, run_id, settings.notifications)
+
+    async def get(self, run_id: str) -> RunSettings:
+        """Read a run's settings, once for all of its sagas that start at the same time.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnreadableRecordError: the record was not written by this version or an earlier one.
+        """
+        async with self._reading:
+            settings = self._settings.get(run_id)
+            if settings is None:
+                settings = read_settings(await self._runs.get(run_id))
+                self.remember(run_id, settings)
+            return settings
+
+    async def notifications(self, run_id: str) -> tuple[Notification, ...]:
+        """Read whom a run tells, and nothing else: no end may be lost by settings that cannot be read.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnreadableRecordError: the record was not written by this version or an earlier one.
+        """
+        async with self._reading:
+            listed = self._notifications.get(run_id)
+            if listed is None:
+                listed = read_notifications(await self._runs.get(run_id))
+                _keep(self._notifications, run_id, listed)
+            return listed
+
+
+def _keep[T](kept: OrderedDict[str, T], run_id: str, value: T) -> None:
+    kept[run_id] = value
+    if len(kept) > RUNS_KEPT:
+        kept.popitem(last=False)

@@ -12,6 +12,7 @@ from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.following import Successors
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.run_listing import figures_of, listed
@@ -88,6 +89,7 @@ class RunService:
         turns: TurnTable | None = None,
         following: Successors | None = None,
         run_list: RunList | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -100,6 +102,7 @@ class RunService:
         self._turns = turns
         self._following = following
         self._list = run_list
+        self._notices = notices
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -263,12 +266,18 @@ class RunService:
         try:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
-            if now - (entry.started_at or 0) > UNSTARTED_MS:
+            due = (entry.started_at or 0) + UNSTARTED_MS
+            if now > due:
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
                     measuring.mended("unstarted")
-                await self._steps.start(step)
+                try:
+                    await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
+                finally:  # it is mended whether or not anybody could be told
+                    await self._steps.start(step)
             return
+        if state.phase is Phase.DONE and now - (state.ended_at or 0) <= OVERDUE_MS:
+            return  # whoever ended it is about to record that, and to tell of it
         if state.phase is Phase.DONE:
             measuring.mended("unrecorded")
             if self._catalogue is not None:
@@ -279,7 +288,10 @@ class RunService:
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             measuring.mended("overdue")
-            await self._steps.look(step)
+            try:
+                await self._tell_overdue(step.run_id, entry, state.phase, state.deadline)
+            finally:
+                await self._steps.look(step)
 
     async def _has_ended(self, state: SagaState) -> None:
         if self._following is None:
@@ -310,6 +322,11 @@ class RunService:
             if entry.saga_id not in passed:
                 await self._following.pass_on(run_id, entry.vm_id)
 
+    async def _tell_overdue(self, run_id: str, entry: RunEntry, phase: Phase, since: int) -> None:
+        """Tell of it before it is mended: what cannot be mended is told of too."""
+        if self._notices:
+            await self._notices.overdue(run_id, entry, phase.value, since)
+
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
         """Take a run without a record off the sweep's list, unless its creation may be going on still."""
         now = self._clock()
@@ -324,6 +341,8 @@ class RunService:
             return
         if self._list is not None:
             await self._list.put(listed(await self._runs.get(run_id), figures_of(entries)))
+        if self._notices:  # before it is retired, or a crash between the two left it untold
+            await self._notices.run_ended(run_id)
         await self._runs.retire(run_id)
 
 

@@ -1,5 +1,6 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +14,7 @@ from shared.logs import About, about, logger
 from shared.policy.documents import Policy, RunDocument, Schedule, read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import GuestProcessing
+from shared.policy.notifications import Notification
 from shared.policy.snapshots import SnapshotSettings
 from shared.storage.errors import PolicyNotFound
 from shared.storage.policies import PolicyTable, StoredPolicy
@@ -23,10 +25,18 @@ _log = logger("schedules")
 class PolicyService:
     """Stored policies and their schedules."""
 
-    def __init__(self, policies: PolicyTable, runs: RunService, clock: Clock) -> None:
+    def __init__(
+        self,
+        policies: PolicyTable,
+        runs: RunService,
+        clock: Clock,
+        *,
+        check_receivers: Callable[[Sequence[Notification]], None] = lambda _: None,
+    ) -> None:
         self._policies = policies
         self._runs = runs
         self._clock = clock
+        self._check_receivers = check_receivers
 
     async def put(self, name: str, data: Any, etag: str | None) -> StoredPolicy:
         """Check and store a policy.
@@ -36,6 +46,7 @@ class PolicyService:
             PolicyChanged: ``etag`` is not the stored one's.
         """
         policy = read_policy(data)
+        self._check_receivers(policy.notifications)
         due = next_time(policy.schedule, self._clock()) if policy.schedule else None
         if policy.retention is not None:
             zone_of(policy.retention.time_zone, "retention.time_zone")
@@ -63,6 +74,7 @@ class PolicyService:
             IdempotencyMismatch: the key was used for another request.
         """
         if not document.policy:
+            self._check_receivers(document.notifications)
             settings = RunSettings(
                 policy_name="",
                 guest=document.guest or GuestProcessing(),
@@ -70,6 +82,7 @@ class PolicyService:
                 snapshots=document.snapshots or SnapshotSettings(),
                 concurrency=document.concurrency,
                 retry=document.retry,
+                notifications=document.notifications,
             )
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
@@ -150,4 +163,5 @@ def _settings(name: str, policy: Policy) -> RunSettings:
         snapshots=policy.snapshots,
         concurrency=policy.concurrency,
         retry=policy.retry,
+        notifications=policy.notifications,
     )

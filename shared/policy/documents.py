@@ -9,6 +9,7 @@ from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.notifications import Notification, read_notifications
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
@@ -49,6 +50,7 @@ class Policy:
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    notifications: tuple[Notification, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class RunDocument:
     snapshots: SnapshotSettings | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    notifications: tuple[Notification, ...] = ()
 
 
 def read_run(data: Any) -> RunDocument:
@@ -70,9 +73,10 @@ def read_run(data: Any) -> RunDocument:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry"))
+    known = ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry", "notifications")
+    fields = Fields(data, "", known)
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots", "concurrency", "retry"):
+        for name in ("guest_processing", "snapshots", "concurrency", "retry", "notifications"):
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
@@ -87,6 +91,7 @@ def read_run(data: Any) -> RunDocument:
         snapshots=_snapshots(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
+        notifications=read_notifications(fields),
     )
 
 
@@ -96,7 +101,10 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry")
+    known = (
+        "vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry",
+        "notifications",
+    )  # fmt: skip
     fields = Fields(data, "", known)
     vms = _vms(fields)
     if not vms:
@@ -112,6 +120,7 @@ def read_policy(data: Any) -> Policy:
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
+        notifications=read_notifications(fields),
     )
 
 

@@ -24,6 +24,7 @@ from shared.policy.guest_processing import (
 )
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
 from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.triggers import notice_schemas
 
 Schema = dict[str, Any]
 
@@ -81,6 +82,7 @@ def _policy() -> Schema:
             "retention": or_null(ref("Retention")),
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
         required=("vms",),
     )
@@ -96,6 +98,7 @@ def _run_of_policy() -> Schema:
             "snapshots": {"type": "null"},
             "concurrency": {"type": "null"},
             "retry": {"type": "null"},
+            "notifications": {"type": "null"},
         },
         required=("policy",),
     )
@@ -111,6 +114,7 @@ def _run_of_vms() -> Schema:
             "snapshots": or_null(ref("Snapshots")),
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
         required=("vms",),
     )

@@ -9,6 +9,7 @@ from shared.storage.point_records import PointState
 from shared.triggers import (
     concurrency_schemas,
     document_schemas,
+    notice_schemas,
     point_schemas,
     timeline_schemas,
     view_schemas,
@@ -65,11 +66,13 @@ def document() -> dict[str, Any]:
             "/ui": {"get": _page()},
             "/ui/{file}": {"parameters": [_FILE], "get": _page_files()},
         },
+        "webhooks": notice_schemas.webhooks(),
         "components": {
             "schemas": document_schemas.schemas()
             | concurrency_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
+            | notice_schemas.schemas()
             | timeline_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right

@@ -3,6 +3,7 @@
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
+from shared.triggers import notice_schemas
 from shared.triggers.document_schemas import Schema, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
@@ -37,6 +38,7 @@ def schemas() -> dict[str, Schema]:
         "WhatWentWrong": _what_went_wrong(),
         "Health": _health(),
         "Check": _check(),
+        "NoticesCheck": _notices_check(),
     }
 
 
@@ -201,6 +203,7 @@ def _stored_policy() -> Schema:
             "retention": or_null(ref("Retention")),
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
         "required": ["policy", "vms"],
     }
@@ -245,6 +248,7 @@ def _health() -> Schema:
         "arm": ref("Check"),
         "overdue": ref("Check"),
         "poison": _each(_COUNT),
+        "notices": ref("NoticesCheck"),
         "acks": _each(_each(_each(_COUNT))),
     }
     whole = _all_there("What the app needs and what waits for a person; problems make it unhealthy.", members)
@@ -264,6 +268,18 @@ def _check() -> Schema:
     return _all_there("Something that was looked at, and how long that took.", members) | {
         "required": ["ok", "ms"]
     }
+
+
+def _notices_check() -> Schema:
+    members: dict[str, Schema] = {
+        "ok": {"type": "boolean"},
+        "ms": _COUNT,
+        "error": _TEXT,
+        "waiting": _COUNT,
+        "given_up": _COUNT,
+    }
+    told = "How many notices are to be delivered or tried again, and how many were given up."
+    return _all_there(told, members) | {"required": ["ok", "ms"]}
 
 
 def _each(schema: Schema) -> Schema:

@@ -20,6 +20,7 @@ from shared.engine.carrying_out import Hands
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import UNSTARTED_MS, RunService
 from shared.engine.stepping import Steps
 from shared.saga.causes import Limit
@@ -396,7 +397,7 @@ class App:
             admission=around,
         )
         loop = SagaLoop(anything, hands.carry_out, lambda: NOW)
-        steps = Steps(loop, anything, anything)
+        steps = Steps(loop, KeptRunSettings(anything), anything)
         steps.remember(RUN, self._scene.settings)
         agents = cast("Any", _Forgetful())
         acks = Acks(loop, anything, self._keys, agents=agents, clock=lambda: NOW)

@@ -16,6 +16,9 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 
 from shared.compute.agent_package import AgentPackage
+from shared.delivery.addresses import read_networks
+from shared.delivery.signing import Secrets
+from shared.delivery.webhooks import WebhookClient
 from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
@@ -23,18 +26,21 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.delivering import Deliveries, Poster, Receivers
 from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
+from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
-from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -58,6 +64,7 @@ from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
+    notices,
     page,
     queues,
     reconciliation,
@@ -112,7 +119,11 @@ class House:
         *,
         lost_for_ms: int = 0,
         package: AgentPackage | None = None,
+        poster: Poster | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.environment = environment or {}
+        self.poster = poster or WebhookClient(read_networks(self.environment))
         self.package = package
         self.clock = TestClock()
         self.interruptions = interruptions or Interruptions()
@@ -153,8 +164,13 @@ class House:
             ),
             self.clock,
         )
+        secrets = Secrets(self.environment)
+        run_settings = KeptRunSettings(self.runs)
+        told = Notices(
+            runs=self.runs, settings=run_settings, queues=self.queues, clock=self.clock, source="/api"
+        )
         turns = TurnTable(self.tables, pause=_at_once)
-        following = Successors(self.runs, turns, self.queues, self.clock)
+        following = Successors(self.runs, turns, self.queues, self.clock, notices=told)
         hands = Hands(
             compute=self.compute,
             queues=self.queues,
@@ -172,7 +188,7 @@ class House:
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
-        steps = Steps(loop, self.runs, self.queues)
+        steps = Steps(loop, run_settings, self.queues)
         runs = RunService(
             runs=self.runs,
             sagas=sagas,
@@ -185,6 +201,7 @@ class House:
             turns=turns,
             following=following,
             run_list=RunList(self.tables),
+            notices=told,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -204,7 +221,12 @@ class House:
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
-            policies=PolicyService(self.policies, runs, self.clock),
+            policies=PolicyService(
+                self.policies,
+                runs,
+                self.clock,
+                check_receivers=Receivers(secrets, read_networks(self.environment)).check,
+            ),
             reading=Reading(self.runs, sagas),
             run_listing=RunListing(RunList(self.tables), self.runs),
             retrying=Retrying(self.runs, runs),
@@ -222,6 +244,7 @@ class House:
             retaining=retaining,
             reconciling=reconciling,
             point_tasks=PointTasks(retaining, deleting, reconciling),
+            deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -318,7 +341,7 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        own = (ACKS, STEPS, RUNS, POINTS)
+        own = (ACKS, STEPS, RUNS, POINTS, NOTICES)
         return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:
@@ -346,6 +369,7 @@ def functions_of(application: Callable[[], Application]) -> dict[str, Callable[.
         run_timeline,
         page,
         health,
+        notices,
         recovery_points,
         reconciliation,
         queues,

@@ -65,6 +65,20 @@ SNAPSHOTS: dict[str, Any] = {
     "completion_timeout_ms": 3_600_000,
 }
 
+NOTIFICATIONS: list[dict[str, Any]] = [
+    {
+        "on": ["failure", "overdue"],
+        "per": "vm",
+        "webhook": {
+            "url": "https://hooks.example.org:8443/a?b=c",
+            "secret": "on_call",
+            "headers": {"X-Team": "dba"},
+        },
+        "queue": None,
+    },
+    {"on": None, "webhook": None, "queue": "backup-results"},
+]
+
 POLICIES: list[dict[str, Any]] = [
     POLICY,
     {
@@ -82,6 +96,7 @@ POLICIES: list[dict[str, Any]] = [
             "minimum": 2,
             "time_zone": "Europe/Berlin",
         },
+        "notifications": NOTIFICATIONS,
     },
     {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None, "retention": None},
 ]

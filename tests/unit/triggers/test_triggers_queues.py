@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.functions.queue import QueueMessage
 
-from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS, BadMessageError, StepMessage
+from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS, BadMessageError, StepMessage
 from shared.engine.running import STARTED_AT_ONCE
 from shared.saga.names import saga_id
 from shared.triggers.rights import ANONYMOUS
@@ -226,6 +226,8 @@ def test_every_queue_has_a_function_and_so_has_its_poison(indexed: dict[str, Any
         "poisoned_run_task": (f"{RUNS}-poison", "AzureWebJobsStorage"),
         "poisoned_step": (f"{STEPS}-poison", "AzureWebJobsStorage"),
         "poisoned_ack": (f"{ACKS}-poison", "GuestStorage"),
+        "deliver_notice": (NOTICES, "AzureWebJobsStorage"),
+        "poisoned_notice": (f"{NOTICES}-poison", "AzureWebJobsStorage"),
     }
     assert all(len(queue) <= 63 for queue, _ in queues.values())
 
