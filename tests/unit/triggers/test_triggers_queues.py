@@ -254,4 +254,4 @@ def test_indexing_imports_nothing_heavy(indexed: dict[str, Any], module: str) ->
 
 
 def test_indexing_needs_no_setting(indexed: dict[str, Any]) -> None:
-    assert len(indexed["functions"]) == 37
+    assert {"start_run", "saga_step", "agent_ack", "sweep"} <= {each["name"] for each in indexed["functions"]}
