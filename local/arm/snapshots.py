@@ -1,7 +1,6 @@
 """Snapshots of managed disks."""
 
 import asyncio
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,6 @@ from aiohttp import web
 
 from local.arm.errors import (
     ConflictError,
-    InvalidParameterError,
     OperationFailedError,
     OperationNotAllowedError,
     PropertyChangeNotAllowedError,
@@ -28,14 +26,13 @@ from local.arm.http import (
     tags_of,
     world_of,
 )
-from local.arm.ids import InvalidResourceIdError, ResourceId, parse_id
+from local.arm.ids import ResourceId
 from local.arm.operations import Family
 from local.arm.snapshot_bodies import completion_percent, snapshot_json
+from local.arm.snapshot_requests import check_access, sku_of, snapshot_from
 from local.arm.state import Disk, SimWorld, Snapshot
 from local.arm.vms import in_group
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_DEFAULT_SKU = "Standard_LRS"
 _UPDATABLE = ("networkAccessPolicy", "publicNetworkAccess", "dataAccessAuthMode", "diskAccessId")
 
 
@@ -72,7 +69,7 @@ async def _put(request: web.Request) -> web.Response:
 
 def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) -> web.Response:
     world = world_of(request)
-    snapshot = _snapshot_from(world, resource, body)
+    snapshot = snapshot_from(world, resource, body)
     _check_name_is_free(world, resource)
     _check_copies_in_progress(world, snapshot.disk)
     limit = _limit_reached(world, snapshot)
@@ -183,60 +180,11 @@ def _require(request: web.Request) -> Snapshot:
     return snapshot
 
 
-def _snapshot_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> Snapshot:
-    location = location_of(body)
-    if not _NAME.fullmatch(resource.name):
-        raise InvalidParameterError("name", "A snapshot's name has 1 to 80 letters, digits, '_' and '-'.")
-    if member(body, "properties.creationData.createOption", str) != "Copy":
-        raise InvalidParameterError(
-            "creationData.createOption", "Only snapshots of disks (Copy) are simulated."
-        )
-    disk = _source_disk(world, member(body, "properties.creationData.sourceResourceId", str, ""))
-    if location.lower() != disk.vm.spec.location.lower():
-        raise InvalidParameterError("location", "The source disk lies in another location.")
-    properties = member(body, "properties", dict, {})
-    incremental = member(body, "properties.incremental", bool, default=False)
-    if disk.copies_in_background and not incremental:
-        raise InvalidParameterError("incremental", f"Snapshots of {disk.spec.sku} disks must be incremental.")
-    _check_instant_access(disk, member(body, "properties.creationData.instantAccessDurationMinutes", int))
-    return Snapshot(
-        id=resource,
-        disk=disk,
-        location=location,
-        tags=tags_of(body),
-        sku=member(body, "sku.name", str, _DEFAULT_SKU),
-        request={**properties, "incremental": incremental},
-    )
-
-
 def _check_name_is_free(world: SimWorld, resource: ResourceId) -> None:
     """Refuse a name that another group has: Azure allows it, but backends know snapshots by name alone."""
     for other in world.resources.snapshots.values():
         if other.id.name.lower() == resource.name.lower():
             raise ConflictError(f"Here, a snapshot's name is taken once: '{other.id}'.")
-
-
-def _source_disk(world: SimWorld, source: str) -> Disk:
-    try:
-        resource = parse_id(source)
-    except InvalidResourceIdError as error:
-        raise InvalidParameterError("creationData.sourceResourceId", str(error)) from error
-    disk = world.resources.disks.get(resource.key)
-    if disk is None:
-        raise ResourceNotFoundError(resource)
-    return disk
-
-
-def _check_instant_access(disk: Disk, minutes: int | None) -> None:
-    where = "creationData.instantAccessDurationMinutes"
-    if minutes is None:
-        return
-    if not disk.copies_in_background:
-        raise InvalidParameterError(where, "Instant access is for Premium SSD v2 and Ultra disks only.")
-    if not 60 <= minutes <= 300:
-        raise InvalidParameterError(where, "Must lie between 60 and 300 minutes.")
-    if disk.spec.completion_percent < 100:
-        raise OperationNotAllowedError(f"The disk '{disk.id.name}' is still being filled.")
 
 
 def _check_copies_in_progress(world: SimWorld, disk: Disk) -> None:
@@ -278,11 +226,12 @@ def _snapshots_of(world: SimWorld, disk: Disk) -> list[Snapshot]:
 
 
 def _changed(existing: Snapshot, body: dict[str, Any], *, tags: dict[str, str]) -> Snapshot:
+    check_access(body)
     asked = member(body, "properties", dict, {})
     updates = {name: asked[name] for name in _UPDATABLE if name in asked}
     return replace(
         existing,
         tags=tags,
-        sku=member(body, "sku.name", str, existing.sku),
+        sku=sku_of(body, existing.sku, incremental=existing.request["incremental"]),
         request={**existing.request, **updates},
     )

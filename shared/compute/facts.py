@@ -1,7 +1,8 @@
 """Preflight: what Azure says of a VM, its power, its disks, and what would make their snapshots fail."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 #: Codes of the instance view; it has several statuses, and their order is not promised.
 _POWER = "PowerState/"
 _AGENT_READY = "ProvisioningState/succeeded"
+
+#: How much of a disk's tags is kept for its snapshot (characters of JSON).
+ROOM_FOR_TAGS = 4_000
 
 
 async def read_facts(
@@ -47,14 +51,14 @@ async def read_facts(
     listed = [snapshot for group in snapshots for snapshot in group]
     with classified():
         seen = [_seen(disk) for disk in disks]
-        facts = _vm_facts(vm_id, vm, attached, disks)
+        facts = _vm_facts(vm, attached, disks, vm_id=vm_id, settings=settings)
         known = tuple(replace(disk, recent=recent(disk.disk_id, listed, now)) for disk in facts.disks)
         found = replace(
             facts,
             disks=known,
             read_at=now,
-            obstacles=(*attached.hindrances, *obstacles(seen, listed)),
-            passing_obstacles=tuple(passing_obstacles(seen, listed, now)),
+            obstacles=(*attached.hindrances, *obstacles(seen, listed, incremental=settings.incremental)),
+            passing_obstacles=tuple(passing_obstacles(seen, listed, now)) if settings.incremental else (),
         )
         return of_its_types(found)
 
@@ -79,7 +83,7 @@ async def _for_a_restore_point(
         confidential = _security_type(vm) == "ConfidentialVM"
         found = restore_point_limits.obstacles(restorable, points, confidential=confidential)
         facts = replace(
-            _vm_facts(vm_id, vm, attached, disks),
+            _vm_facts(vm, attached, disks, vm_id=vm_id, settings=settings),
             obstacles=(*attached.hindrances, *found),
             crash_obstacles=tuple(restore_point_limits.crash_obstacles(restorable, points, clock())),
             platform_obstacles=tuple(restore_point_limits.platform_obstacles(points, clock())),
@@ -87,7 +91,14 @@ async def _for_a_restore_point(
         return of_its_types(facts)
 
 
-def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: "Sequence[Disk]") -> VmFacts:
+def _vm_facts(
+    vm: "VirtualMachine",
+    attached: AttachedDisks,
+    disks: "Sequence[Disk]",
+    *,
+    vm_id: str,
+    settings: SnapshotSettings,
+) -> VmFacts:
     view = vm.properties.instance_view if vm.properties else None
     storage = vm.properties.storage_profile if vm.properties else None
     return VmFacts(
@@ -97,7 +108,10 @@ def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: 
         os_type=spelling(storage.os_disk.os_type) if storage and storage.os_disk else "",
         power_state=_power_state(view),
         vm_agent_ready=_agent_ready(view),
-        disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
+        disks=tuple(
+            _disk_facts(each, disk, with_tags=settings.copy_disk_tags)
+            for each, disk in zip(attached.managed, disks, strict=True)
+        ),
         tags=tuple(sorted((vm.tags or {}).items())),
     )
 
@@ -189,7 +203,9 @@ def _seen(disk: "Disk") -> SeenDisk:
     )
 
 
-def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
+def _disk_facts(attached: AttachedDisk, disk: "Disk", *, with_tags: bool) -> DiskFacts:
+    tags = tuple(sorted((disk.tags or {}).items())) if with_tags else ()
+    kept = tuple(_that_fit(tags))
     return DiskFacts(
         disk_id=str(attached.id),
         name=attached.id.name,
@@ -197,7 +213,18 @@ def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
         location=disk.location,
         sku=_sku(disk),
         size_gib=(disk.properties.disk_size_gb if disk.properties else None) or 0,
+        tags=kept,
+        tags_left_out=len(tags) - len(kept),
     )
+
+
+def _that_fit(tags: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield tags while there is room: a saga keeps those of 65 disks in one row of a table."""
+    room = ROOM_FOR_TAGS
+    for tag in tags:
+        room -= len(json.dumps(tag))
+        if room >= 0:
+            yield tag
 
 
 def _sku(disk: "Disk") -> str:

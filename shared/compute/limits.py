@@ -7,15 +7,12 @@ judged: snapshots that others keep in other resource groups, and requests of the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.saga.facts import RecentSnapshot
+from shared.saga.facts import COPYING_SKUS, RecentSnapshot
 
 SNAPSHOTS_PER_WINDOW = 7
 WINDOW_MS = 5 * 60_000
 SNAPSHOTS_PER_DISK = 500
 COPIES_IN_FLIGHT = 3
-
-#: Disks whose snapshots are copied in the background, and say how far that is.
-COPYING_SKUS = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
 
 _ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
 
@@ -48,14 +45,21 @@ class SeenSnapshot:
         return self.provisioning_state not in _ENDED or (copying and self.provisioning_state == "Succeeded")
 
 
-def obstacles(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot]) -> Iterator[str]:
+def obstacles(
+    disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], *, incremental: bool = True
+) -> Iterator[str]:
     """Yield a sentence for everything that stands in the way of a snapshot of these disks until it is mended.
 
-    What passes by itself is told by ``passing_obstacles``.
+    What passes by itself is told by ``passing_obstacles``. Full snapshots do not count against the limits of
+    incremental ones.
     """
     by_disk = _by_disk(snapshots)
     for disk in disks:
         yield from _of_disk(disk)
+        if not incremental:
+            if disk.sku in COPYING_SKUS:
+                yield f"disk {disk.name} ({disk.sku}) has no full snapshots, only incremental ones"
+            continue
         alive = by_disk.get(disk.disk_id.lower(), [])
         if len(alive) >= SNAPSHOTS_PER_DISK:
             allowed = f"{SNAPSHOTS_PER_DISK} are allowed"

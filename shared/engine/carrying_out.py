@@ -49,8 +49,8 @@ from shared.saga.events import (
     FactsRead,
     FactsUnavailable,
 )
-from shared.saga.names import snapshot_id
 from shared.saga.problems import problem_of
+from shared.saga.snapshots import snapshot_of, tags_of
 from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.agents import AgentTable
 from shared.storage.guest_queues import GuestQueues
@@ -191,16 +191,20 @@ async def _explain(hands: Hands, state: SagaState) -> None:
 
 async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
     spec = state.spec
-    group = spec.snapshots.resource_group
     targets = [
-        CaptureTarget(disk, snapshot_id(disk, group, spec.saga_id, effect.generation))
+        CaptureTarget(
+            disk,
+            snapshot_of(state, disk, effect.generation),
+            tags=tags_of(spec.snapshots, disk),
+            settings=spec.snapshots,
+        )
         for disk in effect.disks
     ]
     failed: list[FailedOperation] = []
     own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=effect.generation)
     captures = await hands.compute.capture(
         targets,
-        tags=dict(spec.snapshots.tags) | own,
+        tags=own,
         not_before=effect.not_before,
         deadline=effect.deadline,
         held=_is_held(state),

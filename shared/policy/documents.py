@@ -11,7 +11,8 @@ from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.snapshot_fields import read_snapshots
+from shared.policy.snapshots import SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
 MOST_VMS = 2_000
@@ -22,11 +23,7 @@ _VM_ID = re.compile(
     r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
     r"(?ai:/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64})"
 )
-_GROUP = re.compile(r"[\w.()-]{0,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-#: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).
-MOST_TAGS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +81,7 @@ def read_run(data: Any) -> RunDocument:
         vms=vms,
         guest=guest,
         layers=layers,
-        snapshots=_snapshots(fields),
+        snapshots=read_snapshots(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
     )
@@ -102,7 +99,7 @@ def read_policy(data: Any) -> Policy:
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
     guest, layers = read_guest(fields, vms)
-    snapshots, schedule = _snapshots(fields), _schedule(fields)
+    snapshots, schedule = read_snapshots(fields), _schedule(fields)
     return Policy(
         vms=vms,
         guest=guest,
@@ -138,35 +135,6 @@ def _vms(fields: Fields) -> tuple[str, ...]:
             raise DocumentError(at, "this VM is named twice")
         seen.add(vm.lower())
     return vms
-
-
-def _snapshots(fields: Fields) -> SnapshotSettings:
-    if not fields.has("snapshots"):
-        return SnapshotSettings()
-    known = ("recovery_point", "resource_group", "tags", "completion_timeout_ms")
-    snapshots = Fields(fields.raw("snapshots"), fields.at("snapshots"), known)
-    group = snapshots.text("resource_group", longest=90) if snapshots.has("resource_group") else None
-    if group is not None and not _GROUP.fullmatch(group):
-        raise DocumentError(snapshots.at("resource_group"), "expected the name of a resource group")
-    tags = snapshots.table("tags", most=MOST_TAGS, longest=256)
-    for key, _ in tags:
-        if key.lower().startswith("stillframe-") or not 1 <= len(key) <= 512 or set(key) & set("<>%&\\?/"):
-            problem = "a tag's name has 1 to 512 characters, none of <>%&\\?/, not stillframe-*"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-        if sum(key.lower() == other.lower() for other, _ in tags) > 1:
-            problem = "this tag is named twice: Azure ignores the case of a tag's name"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-    return SnapshotSettings(
-        recovery_point=snapshots.choice("recovery_point", RecoveryPointKind, RecoveryPointKind.SNAPSHOTS),
-        resource_group=group,
-        tags=tags,
-        completion_timeout_ms=snapshots.whole(
-            "completion_timeout_ms",
-            SnapshotSettings().completion_timeout_ms,
-            least=60_000,
-            most=7 * 24 * 3_600_000,
-        ),
-    )
 
 
 def _schedule(fields: Fields) -> Schedule | None:

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+#: Disks whose snapshots are copied in the background, and say how far that is. They alone have
+#: instant access.
+COPYING_SKUS = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
+
 
 @dataclass(frozen=True, slots=True)
 class RecentSnapshot:
@@ -20,6 +24,8 @@ class DiskFacts:
     """One managed disk of the VM. ``lun`` is None for the OS disk.
 
     ``recent`` are its snapshots of the last 5 minutes, and those that are in flight.
+    ``tags`` are the disk's own, in the order of their names, where its snapshot is to carry them, but for
+    ``tags_left_out`` of them that take too much room.
     """
 
     disk_id: str
@@ -29,6 +35,8 @@ class DiskFacts:
     sku: str
     size_gib: int
     recent: tuple[RecentSnapshot, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    tags_left_out: int = 0
 
     @property
     def slot(self) -> str:

@@ -56,6 +56,7 @@ from shared.saga.phases import (
 )
 from shared.saga.restore_points import held_by_platform, obstacles_of_restore_point
 from shared.saga.script_values import too_large
+from shared.saga.snapshots import remarks
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
 from shared.saga.troubles import left_over, quiesce_troubled, troubled
@@ -105,7 +106,8 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
-    known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
+    notes = (*state.notes, *remarks(spec.snapshots, facts.disks))
+    known = replace(state, facts=facts, notes=notes, spec=replace(spec, guest=guest, layers=()))
     hindered = _hindered(state, known, now)
     if hindered is not None:
         return hindered

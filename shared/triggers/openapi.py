@@ -6,11 +6,11 @@ from shared.saga.consistency import Grade
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
 from shared.triggers import document_schemas, point_schemas, timeline_schemas, view_schemas
-from shared.triggers.document_schemas import Schema, ref
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from shared.triggers.rights import ANONYMOUS, Right, right_of
+from shared.triggers.schema_parts import Schema, ref
 from shared.version import VERSION
 
 _PROBLEM = "application/problem+json"

@@ -3,7 +3,7 @@
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
-from shared.triggers.document_schemas import Schema, or_null, ref
+from shared.triggers.schema_parts import Schema, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}

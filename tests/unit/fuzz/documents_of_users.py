@@ -63,6 +63,13 @@ SNAPSHOTS: dict[str, Any] = {
     "resource_group": "recovery-points",
     "tags": {"owner": "dba", "tier": ""},
     "completion_timeout_ms": 3_600_000,
+    "name": "%vmName%-%lun%-%date%",
+    "copy_disk_tags": True,
+    "incremental": True,
+    "sku": "Standard_ZRS",
+    "network_access": "private",
+    "disk_access_id": f"{GROUP}/providers/Microsoft.Compute/diskAccesses/private",
+    "instant_access_minutes": 120,
 }
 
 POLICIES: list[dict[str, Any]] = [
