@@ -3,7 +3,7 @@
 Models are imported when the first body is made; `client` says why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from shared.policy.snapshots import NetworkAccess, SnapshotSettings
@@ -62,14 +62,20 @@ def disk_snapshot(disk: DiskFacts, tags: Mapping[str, str], settings: SnapshotSe
     )
 
 
-def restore_point(consistency: str) -> "RestorePoint":
-    """Ask for a restore point of all disks; ``consistency`` empty is left out, and is the platform's best."""
+def restore_point(consistency: str, excluded: Sequence[str] = ()) -> "RestorePoint":
+    """Ask for a restore point of all disks but those ``excluded``.
+
+    ``consistency`` empty is left out, and is the platform's best.
+    """
     from azure.mgmt.compute.models import (  # noqa: PLC0415 - the module says why
+        ApiEntityReference,
         RestorePoint,
         RestorePointProperties,
     )
 
     asked = RestorePointProperties(consistency_mode=consistency) if consistency else RestorePointProperties()
+    if excluded:
+        asked.exclude_disks = [ApiEntityReference(id=disk) for disk in excluded]
     return RestorePoint(properties=asked)
 
 

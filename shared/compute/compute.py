@@ -17,6 +17,7 @@ from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
 from shared.compute.reaching import reach
 from shared.compute.restore_point import RestorePointTarget, take_restore_point
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
@@ -44,9 +45,11 @@ class Compute:
         """See whether Azure Resource Manager can be reached, and takes the app's identity for somebody."""
         await reach(self._pool)
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
-        """Read a VM, its disks, and what would make their snapshots fail."""
-        return await read_facts(self._pool, vm_id, settings, clock=self._clock)
+    async def read_facts(
+        self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection = ALL_DISKS
+    ) -> VmFacts:
+        """Read a VM, those of its disks that are selected, and what would make their snapshots fail."""
+        return await read_facts(self._pool, vm_id, settings, disks, clock=self._clock)
 
     async def capture(
         self,

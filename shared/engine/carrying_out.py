@@ -96,7 +96,7 @@ class Hands:
 
 
 async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Event:
-    reading = hands.compute.read_facts(effect.vm_id, state.spec.snapshots)
+    reading = hands.compute.read_facts(effect.vm_id, state.spec.snapshots, state.spec.disks)
     try:
         facts, resident = await asyncio.gather(reading, _has_resident_agent(hands, state))
     except ComputeError as error:
@@ -224,6 +224,7 @@ async def _take_restore_point(hands: Hands, state: SagaState, effect: TakeRestor
         location=facts.location,
         consistency=effect.consistency,
         disks=effect.disks,
+        excluded=tuple(disk.disk_id for disk in facts.left_out if disk.disk_id),
         tags=dict(spec.snapshots.tags),
     )
     failed: list[FailedOperation] = []
@@ -266,6 +267,7 @@ async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         evidence=state.evidence.digest() if state.evidence else "",
         warnings=len(state.warnings),
+        left_out=[disk.slot for disk in state.facts.left_out] if state.facts else (),
     )
     if spec.snapshots.is_restore_point:  # its collection says whose its newest point is
         tags |= at_birth(

@@ -9,6 +9,7 @@ from shared.compute.errors import ComputeError
 from shared.compute.kept import Kept
 from shared.compute.making import FailedOperation
 from shared.compute.restore_point import RestorePointTarget
+from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
@@ -52,7 +53,7 @@ class Compute(Protocol):
 
     async def reach(self) -> None: ...
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts: ...
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts: ...
 
     async def capture(
         self,

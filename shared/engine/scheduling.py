@@ -68,6 +68,7 @@ class PolicyService:
                 guest=document.guest or GuestProcessing(),
                 layers=document.layers,
                 snapshots=document.snapshots or SnapshotSettings(),
+                disks=document.disks,
                 concurrency=document.concurrency,
                 retry=document.retry,
             )
@@ -148,6 +149,7 @@ def _settings(name: str, policy: Policy) -> RunSettings:
         guest=policy.guest,
         layers=policy.layers,
         snapshots=policy.snapshots,
+        disks=policy.disks,
         concurrency=policy.concurrency,
         retry=policy.retry,
     )

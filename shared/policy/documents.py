@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.policy.concurrency import Concurrency, read_concurrency
+from shared.policy.disk_fields import read_disks
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
@@ -42,6 +44,7 @@ class Policy:
     guest: GuestProcessing
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
+    disks: DiskSelection = ALL_DISKS
     schedule: Schedule | None = None
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
@@ -57,6 +60,7 @@ class RunDocument:
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
+    disks: DiskSelection = ALL_DISKS
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
 
@@ -67,9 +71,11 @@ def read_run(data: Any) -> RunDocument:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry"))
+    fields = Fields(
+        data, "", ("policy", "vms", "guest_processing", "disks", "snapshots", "concurrency", "retry")
+    )
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots", "concurrency", "retry"):
+        for name in ("guest_processing", "disks", "snapshots", "concurrency", "retry"):
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
@@ -82,6 +88,7 @@ def read_run(data: Any) -> RunDocument:
         guest=guest,
         layers=layers,
         snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
     )
@@ -93,19 +100,19 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = ("vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry")
+    known = ("vms", "guest_processing", "disks", "snapshots", "schedule", "retention", "concurrency", "retry")
     fields = Fields(data, "", known)
     vms = _vms(fields)
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
     guest, layers = read_guest(fields, vms)
-    snapshots, schedule = read_snapshots(fields), _schedule(fields)
     return Policy(
         vms=vms,
         guest=guest,
         layers=layers,
-        snapshots=snapshots,
-        schedule=schedule,
+        snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
+        schedule=_schedule(fields),
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),

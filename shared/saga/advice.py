@@ -55,6 +55,11 @@ TOLD: Mapping[Cause, Advice] = {
         "Take {vm} out of the request or policy, or convert its disks: `az vm convert -g {group} -n {vm}`.",
         _NONE,
     ),
+    Cause.NOTHING_SELECTED: Advice(
+        "the policy leaves out every disk of {vm}",
+        "Look at `left_out` in this view, and change `disks` of the policy or request (docs/snapshots.md).",
+        _NONE,
+    ),
     Cause.OBSTACLE: Advice(
         "snapshots of {vm} would fail: {detail}",
         "Wait if it is a limit per time, delete old snapshots if it is a number, else take the disk "

@@ -15,6 +15,9 @@ class Cause(StrEnum):
     NO_DISK = "no_disk"
     """The VM has no managed disk."""
 
+    NOTHING_SELECTED = "nothing_selected"
+    """The policy leaves out every disk of the VM."""
+
     OBSTACLE = "obstacle"
     """A limit of Azure, or a property of a disk, would make the snapshots fail."""
 

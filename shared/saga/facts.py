@@ -45,10 +45,32 @@ class DiskFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A disk of the VM that is not in its recovery points; without an id where it is not managed."""
+
+    disk_id: str
+    name: str
+    lun: int | None
+    why: str
+
+    @property
+    def slot(self) -> str:
+        """The disk's place in the VM, as of `DiskFacts`."""
+        return "os" if self.lun is None else str(self.lun)
+
+    @property
+    def sentence(self) -> str:
+        """Say it to people."""
+        place = "of the system" if self.lun is None else f"at LUN {self.lun}"
+        return f"the disk {place}, {self.name}, is not in the recovery point ({self.why})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmFacts:
     """The VM as Azure describes it.
 
     ``power_state`` is what follows ``PowerState/`` in the instance view (``running``, ``deallocated``, ...).
+    ``disks`` are those that are to be in the recovery point, ``left_out`` the others.
     ``tags`` are the VM's own, in the order of their names.
     ``resident_agent``: an agent was heard of that lives in the guest and has the current key, so that it can
     be woken by its queue.
@@ -72,6 +94,7 @@ class VmFacts:
     platform_obstacles: tuple[str, ...] = ()
     resident_agent: bool = False
     read_at: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def is_windows(self) -> bool:

@@ -106,11 +106,15 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
-    notes = (*state.notes, *remarks(spec.snapshots, facts.disks))
+    left_out = (disk.sentence for disk in facts.left_out)
+    notes = (*state.notes, *left_out, *remarks(spec.snapshots, facts.disks))
     known = replace(state, facts=facts, notes=notes, spec=replace(spec, guest=guest, layers=()))
-    hindered = _hindered(state, known, now)
-    if hindered is not None:
-        return hindered
+    unable = _unable(known)
+    if unable is not None:
+        noted, why = unable
+        return enter_cleaning(noted, now, Ending(Outcome.FAILED, why))
+    if facts.passing_obstacles:
+        return wait_for_disks(replace(state, facts=facts), now)
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
@@ -125,21 +129,15 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     return enter_arming(known, now)
 
 
-def _hindered(before: SagaState, state: SagaState, now: int) -> Transition | None:
-    """Say what follows where no snapshot can be made, now or at all; None where nothing is in the way."""
-    facts = state.facts
-    assert facts is not None
-    if not facts.disks:
-        diskless = troubled(state, Cause.NO_DISK)
-        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
-    obstacles = (*facts.obstacles, *obstacles_of_restore_point(state))
-    if obstacles:
-        why = "; ".join(obstacles)
-        obstructed = troubled(state, Cause.OBSTACLE, detail=why)
-        return enter_cleaning(obstructed, now, Ending(Outcome.FAILED, why))
-    if facts.passing_obstacles:
-        return wait_for_disks(replace(before, facts=facts), now)
-    return None
+def _unable(state: SagaState) -> tuple[SagaState, str] | None:
+    """Note why there can be no recovery point, and say it; None where nothing is known to stop it."""
+    assert state.facts is not None
+    if not state.facts.disks and state.facts.left_out:
+        return troubled(state, Cause.NOTHING_SELECTED), "no disk of the VM is selected"
+    if not state.facts.disks:
+        return troubled(state, Cause.NO_DISK), "the VM has no managed disk to snapshot"
+    why = "; ".join((*state.facts.obstacles, *obstacles_of_restore_point(state)))
+    return (troubled(state, Cause.OBSTACLE, detail=why), why) if why else None
 
 
 def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -> Transition:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.policy.concurrency import AdmissionRules
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retry import NO_RETRY, Retry
@@ -66,6 +67,7 @@ class SagaSpec:
     guest: GuestProcessing = field(default_factory=GuestProcessing)
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    disks: DiskSelection = ALL_DISKS
     admission: AdmissionRules | None = None
     retry: Retry = NO_RETRY
     try_number: int = 1

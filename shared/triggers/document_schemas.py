@@ -20,7 +20,7 @@ from shared.policy.guest_processing import (
     StderrRule,
 )
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
-from shared.triggers import snapshot_schemas
+from shared.triggers import disk_schemas, snapshot_schemas
 from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, text, whole
 
 _VARIABLES = "|".join(variables.VARIABLES)
@@ -49,6 +49,8 @@ def schemas() -> dict[str, Schema]:
         "DeliveredScript": _delivered_script(),
         "Handler": _handler(),
         "Anchor": _anchor(),
+        "Disks": disk_schemas.disks(),
+        "DiskRule": disk_schemas.rule(),
         "Snapshots": snapshot_schemas.snapshots(),
         "Schedule": _schedule(),
     }
@@ -60,6 +62,7 @@ def _policy() -> Schema:
         {
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
@@ -75,6 +78,7 @@ def _run_of_policy() -> Schema:
             "policy": ref("PolicyName"),
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
+            "disks": {"type": "null"},
             "snapshots": {"type": "null"},
         },
         required=("policy",),
@@ -88,6 +92,7 @@ def _run_of_vms() -> Schema:
             "policy": {"type": "null"},
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
         },
         required=("vms",),

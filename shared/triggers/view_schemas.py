@@ -106,6 +106,7 @@ def _saga() -> Schema:
         "deadline": or_null(_MOMENT),
         "guest_processing": _OBJECT,
         "recovery_point": {"type": "array", "items": _copy()},
+        "left_out": {"type": "array", "items": _left_out()},
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
@@ -127,6 +128,18 @@ def _copy() -> Schema:
         "required": ["completion_percent"],
         "oneOf": [{"required": ["snapshot"]}, {"required": ["restore_point"]}],
     }
+
+
+def _left_out() -> Schema:
+    members: dict[str, Schema] = {
+        "disk": or_null(_TEXT),
+        "name": _TEXT,
+        "lun": or_null(_COUNT),
+        "why": _TEXT,
+    }
+    return _all_there(
+        "A disk that is not in the recovery point; lun is null for the disk of the system.", members
+    )
 
 
 def _warning() -> Schema:
@@ -162,6 +175,7 @@ def _stored_policy() -> Schema:
             "policy": ref("PolicyName"),
             "vms": {"type": "array", "items": ref("VmId")},
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),

@@ -259,7 +259,7 @@ class Surroundings:
     async def warm(self, vm_id: str) -> None:
         """It is."""
 
-    async def read_facts(self, vm_id: str, settings: Any) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: Any, disks: Any) -> VmFacts:
         if self.unlucky("facts unavailable"):
             raise Throttled("Throttled", "too many requests")
         return self.scene.facts

@@ -5,7 +5,7 @@ Every request counts as one operation of ``Interruptions``, so that a test can e
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
@@ -14,9 +14,10 @@ from shared.compute.errors import Refused
 from shared.compute.kept import Kept
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.engine.ports import Clock
+from shared.policy.disks import DiskSelection, SelectableDisk
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
-from shared.saga.facts import DiskFacts, VmFacts
+from shared.saga.facts import DiskFacts, LeftOut, VmFacts
 from shared.saga.state import SnapshotCopy
 from tests.unit.engine.interruptions import Interruptions
 
@@ -92,10 +93,21 @@ class FakeCompute:
     async def reach(self) -> None:
         self._fail("reach")
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts:
         async with self.interruptions.around(f"read {vm_id}"):
             self._fail("read_facts")
-            return facts_of(vm_id, power_state=self.power_state, os_type=self.os_type)
+            whole = facts_of(vm_id, power_state=self.power_state, os_type=self.os_type)
+            selected = {
+                each: disks.why_out(SelectableDisk(name=each.name, lun=each.lun, tags={}))
+                for each in whole.disks
+            }
+            left_out = tuple(
+                LeftOut(disk_id=each.disk_id, name=each.name, lun=each.lun, why=why)
+                for each, why in selected.items()
+                if why
+            )
+            kept = tuple(each for each, why in selected.items() if not why)
+            return replace(whole, disks=kept, left_out=left_out)
 
     async def capture(
         self,

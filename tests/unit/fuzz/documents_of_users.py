@@ -71,12 +71,17 @@ SNAPSHOTS: dict[str, Any] = {
     "disk_access_id": f"{GROUP}/providers/Microsoft.Compute/diskAccesses/private",
     "instant_access_minutes": 120,
 }
+DISKS: dict[str, Any] = {
+    "include": [{"kinds": ["os"]}, {"luns": [0, 63], "names": ["db-*"]}],
+    "exclude": [{"tags": {"backup": "no"}}],
+}
 
 POLICIES: list[dict[str, Any]] = [
     POLICY,
     {
         "vms": [VM, OTHER],
         "guest_processing": GUEST,
+        "disks": DISKS,
         "snapshots": SNAPSHOTS,
         "schedule": {"cron": "*/15 8-18 * * 1-5", "time_zone": "UTC"},
         "retention": {
@@ -90,11 +95,18 @@ POLICIES: list[dict[str, Any]] = [
             "time_zone": "Europe/Berlin",
         },
     },
-    {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None, "retention": None},
+    {
+        "vms": [VM],
+        "guest_processing": None,
+        "disks": None,
+        "snapshots": None,
+        "schedule": None,
+        "retention": None,
+    },
 ]
 RUNS: list[dict[str, Any]] = [
     RUN_OF_POLICY,
     RUN_OF_VMS,
     {"policy": "nightly", "vms": [VM]},
-    {"vms": [VM, OTHER], "guest_processing": GUEST, "snapshots": SNAPSHOTS},
+    {"vms": [VM, OTHER], "guest_processing": GUEST, "disks": DISKS, "snapshots": SNAPSHOTS},
 ]
