@@ -71,14 +71,16 @@ def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) ->
     world = world_of(request)
     snapshot = snapshot_from(world, resource, body)
     _check_name_is_free(world, resource)
-    _check_copies_in_progress(world, snapshot.disk)
-    limit = _limit_reached(world, snapshot)
+    limit = None
+    if snapshot.source is None:
+        _check_copies_in_progress(world, snapshot.disk)
+        limit = _limit_reached(world, snapshot)
     world.resources.snapshots[resource.key] = snapshot
 
     async def work() -> dict[str, Any]:
         if limit is not None:
             raise limit
-        return await _take(world, snapshot)
+        return await (_take(world, snapshot) if snapshot.source is None else _begin_copy(world, snapshot))
 
     def on_failure() -> None:
         _change(world, snapshot, provisioning_state="Failed")
@@ -106,6 +108,19 @@ async def _take(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     return snapshot_json(world, succeeded)
 
 
+async def _begin_copy(world: SimWorld, copy: Snapshot) -> dict[str, Any]:
+    """Begin to copy; the operation has succeeded long before the copy is done (seen). It has no content."""
+    await asyncio.sleep(world.settings.snapshot_latency_s)
+    begun = _change(
+        world,
+        copy,
+        provisioning_state="Succeeded",
+        created=world.clock.now(),
+        captured_s=world.clock.monotonic(),
+    )
+    return snapshot_json(world, begun)
+
+
 def _change(world: SimWorld, snapshot: Snapshot, **changes: Any) -> Snapshot:
     """Change the snapshot as it is stored now: its tags may have been updated meanwhile."""
     changed = replace(world.resources.snapshots[snapshot.id.key], **changes)
@@ -126,7 +141,7 @@ def _update(request: web.Request, existing: Snapshot, body: dict[str, Any]) -> w
     if location_of(body).lower() != existing.location.lower():
         raise PropertyChangeNotAllowedError("location")
     source = member(body, "properties.creationData.sourceResourceId", str, "")
-    if source.lower() != existing.disk.id.key:
+    if source.lower() != (existing.source or existing.disk).id.key:
         raise PropertyChangeNotAllowedError("creationData.sourceResourceId")
     if member(body, "properties.incremental", bool, default=False) != existing.request["incremental"]:
         raise PropertyChangeNotAllowedError("incremental")
@@ -165,11 +180,22 @@ async def _delete(request: web.Request) -> web.Response:
     async def work() -> None:
         async with world.locks[resource.key]:
             await asyncio.sleep(world.settings.delete_latency_s)
-            if world.resources.snapshots.pop(resource.key, None) is not None:
+            if world.resources.snapshots.pop(resource.key, None) is None:
+                return
+            _lose_copies(world, existing)
+            if existing.source is None:
                 await world.captures.discard(existing.id.name)
 
     operation = begin(request, Family.DISK, existing.location, work)
     return web.Response(status=202, headers=operation_headers(request, operation, location=True))
+
+
+def _lose_copies(world: SimWorld, source: Snapshot) -> None:
+    """Let the copies fail that were not done when their source was deleted."""
+    for copy in list(world.resources.snapshots.values()):
+        of_it = copy.source is not None and copy.source.id.key == source.id.key
+        if of_it and completion_percent(world, copy) < 100:
+            _change(world, copy, lost=True)
 
 
 def _require(request: web.Request) -> Snapshot:
@@ -221,7 +247,7 @@ def _snapshots_of(world: SimWorld, disk: Disk) -> list[Snapshot]:
     return [
         item
         for item in world.resources.snapshots.values()
-        if item.disk.id.key == disk.id.key and item.provisioning_state != "Failed"
+        if item.disk.id.key == disk.id.key and item.provisioning_state != "Failed" and item.source is None
     ]
 
 

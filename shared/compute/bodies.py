@@ -6,7 +6,7 @@ Models are imported when the first body is made; `client` says why.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from shared.policy.snapshots import NetworkAccess, SnapshotSettings
+from shared.policy.snapshots import NetworkAccess, RegionCopySettings, SnapshotSettings
 from shared.saga.facts import COPYING_SKUS, DiskFacts
 
 if TYPE_CHECKING:
@@ -58,6 +58,39 @@ def disk_snapshot(disk: DiskFacts, tags: Mapping[str, str], settings: SnapshotSe
             network_access_policy=access,
             public_network_access=public,
             disk_access_id=settings.disk_access_id or None,
+        ),
+    )
+
+
+def snapshot_copy(
+    source_id: str, target: RegionCopySettings, settings: SnapshotSettings, tags: Mapping[str, str]
+) -> "Snapshot":
+    """Ask for a snapshot to be copied to another region, which takes incremental ones only.
+
+    The copy is as private as its source: where that is reached through a disk access, and none is named for
+    the other region, nobody can download the copy.
+    """
+    from azure.mgmt.compute.models import (  # noqa: PLC0415 - the module says why
+        CreationData,
+        Snapshot,
+        SnapshotProperties,
+        SnapshotSku,
+    )
+
+    wanted, sku = settings.network_access, target.sku or settings.sku
+    if wanted is NetworkAccess.PRIVATE and not target.disk_access_id:
+        wanted = NetworkAccess.DENY_ALL
+    access, public = _ACCESS[wanted]
+    return Snapshot(
+        location=target.region,
+        tags=dict(tags),
+        sku=SnapshotSku(name=sku.value) if sku else None,
+        properties=SnapshotProperties(
+            creation_data=CreationData(create_option="CopyStart", source_resource_id=source_id),
+            incremental=True,
+            network_access_policy=access,
+            public_network_access=public,
+            disk_access_id=target.disk_access_id or None,
         ),
     )
 

@@ -16,12 +16,13 @@ from shared.compute.kept import Kept, list_kept, look_at
 from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
 from shared.compute.reaching import reach
+from shared.compute.region_copies import CopyOrder, copy_snapshots
 from shared.compute.restore_point import RestorePointTarget, take_restore_point
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.state import RegionCopy, SnapshotCopy
 
 
 class Compute:
@@ -99,6 +100,10 @@ class Compute:
         seen = await all_at_once(restore_points.look_at_copy(self._pool, point) for point in points)
         gone = tuple(point for point, copy in zip(points, seen, strict=True) if copy is None)
         return (*copies, *(copy for copy in seen if copy is not None)), (*lost, *gone)
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        """Begin copies in other regions, or look how far they are; never raises for a copy."""
+        return await copy_snapshots(self._pool, orders, saga_id)
 
     async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to a snapshot, or to the collection of a restore point."""

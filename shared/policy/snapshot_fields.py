@@ -1,6 +1,7 @@
 """Reading the section ``snapshots`` of a document."""
 
 import re
+from typing import Any
 
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.snapshot_names import LONGEST_TEMPLATE, check_template
@@ -9,6 +10,7 @@ from shared.policy.snapshots import (
     MOST_TAGS,
     NetworkAccess,
     RecoveryPointKind,
+    RegionCopySettings,
     SnapshotSettings,
     SnapshotSku,
 )
@@ -19,6 +21,10 @@ _DISK_ACCESS = re.compile(
     r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
     r"(?ai:/providers/Microsoft\.Compute/diskAccesses/[\w.-]{1,80})"
 )
+
+MOST_REGIONS = 4
+LONGEST_REGION = 30
+_REGION = re.compile(f"[a-z0-9]{{1,{LONGEST_REGION}}}")
 
 #: "Instant access snapshots for Azure managed disks" (Microsoft Learn).
 LEAST_INSTANT_MINUTES, MOST_INSTANT_MINUTES = 60, 300
@@ -35,6 +41,8 @@ _MEMBERS = (
     "disk_access_id",
     "instant_access_minutes",
     "completion_timeout_ms",
+    "copy_to",
+    "copy_timeout_ms",
 )
 
 #: What a restore point does not have: Azure names and stores what is in it by itself.
@@ -46,6 +54,7 @@ _OF_SNAPSHOTS = (
     "network_access",
     "disk_access_id",
     "instant_access_minutes",
+    "copy_to",
 )
 
 
@@ -75,6 +84,10 @@ def read_snapshots(fields: Fields) -> SnapshotSettings:
         completion_timeout_ms=snapshots.whole(
             "completion_timeout_ms", default.completion_timeout_ms, least=60_000, most=7 * 24 * 3_600_000
         ),
+        copy_to=_copy_to(snapshots),
+        copy_timeout_ms=snapshots.whole(
+            "copy_timeout_ms", default.copy_timeout_ms, least=60_000, most=7 * 24 * 3_600_000
+        ),
     )
     _check_together(settings, snapshots)
     return settings
@@ -89,13 +102,17 @@ def _check_together(settings: SnapshotSettings, fields: Fields) -> None:
     if settings.incremental and settings.sku is SnapshotSku.PREMIUM_LRS:
         problem = "does not go together with incremental snapshots, which are always on Standard storage"
         raise DocumentError(fields.at("sku"), problem)
-    if not settings.incremental and settings.instant_access_minutes is not None:
-        problem = "does not go together with incremental: false"
-        raise DocumentError(fields.at("instant_access_minutes"), problem)
+    for name in ("instant_access_minutes", "copy_to") if not settings.incremental else ():
+        if getattr(settings, name) != getattr(default, name):
+            raise DocumentError(fields.at(name), "does not go together with incremental: false")
     private = settings.network_access is NetworkAccess.PRIVATE
     if private and not settings.disk_access_id:
         problem = "does not go together with network_access: private if it is missing: name a disk access"
         raise DocumentError(fields.at("disk_access_id"), problem)
+    for index, copy in enumerate(settings.copy_to):
+        if copy.disk_access_id and not private:
+            problem = "does not go together with copies of snapshots whose network_access is not private"
+            raise DocumentError(f"{fields.at('copy_to')}[{index}].disk_access_id", problem)
     if settings.disk_access_id and not private:
         problem = f"does not go together with network_access: {settings.network_access}, only with private"
         raise DocumentError(fields.at("disk_access_id"), problem)
@@ -127,6 +144,37 @@ def read_disk_access(fields: Fields) -> str:
         shape = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/diskAccesses/D"
         raise DocumentError(fields.at("disk_access_id"), f"expected the ARM id of a disk access, {shape}")
     return given
+
+
+def _copy_to(fields: Fields) -> tuple[RegionCopySettings, ...]:
+    given = fields.raw("copy_to")
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) > MOST_REGIONS:
+        raise DocumentError(fields.at("copy_to"), f"expected a list of at most {MOST_REGIONS} regions")
+    copies = tuple(_copy(each, f"{fields.at('copy_to')}[{index}]") for index, each in enumerate(given))
+    regions = [copy.region for copy in copies]
+    for index, region in enumerate(regions):
+        if region in regions[:index]:
+            raise DocumentError(f"{fields.at('copy_to')}[{index}].region", "this region is named twice")
+    return copies
+
+
+def _copy(data: Any, at: str) -> RegionCopySettings:
+    fields = Fields(data, at, ("region", "resource_group", "sku", "disk_access_id"))
+    region = fields.text("region", longest=LONGEST_REGION)
+    if not _REGION.fullmatch(region):
+        raise DocumentError(fields.at("region"), "expected the name of a region, like northeurope")
+    sku = read_sku(fields)
+    if sku is SnapshotSku.PREMIUM_LRS:
+        problem = "does not go together with copies, which are incremental: these are on Standard storage"
+        raise DocumentError(fields.at("sku"), problem)
+    return RegionCopySettings(
+        region=region,
+        resource_group=read_group(fields),
+        sku=sku,
+        disk_access_id=read_disk_access(fields),
+    )
 
 
 def _instant_access(fields: Fields) -> int | None:

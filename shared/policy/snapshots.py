@@ -47,6 +47,19 @@ class NetworkAccess(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionCopySettings:
+    """Where the snapshots are copied to. ``resource_group`` None means that of each snapshot.
+
+    A disk access is of one region: without one there, nobody can download a copy of private snapshots.
+    """
+
+    region: str
+    resource_group: str | None = None
+    sku: SnapshotSku | None = None
+    disk_access_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotSettings:
     """``resource_group`` None means the group of each disk; ``tags`` are added to Stillframe's own.
 
@@ -57,6 +70,7 @@ class SnapshotSettings:
     tags on its snapshot. ``sku`` None leaves it to Azure: zone-redundant where the region has zones, or that
     of the disk's earlier ones. ``disk_access_id`` goes with private access. ``instant_access_minutes`` is for
     disks of `shared.saga.facts.COPYING_SKUS`; those of other types have nothing to wait for.
+    ``copy_timeout_ms`` bounds the copies to other regions, all together.
     """
 
     resource_group: str | None = None
@@ -70,6 +84,8 @@ class SnapshotSettings:
     network_access: NetworkAccess = NetworkAccess.DENY_ALL
     disk_access_id: str = ""
     instant_access_minutes: int | None = None
+    copy_to: tuple[RegionCopySettings, ...] = ()
+    copy_timeout_ms: int = 24 * 3_600_000
 
     @property
     def is_restore_point(self) -> bool:

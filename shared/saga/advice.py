@@ -18,6 +18,7 @@ from shared.saga.advice_by_code import (
     AZURE,
     CAPTURE,
     CHECK,
+    COPY,
     GUEST,
     HANDLER_LOG,
     POST,
@@ -158,6 +159,9 @@ TOLD: Mapping[Cause, Advice] = {
         "snapshots of {vm} went missing while they were copied in the background: {detail}",
         "Find out who deleted them (activity log of their resource group), then start the run again.",
         _NONE,
+    ),
+    Cause.COPY_FAILED: Advice(
+        "{vm}'s snapshots were not copied to {subject}: {detail} ({code})", COPY["copy_failed"], COPY
     ),
     Cause.POISONED: Advice(
         "a message about {vm} could not be processed, however often it was tried: {detail}",

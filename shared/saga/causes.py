@@ -81,6 +81,9 @@ class Cause(StrEnum):
     COPIES_LOST = "copies_lost"
     """Snapshots went missing while they were copied in the background."""
 
+    COPY_FAILED = "copy_failed"
+    """A copy in another region failed or is late; the recovery point itself is whole."""
+
     POISONED = "poisoned"
     """A message of the saga failed again and again."""
 

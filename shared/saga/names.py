@@ -15,9 +15,16 @@ def saga_id(run_id: str, vm_id: str, try_number: int = 1) -> str:
     return hashlib.sha256(f"{run_id}\n{vm_id.lower()}{again}".encode()).hexdigest()[:20]
 
 
-def snapshot_name(saga: str, generation: int, slot: str, beginning: str = DEFAULT_NAME) -> str:
-    """Name the snapshot of one disk: saga, generation and slot are its end, whatever its beginning is."""
+def snapshot_name(
+    saga: str, generation: int, slot: str, beginning: str = DEFAULT_NAME, region: str = ""
+) -> str:
+    """Name the snapshot of one disk: saga, generation and slot are its end, whatever its beginning is.
+
+    A copy has its region before them, so that it may lie beside its source.
+    """
     end = f"-{saga}-g{generation}-{slot}"
+    if region:
+        end = f"-{region}{end}"
     return f"{beginning[: LONGEST_NAME - len(end)]}{end}"
 
 
@@ -46,13 +53,19 @@ def restore_point_id(vm_id: str, group: str | None, saga: str, generation: int) 
 
 
 def snapshot_id(
-    disk: DiskFacts, group: str | None, saga: str, generation: int, beginning: str = DEFAULT_NAME
+    disk: DiskFacts,
+    group: str | None,
+    saga: str,
+    generation: int,
+    *,
+    beginning: str = DEFAULT_NAME,
+    region: str = "",
 ) -> str:
     """Give the ARM id of a disk's snapshot, in ``group`` or in the disk's own resource group."""
     parts = disk.disk_id.split(
         "/"
     )  # "", subscriptions, S, resourceGroups, G, providers, Microsoft.Compute, disks, D
     subscription, own_group = parts[2], parts[4]
-    name = snapshot_name(saga, generation, disk.slot, beginning)
+    name = snapshot_name(saga, generation, disk.slot, beginning, region)
     prefix = f"/subscriptions/{subscription}/resourceGroups/{group or own_group}"
     return f"{prefix}/providers/Microsoft.Compute/snapshots/{name}"

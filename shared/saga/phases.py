@@ -215,6 +215,13 @@ def watch_again(state: SagaState, at: int, *others: Effect) -> Transition:
     return Transition(after, (*others, Watch(after.watch_number, at)))
 
 
+def look_later(state: SagaState, now: int) -> Transition:
+    """Stay, and look again after a pause that grows, at the phase's deadline at the latest."""
+    assert state.deadline is not None
+    at = min(state.deadline, now + pause_ms(state.pauses))
+    return watch_again(replace(state, pauses=state.pauses + 1), at)
+
+
 def pause_ms(pauses: int) -> int:
     """Give the pause before the next look: doubled each time, within bounds."""
     return min(FIRST_PAUSE_MS << min(pauses, 10), LAST_PAUSE_MS)

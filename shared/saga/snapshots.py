@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from shared.policy.snapshot_names import expand_template
-from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
+from shared.policy.snapshots import MOST_TAGS, RegionCopySettings, SnapshotSettings
 from shared.saga.facts import COPYING_SKUS, DiskFacts
 from shared.saga.names import LONGEST_NAME, snapshot_id
 from shared.saga.state import SagaState
@@ -18,7 +18,34 @@ def snapshot_of(state: SagaState, disk: DiskFacts, generation: int) -> str:
 
     The time in it is that of the saga's start, which is stored before any snapshot is asked for.
     """
-    spec, started = state.spec, datetime.fromtimestamp(state.started_at / 1000, UTC)
+    spec = state.spec
+    return snapshot_id(
+        disk,
+        spec.snapshots.resource_group,
+        spec.saga_id,
+        generation,
+        beginning=_beginning(state, disk),
+    )
+
+
+def copy_of(state: SagaState, disk: DiskFacts, generation: int, target: RegionCopySettings) -> str:
+    """Give the ARM id of the copy of a disk's snapshot in another region, derived from the saga alone."""
+    spec = state.spec
+    return snapshot_id(
+        disk,
+        target.resource_group or spec.snapshots.resource_group,
+        spec.saga_id,
+        generation,
+        beginning=_beginning(state, disk),
+        region=target.region,
+    )
+
+
+def _beginning(state: SagaState, disk: DiskFacts) -> str:
+    spec = state.spec
+    if "%" not in spec.snapshots.name:
+        return spec.snapshots.name
+    started = datetime.fromtimestamp(state.started_at / 1000, UTC)
     values = {
         "vmName": state.facts.name if state.facts else "",
         "diskName": disk.name,
@@ -28,8 +55,7 @@ def snapshot_of(state: SagaState, disk: DiskFacts, generation: int) -> str:
         "date": started.strftime("%Y%m%d"),
         "time": started.strftime("%H%M%S"),
     }
-    beginning = expand_template(spec.snapshots.name, values, LONGEST_NAME)
-    return snapshot_id(disk, spec.snapshots.resource_group, spec.saga_id, generation, beginning)
+    return expand_template(spec.snapshots.name, values, LONGEST_NAME)
 
 
 def tags_of(settings: SnapshotSettings, disk: DiskFacts) -> dict[str, str]:

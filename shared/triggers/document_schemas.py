@@ -51,6 +51,7 @@ def schemas() -> dict[str, Schema]:
         "Anchor": _anchor(),
         "Disks": disk_schemas.disks(),
         "DiskRule": disk_schemas.rule(),
+        "RegionCopySettings": snapshot_schemas.region_copy(),
         "Snapshots": snapshot_schemas.snapshots(),
         "Schedule": _schedule(),
     }

@@ -1,6 +1,11 @@
 """JSON Schemas (2020-12) of what a document says of its recovery points."""
 
-from shared.policy.snapshot_fields import LEAST_INSTANT_MINUTES, MOST_INSTANT_MINUTES
+from shared.policy.snapshot_fields import (
+    LEAST_INSTANT_MINUTES,
+    LONGEST_REGION,
+    MOST_INSTANT_MINUTES,
+    MOST_REGIONS,
+)
 from shared.policy.snapshot_names import LONGEST_TEMPLATE, PATTERN, VARIABLES
 from shared.policy.snapshots import (
     DEFAULT_NAME,
@@ -10,7 +15,7 @@ from shared.policy.snapshots import (
     SnapshotSettings,
     SnapshotSku,
 )
-from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, table, whole
+from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, whole
 
 
 def snapshots() -> Schema:
@@ -32,7 +37,26 @@ def snapshots() -> Schema:
                 {"type": "integer", "minimum": LEAST_INSTANT_MINUTES, "maximum": MOST_INSTANT_MINUTES}
             ),
             "completion_timeout_ms": whole(60_000, 7 * 24 * 3_600_000, default.completion_timeout_ms),
+            "copy_to": or_null(
+                {"type": "array", "items": ref("RegionCopySettings"), "maxItems": MOST_REGIONS}
+            ),
+            "copy_timeout_ms": whole(60_000, 7 * 24 * 3_600_000, default.copy_timeout_ms),
         },
+    )
+
+
+def region_copy() -> Schema:
+    """Describe a region that snapshots are copied to."""
+    standard = [sku.value for sku in SnapshotSku if sku is not SnapshotSku.PREMIUM_LRS]
+    return closed(
+        "A region that incremental snapshots are copied to; none is named twice.",
+        {
+            "region": {"type": "string", "pattern": f"^[a-z0-9]{{1,{LONGEST_REGION}}}$"},
+            "resource_group": or_null(_group()),
+            "sku": {"enum": [*standard, None]},
+            "disk_access_id": or_null(_disk_access()),
+        },
+        required=("region",),
     )
 
 

@@ -8,6 +8,7 @@ from shared.triggers.schema_parts import Schema, or_null, ref
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 _OBJECT: Schema = {"type": "object"}
 _HREF: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
@@ -106,6 +107,7 @@ def _saga() -> Schema:
         "deadline": or_null(_MOMENT),
         "guest_processing": _OBJECT,
         "recovery_point": {"type": "array", "items": _copy()},
+        "copies": {"type": "array", "items": _region_copy()},
         "left_out": {"type": "array", "items": _left_out()},
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
@@ -120,7 +122,7 @@ def _copy() -> Schema:
     members: dict[str, Schema] = {
         "snapshot": _TEXT,
         "restore_point": _TEXT,
-        "completion_percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "completion_percent": _PERCENT,
     }
     return {
         "type": "object",
@@ -128,6 +130,18 @@ def _copy() -> Schema:
         "required": ["completion_percent"],
         "oneOf": [{"required": ["snapshot"]}, {"required": ["restore_point"]}],
     }
+
+
+def _region_copy() -> Schema:
+    members: dict[str, Schema] = {
+        "snapshot": _TEXT,
+        "source": _TEXT,
+        "region": _TEXT,
+        "completion_percent": _PERCENT,
+        "error": or_null(_TEXT),
+        "detail": _TEXT,
+    }
+    return _all_there("A copy of a snapshot in another region; with an error it is given up.", members)
 
 
 def _left_out() -> Schema:

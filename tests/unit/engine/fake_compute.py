@@ -13,12 +13,13 @@ from shared.compute.agent_package import AgentInstallation
 from shared.compute.errors import Refused
 from shared.compute.kept import Kept
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
+from shared.compute.region_copies import CopyOrder
 from shared.engine.ports import Clock
 from shared.policy.disks import DiskSelection, SelectableDisk
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import DiskFacts, LeftOut, VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.state import RegionCopy, SnapshotCopy
 from tests.unit.engine.interruptions import Interruptions
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/app"
@@ -85,6 +86,8 @@ class FakeCompute:
     explained: list[str] = field(default_factory=list)
     captures_of: list[str] = field(default_factory=list)
     copied_percent: float = 100.0
+    region_copy_ms: int = 0
+    closed_regions: set[str] = field(default_factory=set)
     after_capture: Callable[[], Awaitable[None]] | None = None
 
     async def warm(self, vm_id: str) -> None:
@@ -185,6 +188,19 @@ class FakeCompute:
                 SnapshotCopy(name, self.copied_percent) for name in snapshot_ids if name in self.snapshots
             )
             return there, tuple(name for name in snapshot_ids if name not in self.snapshots)
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        async with self.interruptions.around("copy to a region"):
+            return tuple(self._copied(order) for order in orders)
+
+    def _copied(self, order: CopyOrder) -> RegionCopy:
+        copy = order.copy
+        if copy.region in self.closed_regions:
+            return replace(copy, error="denied", detail="not here (AuthorizationFailed)")
+        new = Snapshot(self.clock(), dict(order.tags), held=False)
+        there = self.snapshots.setdefault(copy.snapshot_id, new)
+        done = there.time_created + self.region_copy_ms <= self.clock()
+        return replace(copy, seen=True, completion_percent=100.0 if done else 50.0)
 
     async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None:
         async with self.interruptions.around("tag"):

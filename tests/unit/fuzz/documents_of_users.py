@@ -70,6 +70,11 @@ SNAPSHOTS: dict[str, Any] = {
     "network_access": "private",
     "disk_access_id": f"{GROUP}/providers/Microsoft.Compute/diskAccesses/private",
     "instant_access_minutes": 120,
+    "copy_to": [
+        {"region": "northeurope"},
+        {"region": "swedencentral", "resource_group": "far-away", "sku": "Standard_LRS"},
+    ],
+    "copy_timeout_ms": 7_200_000,
 }
 DISKS: dict[str, Any] = {
     "include": [{"kinds": ["os"]}, {"luns": [0, 63], "names": ["db-*"]}],

@@ -61,6 +61,14 @@ def test_a_full_snapshot_may_be_on_premium_storage() -> None:
         ({"instant_access_minutes": 59}, "instant_access_minutes"),
         ({"instant_access_minutes": 301}, "instant_access_minutes"),
         ({"copy_disk_tags": "yes"}, "copy_disk_tags"),
+        ({"copy_to": {"region": "northeurope"}}, "copy_to"),
+        ({"copy_to": ["northeurope"]}, "copy_to[0]"),
+        ({"copy_to": [{}]}, "copy_to[0].region"),
+        ({"copy_to": [{"region": "North Europe"}]}, "copy_to[0].region"),
+        ({"copy_to": [{"region": "northeurope", "group": "x"}]}, "copy_to[0].group"),
+        ({"copy_to": [{"region": "northeurope", "resource_group": "x."}]}, "copy_to[0].resource_group"),
+        ({"copy_to": [{"region": f"region{number}"} for number in range(5)]}, "copy_to"),
+        ({"copy_timeout_ms": 59_999}, "copy_timeout_ms"),
         ({"incremental": 1}, "incremental"),
     ],
 )
@@ -81,6 +89,8 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field_and_by_the_schema(
         ({"network_access": "allow_all", "disk_access_id": ACCESS}, "disk_access_id"),
         ({"sku": "Premium_LRS"}, "sku"),
         ({"incremental": False, "instant_access_minutes": 60}, "instant_access_minutes"),
+        ({"incremental": False, "copy_to": [{"region": "northeurope"}]}, "copy_to"),
+        ({"copy_to": [{"region": "northeurope", "disk_access_id": ACCESS}]}, "copy_to[0].disk_access_id"),
         *(
             ({"recovery_point": "restore_point", name: value}, name)
             for name, value in {
@@ -90,6 +100,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field_and_by_the_schema(
                 "sku": "Standard_LRS",
                 "network_access": "allow_all",
                 "instant_access_minutes": 60,
+                "copy_to": [{"region": "northeurope"}],
             }.items()
         ),
     ],
@@ -98,6 +109,12 @@ def test_what_does_not_go_together_is_refused(snapshots: dict[str, Any], field: 
     with pytest.raises(DocumentError, match="does not go together") as refused:
         read(**snapshots)
     assert refused.value.field == f"snapshots.{field}"
+
+
+def test_a_region_is_named_once() -> None:
+    with pytest.raises(DocumentError, match="named twice") as refused:
+        read(copy_to=[{"region": "northeurope"}, {"region": "northeurope"}])
+    assert refused.value.field == "snapshots.copy_to[1].region"
 
 
 def test_an_unknown_variable_is_answered_with_those_that_there_are() -> None:
