@@ -113,7 +113,8 @@ async def test_a_group_that_is_not_there_and_a_missing_right_are_final() -> None
         nowhere = order(first)
         gone = nowhere.copy.snapshot_id.replace("stillframe-snapshots", "nowhere")
         denied = {"error": {"code": "AuthorizationFailed", "message": "no snapshots/write over there"}}
-        azure.fault(Fault(method="PUT", path_contains="northeurope", status=403, body=denied))
+        there = order(second).copy.snapshot_id.rpartition("/")[2]
+        azure.fault(Fault(method="PUT", path_contains=there, status=403, body=denied))
         missing, refused = await follow(
             azure, [replace(nowhere, copy=replace(nowhere.copy, snapshot_id=gone)), order(second)]
         )
