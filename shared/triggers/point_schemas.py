@@ -79,6 +79,7 @@ def _more() -> dict[str, Schema]:
         "generation": _COUNT,
         "reasons": _TEXTS,
         "resources": _TEXTS,
+        "copies": _TEXTS,
         "missing": _TEXTS,
         "evidence": or_null({"type": "object"}),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),

@@ -97,3 +97,18 @@ async def test_an_app_that_dies_at_any_operation_of_copying_makes_every_copy_onc
         assert (view["outcome"], view["grade"]) == ("succeeded", "application"), number
         assert {copy["snapshot"] for copy in view["copies"]} < set(house.compute.snapshots), number
         assert len(house.compute.snapshots) == 9, number
+
+
+async def test_the_catalogue_knows_the_copies_and_deletes_them_with_their_recovery_point() -> None:
+    house = House()
+    run = await ask(house)
+    await house.settle()
+    view = await house.view(run)
+    stored = await house.points.get(view["saga"])
+    assert list(stored.record.copies) == [copy["snapshot"] for copy in view["copies"]]
+    await house.functions["reconciliation"](None)
+    await house.settle(house.clock() + 60_000)
+    assert await house.app.reconciling.findings(limit=10) == [], "a copy is no orphan"
+    await house.app.points.delete(view["saga"], newest=True)
+    await house.settle(house.clock() + 60_000)
+    assert house.compute.snapshots == {}
