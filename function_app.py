@@ -22,6 +22,7 @@ from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
@@ -50,6 +51,7 @@ from shared.triggers import (
     health,
     http,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
@@ -133,6 +135,7 @@ def _build() -> Application:
         runs=run_service,
         policies=PolicyService(policies, run_service, _now),
         reading=Reading(runs, sagas),
+        preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
         health=Health(
             runs=runs,
@@ -152,5 +155,15 @@ def _build() -> Application:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+for triggers in (
+    http,
+    run_timeline,
+    page,
+    health,
+    preflight,
+    recovery_points,
+    reconciliation,
+    queues,
+    timers,
+):
     app.register_functions(triggers.blueprint(application))

@@ -55,6 +55,8 @@ async def _get(request: web.Request) -> web.Response:
 
 async def _list(request: web.Request) -> web.Response:
     world = world_of(request)
+    if "group" in request.match_info:
+        world.require_group(request.match_info["group"])
     snapshots = [item for item in world.resources.snapshots.values() if in_group(request, item.id)]
     return page(request, Family.DISK, [snapshot_json(world, item) for item in snapshots])
 

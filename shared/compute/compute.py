@@ -9,6 +9,7 @@ from shared.compute.agent_package import AgentInstallation
 from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool
+from shared.compute.diagnosing import Refusal, diagnose, look_at_groups
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
@@ -51,6 +52,14 @@ class Compute:
     ) -> VmFacts:
         """Read a VM, those of its disks that are selected, and what would make their snapshots fail."""
         return await read_facts(self._pool, vm_id, settings, disks, clock=self._clock)
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
+        """Say what of a VM, its disks and the groups of its snapshots cannot be read."""
+        return await diagnose(self._pool, vm_id, settings)
+
+    async def look_at_groups(self, subscription_id: str, groups: Iterable[str]) -> tuple[Refusal, ...]:
+        """Say in which of these resource groups snapshots cannot be listed."""
+        return await look_at_groups(self._pool, subscription_id, groups)
 
     async def capture(
         self,

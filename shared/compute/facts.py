@@ -11,7 +11,7 @@ from shared.compute.at_once import all_at_once
 from shared.compute.attached import AttachedDisk
 from shared.compute.client import ClientPool
 from shared.compute.errors import classified
-from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles, passing_obstacles, recent
+from shared.compute.limits import SeenDisk, SeenSnapshot, near, obstacles, passing_obstacles, recent
 from shared.compute.names import Kind, ResourceId, parse_id
 from shared.compute.restore_point_limits import SeenPoint
 from shared.compute.restore_points import list_points
@@ -67,7 +67,8 @@ async def read_facts(
             seen = [_seen(disk) for disk in disks]
             limits = _Limits(tuple(obstacles(seen, listed, incremental=settings.incremental)))
             if settings.incremental:
-                limits = replace(limits, passing=tuple(passing_obstacles(seen, listed, now)))
+                passing = tuple(passing_obstacles(seen, listed, now))
+                limits = replace(limits, passing=passing, near=tuple(near(seen, listed, now)))
                 recent_of = {disk.disk_id.lower(): recent(disk.disk_id, listed, now) for disk in seen}
     with classified():
         facts = _vm_facts(vm, selected, disks, vm_id=vm_id, settings=settings)
@@ -82,18 +83,23 @@ async def read_facts(
                 obstacles=(*attached.hindrances, *limits.of_any),
                 crash_obstacles=limits.of_crash_consistent,
                 platform_obstacles=limits.of_platform,
+                near_limits=limits.near,
             )
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Sentences on what stands in the way of any recovery point, and of one kind of restore point."""
+    """Sentences on what stands in the way of any recovery point, or of one kind of restore point.
+
+    ``near`` are those on what nearly does.
+    """
 
     of_any: tuple[str, ...]
     of_crash_consistent: tuple[str, ...] = ()
     of_platform: tuple[str, ...] = ()
     passing: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
 
 
 def _limits_of_a_restore_point(

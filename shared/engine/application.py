@@ -6,6 +6,7 @@ from shared.engine.acknowledging import Acks
 from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
@@ -24,6 +25,7 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    preflights: Preflights
     timelines: Timelines
     health: Health
     points: Points

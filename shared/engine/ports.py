@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.diagnosing import Refusal
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.kept import Kept
@@ -55,6 +56,10 @@ class Compute(Protocol):
     async def reach(self) -> None: ...
 
     async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts: ...
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]: ...
+
+    async def look_at_groups(self, subscription_id: str, groups: Sequence[str]) -> tuple[Refusal, ...]: ...
 
     async def capture(
         self,

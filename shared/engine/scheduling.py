@@ -63,15 +63,7 @@ class PolicyService:
             IdempotencyMismatch: the key was used for another request.
         """
         if not document.policy:
-            settings = RunSettings(
-                policy_name="",
-                guest=document.guest or GuestProcessing(),
-                layers=document.layers,
-                snapshots=document.snapshots or SnapshotSettings(),
-                disks=document.disks,
-                concurrency=document.concurrency,
-                retry=document.retry,
-            )
+            settings = _own_settings(document)
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
@@ -83,6 +75,17 @@ class PolicyService:
         settings = _settings(document.policy, policy)
         request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
+
+    async def settings_of(self, document: RunDocument) -> RunSettings:
+        """Give the settings that a run would have that somebody asks for.
+
+        Raises:
+            PolicyNotFound: the policy is not stored.
+        """
+        if not document.policy:
+            return _own_settings(document)
+        policy = read_policy((await self._policies.get(document.policy)).document)
+        return _settings(document.policy, policy)
 
     async def start_due(self) -> list[str]:
         """Start a run of each policy whose time has come; give their ids.
@@ -141,6 +144,18 @@ def zone_of(name: str, field: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region without a city is a folder
         raise DocumentError(field, "expected a name like Europe/Berlin") from None
+
+
+def _own_settings(document: RunDocument) -> RunSettings:
+    return RunSettings(
+        policy_name="",
+        guest=document.guest or GuestProcessing(),
+        layers=document.layers,
+        snapshots=document.snapshots or SnapshotSettings(),
+        disks=document.disks,
+        concurrency=document.concurrency,
+        retry=document.retry,
+    )
 
 
 def _settings(name: str, policy: Policy) -> RunSettings:

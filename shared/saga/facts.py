@@ -77,7 +77,8 @@ class VmFacts:
     ``obstacles`` are limits that would make the snapshots or the restore point fail later, each a sentence;
     ``passing_obstacles`` those that pass by waiting. All this was so at ``read_at`` (ms since the epoch);
     ``crash_obstacles`` those of a restore point that asks for no more than CrashConsistent,
-    ``platform_obstacles`` those of one that asks for what the platform can do.
+    ``platform_obstacles`` those of one that asks for what the platform can do. ``near_limits`` are limits
+    that are close, but not reached.
     """
 
     vm_id: str
@@ -95,6 +96,7 @@ class VmFacts:
     resident_agent: bool = False
     read_at: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    near_limits: tuple[str, ...] = ()
 
     @property
     def is_windows(self) -> bool:

@@ -36,9 +36,10 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "get_vm",
         "health",
         "list_points",
+        "preflight_vm",
         "preview_retention",
     ),
-    Right.RUN: ("cancel_run", "start_run"),
+    Right.RUN: ("cancel_run", "preflight_run", "start_run"),
     Right.ADMIN: (
         "apply_retention",
         "delete_orphan",

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.diagnosing import Refusal
 from shared.compute.errors import Refused
 from shared.compute.kept import Kept
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
@@ -86,6 +87,8 @@ class FakeCompute:
     explained: list[str] = field(default_factory=list)
     captures_of: list[str] = field(default_factory=list)
     copied_percent: float = 100.0
+    refusals: tuple[Refusal, ...] = ()
+    missing_groups: set[str] = field(default_factory=set)
     region_copy_ms: int = 0
     closed_regions: set[str] = field(default_factory=set)
     after_capture: Callable[[], Awaitable[None]] | None = None
@@ -111,6 +114,16 @@ class FakeCompute:
             )
             kept = tuple(each for each, why in selected.items() if not why)
             return replace(whole, disks=kept, left_out=left_out)
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
+        return self.refusals
+
+    async def look_at_groups(self, subscription_id: str, groups: Sequence[str]) -> tuple[Refusal, ...]:
+        return tuple(
+            Refusal("resource group", group, "not_found", f"no {group}")
+            for group in groups
+            if group in self.missing_groups
+        )
 
     async def capture(
         self,

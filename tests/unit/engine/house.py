@@ -29,6 +29,7 @@ from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -56,6 +57,7 @@ from shared.triggers import (
     health,
     http,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
@@ -200,6 +202,7 @@ class House:
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
             policies=PolicyService(self.policies, runs, self.clock),
+            preflights=Preflights(self.compute, self.agents, keys, self.clock),
             reading=Reading(self.runs, sagas),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
@@ -333,7 +336,17 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (http, run_timeline, page, health, recovery_points, reconciliation, queues, timers):
+    for triggers in (
+        http,
+        run_timeline,
+        page,
+        health,
+        preflight,
+        recovery_points,
+        reconciliation,
+        queues,
+        timers,
+    ):
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():
