@@ -96,8 +96,8 @@ MUTANTS = (
     Mutant(
         "cancelling does not resume first",
         "shared.saga.machine",
-        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING:",
-        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.QUIESCING:",
+        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING:",
+        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.QUIESCING:",
         "A saga that is cancelled while its guest is quiescing ends at once.",
         caught_by=1,
     ),
