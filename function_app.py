@@ -27,6 +27,7 @@ from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
@@ -60,6 +61,7 @@ from shared.triggers import (
     http,
     notices,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
@@ -155,6 +157,7 @@ def _build() -> Application:
         reading=Reading(runs, sagas),
         run_listing=RunListing(RunList(tables), runs),
         retrying=Retrying(runs, run_service),
+        preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
         health=Health(
             runs=runs,
@@ -181,6 +184,7 @@ for triggers in (
     run_timeline,
     page,
     health,
+    preflight,
     notices,
     recovery_points,
     reconciliation,

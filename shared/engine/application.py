@@ -7,6 +7,7 @@ from shared.engine.delivering import Deliveries
 from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
@@ -29,6 +30,7 @@ class Application:
     reading: Reading
     run_listing: RunListing
     retrying: Retrying
+    preflights: Preflights
     timelines: Timelines
     health: Health
     points: Points

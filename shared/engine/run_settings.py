@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification
@@ -26,6 +27,7 @@ class RunSettings:
     guest: GuestProcessing
     layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
+    disks: DiskSelection = ALL_DISKS
     trace: str = ""
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
@@ -38,6 +40,7 @@ class RunSettings:
             "guest": encode(self.guest),
             "layers": encode(self.layers),
             "snapshots": encode(self.snapshots),
+            "disks": encode(self.disks),
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
@@ -56,6 +59,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         guest=decode(GuestProcessing, record.settings["guest"]),
         layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
+        disks=decode(DiskSelection, record.settings.get("disks", {})),
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,

@@ -75,15 +75,7 @@ class PolicyService:
         """
         if not document.policy:
             self._check_receivers(document.notifications)
-            settings = RunSettings(
-                policy_name="",
-                guest=document.guest or GuestProcessing(),
-                layers=document.layers,
-                snapshots=document.snapshots or SnapshotSettings(),
-                concurrency=document.concurrency,
-                retry=document.retry,
-                notifications=document.notifications,
-            )
+            settings = _own_settings(document)
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
@@ -95,6 +87,17 @@ class PolicyService:
         settings = _settings(document.policy, policy)
         request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
+
+    async def settings_of(self, document: RunDocument) -> RunSettings:
+        """Give the settings that a run would have that somebody asks for.
+
+        Raises:
+            PolicyNotFound: the policy is not stored.
+        """
+        if not document.policy:
+            return _own_settings(document)
+        policy = read_policy((await self._policies.get(document.policy)).document)
+        return _settings(document.policy, policy)
 
     async def start_due(self) -> list[str]:
         """Start a run of each policy whose time has come; give their ids.
@@ -155,12 +158,26 @@ def zone_of(name: str, field: str) -> ZoneInfo:
         raise DocumentError(field, "expected a name like Europe/Berlin") from None
 
 
+def _own_settings(document: RunDocument) -> RunSettings:
+    return RunSettings(
+        policy_name="",
+        guest=document.guest or GuestProcessing(),
+        layers=document.layers,
+        snapshots=document.snapshots or SnapshotSettings(),
+        disks=document.disks,
+        concurrency=document.concurrency,
+        retry=document.retry,
+        notifications=document.notifications,
+    )
+
+
 def _settings(name: str, policy: Policy) -> RunSettings:
     return RunSettings(
         policy_name=name,
         guest=policy.guest,
         layers=policy.layers,
         snapshots=policy.snapshots,
+        disks=policy.disks,
         concurrency=policy.concurrency,
         retry=policy.retry,
         notifications=policy.notifications,

@@ -84,6 +84,7 @@ class Steps:
             guest=settings.guest,
             layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,
+            disks=settings.disks,
             admission=admission_rules(settings, message.run_id),
             retry=settings.retry,
             try_number=message.try_number,

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.policy.concurrency import Concurrency, read_concurrency
+from shared.policy.disk_fields import read_disks
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import read_guest
 from shared.policy.guest_processing import GuestProcessing
@@ -12,7 +14,8 @@ from shared.policy.layers import Layer
 from shared.policy.notifications import Notification, read_notifications
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.snapshot_fields import read_snapshots
+from shared.policy.snapshots import SnapshotSettings
 
 #: A run request may name this many VMs; a policy's selection will have no such limit.
 MOST_VMS = 2_000
@@ -23,11 +26,7 @@ _VM_ID = re.compile(
     r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
     r"(?ai:/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64})"
 )
-_GROUP = re.compile(r"[\w.()-]{0,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-#: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).
-MOST_TAGS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +45,7 @@ class Policy:
     guest: GuestProcessing
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
+    disks: DiskSelection = ALL_DISKS
     schedule: Schedule | None = None
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
@@ -62,9 +62,14 @@ class RunDocument:
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
+    disks: DiskSelection = ALL_DISKS
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
     notifications: tuple[Notification, ...] = ()
+
+
+#: What a run without a policy says by itself.
+_BY_POLICY = ("guest_processing", "disks", "snapshots", "concurrency", "retry", "notifications")
 
 
 def read_run(data: Any) -> RunDocument:
@@ -73,10 +78,9 @@ def read_run(data: Any) -> RunDocument:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = ("policy", "vms", "guest_processing", "snapshots", "concurrency", "retry", "notifications")
-    fields = Fields(data, "", known)
+    fields = Fields(data, "", ("policy", "vms", *_BY_POLICY))
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots", "concurrency", "retry", "notifications"):
+        for name in _BY_POLICY:
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
@@ -88,7 +92,8 @@ def read_run(data: Any) -> RunDocument:
         vms=vms,
         guest=guest,
         layers=layers,
-        snapshots=_snapshots(fields),
+        snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
         notifications=read_notifications(fields),
@@ -102,7 +107,7 @@ def read_policy(data: Any) -> Policy:
         DocumentError: names the field that is wrong.
     """
     known = (
-        "vms", "guest_processing", "snapshots", "schedule", "retention", "concurrency", "retry",
+        "vms", "guest_processing", "disks", "snapshots", "schedule", "retention", "concurrency", "retry",
         "notifications",
     )  # fmt: skip
     fields = Fields(data, "", known)
@@ -110,13 +115,13 @@ def read_policy(data: Any) -> Policy:
     if not vms:
         raise DocumentError("vms", "expected at least one VM")
     guest, layers = read_guest(fields, vms)
-    snapshots, schedule = _snapshots(fields), _schedule(fields)
     return Policy(
         vms=vms,
         guest=guest,
         layers=layers,
-        snapshots=snapshots,
-        schedule=schedule,
+        snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
+        schedule=_schedule(fields),
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
@@ -147,35 +152,6 @@ def _vms(fields: Fields) -> tuple[str, ...]:
             raise DocumentError(at, "this VM is named twice")
         seen.add(vm.lower())
     return vms
-
-
-def _snapshots(fields: Fields) -> SnapshotSettings:
-    if not fields.has("snapshots"):
-        return SnapshotSettings()
-    known = ("recovery_point", "resource_group", "tags", "completion_timeout_ms")
-    snapshots = Fields(fields.raw("snapshots"), fields.at("snapshots"), known)
-    group = snapshots.text("resource_group", longest=90) if snapshots.has("resource_group") else None
-    if group is not None and not _GROUP.fullmatch(group):
-        raise DocumentError(snapshots.at("resource_group"), "expected the name of a resource group")
-    tags = snapshots.table("tags", most=MOST_TAGS, longest=256)
-    for key, _ in tags:
-        if key.lower().startswith("stillframe-") or not 1 <= len(key) <= 512 or set(key) & set("<>%&\\?/"):
-            problem = "a tag's name has 1 to 512 characters, none of <>%&\\?/, not stillframe-*"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-        if sum(key.lower() == other.lower() for other, _ in tags) > 1:
-            problem = "this tag is named twice: Azure ignores the case of a tag's name"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-    return SnapshotSettings(
-        recovery_point=snapshots.choice("recovery_point", RecoveryPointKind, RecoveryPointKind.SNAPSHOTS),
-        resource_group=group,
-        tags=tags,
-        completion_timeout_ms=snapshots.whole(
-            "completion_timeout_ms",
-            SnapshotSettings().completion_timeout_ms,
-            least=60_000,
-            most=7 * 24 * 3_600_000,
-        ),
-    )
 
 
 def _schedule(fields: Fields) -> Schedule | None:

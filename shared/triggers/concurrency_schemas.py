@@ -2,7 +2,7 @@
 
 from shared.policy.concurrency import LONGEST_ADMISSION_MS, MOST_AT_ONCE, Concurrency, Order
 from shared.policy.retry import LARGEST_GROWTH, LONGEST_DELAY_MS, MOST_ATTEMPTS, NO_RETRY
-from shared.triggers.document_schemas import Schema, or_null
+from shared.triggers.schema_parts import Schema, or_null
 
 
 def schemas() -> dict[str, Schema]:

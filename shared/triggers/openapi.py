@@ -11,14 +11,15 @@ from shared.triggers import (
     document_schemas,
     notice_schemas,
     point_schemas,
+    preflight_schemas,
     timeline_schemas,
     view_schemas,
 )
-from shared.triggers.document_schemas import Schema, ref
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from shared.triggers.rights import ANONYMOUS, Right, right_of
+from shared.triggers.schema_parts import Schema, ref
 from shared.version import VERSION
 
 _PROBLEM = "application/problem+json"
@@ -48,6 +49,7 @@ def document() -> dict[str, Any]:
                 "put": _put_policy(),
                 "delete": _delete_policy(),
             },
+            "/preflight": {"get": _preflight_vm(), "post": _preflight_run()},
             "/recovery-points": {"get": _list_points()},
             "/recovery-points/{point}": {
                 "parameters": [_POINT],
@@ -73,6 +75,7 @@ def document() -> dict[str, Any]:
             | view_schemas.schemas()
             | point_schemas.schemas()
             | notice_schemas.schemas()
+            | preflight_schemas.schemas()
             | timeline_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right
@@ -149,6 +152,30 @@ def _get_vm() -> Schema:
 def _cancel_run() -> Schema:
     answers = {"202": _answer("Its guests resume first.", "Accepted", "Location"), **_problems(400, 404)}
     return _operation("cancel_run", "Cancel a run; again changes nothing", answers)
+
+
+def _preflight_vm() -> Schema:
+    vm = _in_query("vm", ref("VmId"), "The ARM id of the VM, its slashes as %2F.") | {"required": True}
+    policy = _in_query("policy", ref("PolicyName"), "The policy whose settings count; without it the usual.")
+    told = "What would stop a run over the VM, what would weaken it, and what is well."
+    answers = {"200": _answer(told, "Preflight"), **_problems(400), "404": _refused("No such policy.")}
+    return _operation(
+        "preflight_vm", "Look at a VM before a run; changes nothing", answers, parameters=[vm, policy]
+    )
+
+
+def _preflight_run() -> Schema:
+    answers = {
+        "200": _answer("The same of each VM of the request.", "Preflights"),
+        **_problems(400, 413, 415),
+        "404": _refused("There is no such policy."),
+    }
+    return _operation(
+        "preflight_run",
+        "Look at the VMs of a run that is only asked for to see; changes nothing",
+        answers,
+        requestBody=_body("RunRequest", RUN_OF_VMS=RUN_OF_VMS),
+    )
 
 
 def _get_policy() -> Schema:

@@ -37,9 +37,10 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "health",
         "list_points",
         "list_runs",
+        "preflight_vm",
         "preview_retention",
     ),
-    Right.RUN: ("cancel_run", "retry_run", "start_run"),
+    Right.RUN: ("cancel_run", "preflight_run", "retry_run", "start_run"),
     Right.ADMIN: (
         "apply_retention",
         "delete_orphan",

@@ -4,11 +4,12 @@ from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
 from shared.triggers import notice_schemas
-from shared.triggers.document_schemas import Schema, or_null, ref
+from shared.triggers.schema_parts import Schema, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 _OBJECT: Schema = {"type": "object"}
 _HREF: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
@@ -142,6 +143,8 @@ def _saga() -> Schema:
         "deadline": or_null(_MOMENT),
         "guest_processing": _OBJECT,
         "recovery_point": {"type": "array", "items": _copy()},
+        "copies": {"type": "array", "items": _region_copy()},
+        "left_out": {"type": "array", "items": _left_out()},
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
@@ -155,7 +158,7 @@ def _copy() -> Schema:
     members: dict[str, Schema] = {
         "snapshot": _TEXT,
         "restore_point": _TEXT,
-        "completion_percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "completion_percent": _PERCENT,
     }
     return {
         "type": "object",
@@ -163,6 +166,30 @@ def _copy() -> Schema:
         "required": ["completion_percent"],
         "oneOf": [{"required": ["snapshot"]}, {"required": ["restore_point"]}],
     }
+
+
+def _region_copy() -> Schema:
+    members: dict[str, Schema] = {
+        "snapshot": _TEXT,
+        "source": _TEXT,
+        "region": _TEXT,
+        "completion_percent": _PERCENT,
+        "error": or_null(_TEXT),
+        "detail": _TEXT,
+    }
+    return _all_there("A copy of a snapshot in another region; with an error it is given up.", members)
+
+
+def _left_out() -> Schema:
+    members: dict[str, Schema] = {
+        "disk": or_null(_TEXT),
+        "name": _TEXT,
+        "lun": or_null(_COUNT),
+        "why": _TEXT,
+    }
+    return _all_there(
+        "A disk that is not in the recovery point; lun is null for the disk of the system.", members
+    )
 
 
 def _warning() -> Schema:
@@ -198,6 +225,7 @@ def _stored_policy() -> Schema:
             "policy": ref("PolicyName"),
             "vms": {"type": "array", "items": ref("VmId")},
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),

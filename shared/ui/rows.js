@@ -101,7 +101,7 @@ export class Rows {
   updateHold(parts, vm, hold, scale, now) {
     if (!hold) {
       parts.gauge.replaceChildren();
-      setText(parts.held, vm.outcome || vm.phase === "completing" ? "not held" : "");
+      setText(parts.held, vm.outcome || vm.phase === "completing" || vm.phase === "copying" ? "not held" : "");
       return;
     }
     parts.gauge.replaceChildren(gauge(hold, vm.snapshots_ms ?? [], scale, now));

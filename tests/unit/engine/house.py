@@ -34,6 +34,7 @@ from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -66,6 +67,7 @@ from shared.triggers import (
     http,
     notices,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
@@ -227,6 +229,7 @@ class House:
                 self.clock,
                 check_receivers=Receivers(secrets, read_networks(self.environment)).check,
             ),
+            preflights=Preflights(self.compute, self.agents, keys, self.clock),
             reading=Reading(self.runs, sagas),
             run_listing=RunListing(RunList(self.tables), self.runs),
             retrying=Retrying(self.runs, runs),
@@ -369,6 +372,7 @@ def functions_of(application: Callable[[], Application]) -> dict[str, Callable[.
         run_timeline,
         page,
         health,
+        preflight,
         notices,
         recovery_points,
         reconciliation,

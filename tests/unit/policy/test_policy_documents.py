@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.documents import (
-    MOST_TAGS,
     MOST_VMS,
     Policy,
     RunDocument,
@@ -22,7 +21,7 @@ from shared.policy.documents import (
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
 from shared.policy.script_fields import LARGEST_SCRIPT
-from shared.policy.snapshots import SnapshotSettings
+from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
 from shared.protocol import MAX_BYTES
 from shared.saga.codec import decode, encode
 
