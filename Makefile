@@ -4,13 +4,14 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build
+.PHONY: help cli demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
 	@echo "make demo-vm      the same with a real virtual machine, restored by booting a second one (root, QEMU)"
 	@echo "make prove        many recovery points of every application in every mode, restored and checked (TRIES=20, APP=)"
 	@echo "make up           the local stack with three VMs, until Ctrl-C: URLs and a curl command are printed"
+	@echo "make cli          the command line, as .venv/bin/stillframe (docs/cli.md)"
 	@echo "make test         the static checks and all tests that this machine allows"
 	@echo "make check        the static checks alone"
 	@echo "make model        every interleaving of a saga and its guest with two faults (DEEP=1: three kinds), and planted faults"
@@ -34,6 +35,12 @@ prove: .venv/.installed node_modules/.installed build
 
 up: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m local.stack
+
+cli: .venv/.installed
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/.venv/bin/python" -P -m cli "$$@"\n' "$(CURDIR)" "$(CURDIR)" \
+	    >.venv/bin/stillframe
+	@chmod +x .venv/bin/stillframe
+	@echo "made .venv/bin/stillframe"
 
 test: check node_modules/.installed build
 	@$(PYTHON) -m local.testing $(ARGS)

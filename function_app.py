@@ -9,6 +9,9 @@ from azure.core.credentials_async import AsyncTokenCredential
 
 from shared.compute import AgentPackage, ClientPool, Compute, credential_for
 from shared.compute.remaining import Remaining
+from shared.delivery.addresses import read_networks
+from shared.delivery.signing import Secrets
+from shared.delivery.webhooks import WebhookClient
 from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
@@ -16,16 +19,22 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.delivering import Deliveries, Receivers
 from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
+from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
@@ -43,6 +52,7 @@ from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.reservations import ReservationTable
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -51,14 +61,16 @@ from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
+    notices,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
+    run_lists,
     run_timeline,
     timers,
 )
-from shared.triggers import policies as policy_routes
 from shared.triggers.once import Once
 
 
@@ -87,8 +99,13 @@ def _build() -> Application:
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
     catalogue = Catalogue(points)
+    secrets, networks = Secrets(os.environ), read_networks(os.environ)
+    run_settings = KeptRunSettings(runs)
+    told = Notices(
+        runs=runs, settings=run_settings, queues=own_queues, clock=_now, source=settings.event_source
+    )
     turns = TurnTable(tables)
-    following = Successors(runs, turns, own_queues, _now)
+    following = Successors(runs, turns, own_queues, _now, notices=told)
     hands = Hands(
         compute=compute,
         queues=own_queues,
@@ -105,7 +122,7 @@ def _build() -> Application:
         admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take),
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
-    steps = Steps(loop, runs, own_queues)
+    steps = Steps(loop, run_settings, own_queues)
     selecting = Selecting(runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns)
     run_service = RunService(
         runs=runs,
@@ -119,6 +136,8 @@ def _build() -> Application:
         catalogue=catalogue,
         turns=turns,
         following=following,
+        run_list=RunList(tables),
+        notices=told,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -136,8 +155,18 @@ def _build() -> Application:
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
-        policies=PolicyService(policies, run_service, selecting, Previewing(compute, _now), _now),
+        policies=PolicyService(
+            policies,
+            run_service,
+            selecting,
+            Previewing(compute, _now),
+            _now,
+            check_receivers=Receivers(secrets, networks).check,
+        ),
         reading=Reading(runs, sagas),
+        run_listing=RunListing(RunList(tables), runs),
+        retrying=Retrying(runs, run_service),
+        preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
         health=Health(
             runs=runs,
@@ -152,6 +181,7 @@ def _build() -> Application:
         retaining=retaining,
         reconciling=reconciling,
         point_tasks=PointTasks(retaining, deleting, reconciling),
+        deliveries=Deliveries(poster=WebhookClient(networks), secrets=secrets, queues=own_queues, clock=_now),
     )
 
 
@@ -159,10 +189,12 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
 for triggers in (
     http,
-    policy_routes,
+    run_lists,
     run_timeline,
     page,
     health,
+    preflight,
+    notices,
     recovery_points,
     reconciliation,
     queues,

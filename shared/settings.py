@@ -23,7 +23,7 @@ class Settings:
     ``master_key`` is what every session key derives from; in Azure a Key Vault reference.
     ``client_id`` names a user-assigned identity, if the app has one. ``key_version`` is raised to rotate the
     VMs' keys. ``agent_url`` is where guests get ``agent.pyz`` from, if run commands may install it; they
-    refuse what does not have ``agent_sha256``.
+    refuse what does not have ``agent_sha256``. ``event_source`` says in notices which app they are from.
     """
 
     master_key: bytes
@@ -32,6 +32,7 @@ class Settings:
     key_version: int = 1
     agent_url: str = ""
     agent_sha256: str = ""
+    event_source: str = "/api"
 
     def __repr__(self) -> str:
         """Keep the secrets out of logs."""
@@ -52,7 +53,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         key_version=_version(environment),
         agent_url=agent_url,
         agent_sha256=agent_sha256,
+        event_source=_source(environment),
     )
+
+
+def _source(environment: Mapping[str, str]) -> str:
+    """Give the app's own address; Azure Functions says which it is (Azure App Service: WEBSITE_HOSTNAME)."""
+    host = environment.get("WEBSITE_HOSTNAME", "")
+    local = not host or re.match(r"localhost\b|127\.|0\.0\.0\.0", host)
+    return "/api" if local else f"https://{host}/api"
 
 
 def _key(environment: Mapping[str, str]) -> bytes:

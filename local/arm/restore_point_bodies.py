@@ -74,7 +74,9 @@ def _source_disk(item: DiskRestorePoint) -> dict[str, Any]:
 
 
 def _percent(world: SimWorld, item: DiskRestorePoint) -> float:
-    return 0.0 if item.captured_s is None else copied_percent(world, item.captured_s)
+    if item.captured_s is None:
+        return 0.0
+    return copied_percent(world, item.captured_s, world.settings.background_copy_s)
 
 
 def _instance_view(world: SimWorld, point: RestorePoint) -> dict[str, Any]:

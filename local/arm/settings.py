@@ -15,6 +15,8 @@ class SimSettings:
         capture_gap_s: between two captures of disks of one VM; nothing on Azure makes them one instant.
         snapshot_latency_s: from the capture to the end of the snapshot's operation.
         background_copy_s: how long a Premium SSD v2 or Ultra snapshot takes to reach 100 percent.
+        region_copy_s: how long a copy in another region takes to reach 100 percent.
+        copies_per_region: copies of snapshots that may go on at once in a region.
         delete_latency_s: how long a deletion takes.
         restore_point_latency_s: from the acceptance of a restore point to its capture, and again to its end.
         run_command_latency_s: from the acceptance of a run command to the start of its script.
@@ -34,6 +36,8 @@ class SimSettings:
     capture_gap_s: float = 0.3
     snapshot_latency_s: float = 0.05
     background_copy_s: float = 2.0
+    region_copy_s: float = 2.0
+    copies_per_region: int = 100
     delete_latency_s: float = 0.0
     restore_point_latency_s: float = 0.05
     run_command_latency_s: float = 0.0

@@ -11,18 +11,21 @@ def completion_percent(world: SimWorld, snapshot: Snapshot) -> float:
     """Return how much of the background copy is done.
 
     Always 100 for Premium SSD, Standard SSD and HDD, which say so even while they copy ("Create an
-    incremental snapshot for managed disks"); growing with time for Premium SSD v2 and Ultra.
+    incremental snapshot for managed disks"); growing with time for Premium SSD v2 and Ultra, and for copies.
     """
+    if snapshot.source is not None:
+        if snapshot.captured_s is None or snapshot.lost:
+            return 0.0
+        return copied_percent(world, snapshot.captured_s, world.settings.region_copy_s)
     if not snapshot.disk.copies_in_background:
         return 100.0
     if snapshot.captured_s is None:
         return 0.0
-    return copied_percent(world, snapshot.captured_s)
+    return copied_percent(world, snapshot.captured_s, world.settings.background_copy_s)
 
 
-def copied_percent(world: SimWorld, captured_s: float) -> float:
+def copied_percent(world: SimWorld, captured_s: float, duration_s: float) -> float:
     """Return how far a background copy has come that began at `captured_s` (monotonic seconds)."""
-    duration_s = world.settings.background_copy_s
     if duration_s <= 0:
         return 100.0
     return min(100.0, round(100.0 * (world.clock.monotonic() - captured_s) / duration_s, 1))
@@ -62,7 +65,7 @@ def _settled(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     percent = completion_percent(world, snapshot)
     creation = dict(snapshot.request["creationData"])
     properties: dict[str, Any] = {
-        "creationData": {**creation, "sourceUniqueId": disk.id.unique_id},
+        "creationData": {**creation, "sourceUniqueId": (snapshot.source or disk).id.unique_id},
         "timeCreated": arm_time(created),
         "diskState": snapshot.disk_state,
         "diskSizeBytes": disk.spec.size_gb * GIB,
@@ -71,6 +74,9 @@ def _settled(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
         "completionPercent": percent,
         "snapshotAccessState": access_state(percent, instant="instantAccessDurationMinutes" in creation),
     }
+    if snapshot.lost:
+        gone = {"errorCode": "CopySourceNotFound", "errorMessage": "The source snapshot was deleted."}
+        properties["copyCompletionError"] = gone
     if snapshot.request["incremental"]:
         properties["incrementalSnapshotFamilyId"] = disk.id.child("family", "incremental").unique_id
     if disk.spec.lun is None:

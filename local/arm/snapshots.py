@@ -1,7 +1,6 @@
 """Snapshots of managed disks."""
 
 import asyncio
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,6 @@ from aiohttp import web
 
 from local.arm.errors import (
     ConflictError,
-    InvalidParameterError,
     OperationFailedError,
     OperationNotAllowedError,
     PropertyChangeNotAllowedError,
@@ -28,14 +26,13 @@ from local.arm.http import (
     tags_of,
     world_of,
 )
-from local.arm.ids import InvalidResourceIdError, ResourceId, parse_id
+from local.arm.ids import ResourceId
 from local.arm.operations import Family
 from local.arm.snapshot_bodies import completion_percent, snapshot_json
+from local.arm.snapshot_requests import check_access, sku_of, snapshot_from
 from local.arm.state import Disk, SimWorld, Snapshot
 from local.arm.vms import in_group
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_DEFAULT_SKU = "Standard_LRS"
 _UPDATABLE = ("networkAccessPolicy", "publicNetworkAccess", "dataAccessAuthMode", "diskAccessId")
 
 
@@ -58,6 +55,8 @@ async def _get(request: web.Request) -> web.Response:
 
 async def _list(request: web.Request) -> web.Response:
     world = world_of(request)
+    if "group" in request.match_info:
+        world.require_group(request.match_info["group"])
     snapshots = [item for item in world.resources.snapshots.values() if in_group(request, item.id)]
     return page(request, Family.DISK, [snapshot_json(world, item) for item in snapshots])
 
@@ -72,16 +71,18 @@ async def _put(request: web.Request) -> web.Response:
 
 def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) -> web.Response:
     world = world_of(request)
-    snapshot = _snapshot_from(world, resource, body)
+    snapshot = snapshot_from(world, resource, body)
     _check_name_is_free(world, resource)
-    _check_copies_in_progress(world, snapshot.disk)
-    limit = _limit_reached(world, snapshot)
+    limit = None
+    if snapshot.source is None:
+        _check_copies_in_progress(world, snapshot.disk)
+        limit = _limit_reached(world, snapshot)
     world.resources.snapshots[resource.key] = snapshot
 
     async def work() -> dict[str, Any]:
         if limit is not None:
             raise limit
-        return await _take(world, snapshot)
+        return await (_take(world, snapshot) if snapshot.source is None else _begin_copy(world, snapshot))
 
     def on_failure() -> None:
         _change(world, snapshot, provisioning_state="Failed")
@@ -109,6 +110,19 @@ async def _take(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     return snapshot_json(world, succeeded)
 
 
+async def _begin_copy(world: SimWorld, copy: Snapshot) -> dict[str, Any]:
+    """Begin to copy; the operation has succeeded long before the copy is done (seen). It has no content."""
+    await asyncio.sleep(world.settings.snapshot_latency_s)
+    begun = _change(
+        world,
+        copy,
+        provisioning_state="Succeeded",
+        created=world.clock.now(),
+        captured_s=world.clock.monotonic(),
+    )
+    return snapshot_json(world, begun)
+
+
 def _change(world: SimWorld, snapshot: Snapshot, **changes: Any) -> Snapshot:
     """Change the snapshot as it is stored now: its tags may have been updated meanwhile."""
     changed = replace(world.resources.snapshots[snapshot.id.key], **changes)
@@ -129,7 +143,7 @@ def _update(request: web.Request, existing: Snapshot, body: dict[str, Any]) -> w
     if location_of(body).lower() != existing.location.lower():
         raise PropertyChangeNotAllowedError("location")
     source = member(body, "properties.creationData.sourceResourceId", str, "")
-    if source.lower() != existing.disk.id.key:
+    if source.lower() != (existing.source or existing.disk).id.key:
         raise PropertyChangeNotAllowedError("creationData.sourceResourceId")
     if member(body, "properties.incremental", bool, default=False) != existing.request["incremental"]:
         raise PropertyChangeNotAllowedError("incremental")
@@ -168,11 +182,22 @@ async def _delete(request: web.Request) -> web.Response:
     async def work() -> None:
         async with world.locks[resource.key]:
             await asyncio.sleep(world.settings.delete_latency_s)
-            if world.resources.snapshots.pop(resource.key, None) is not None:
+            if world.resources.snapshots.pop(resource.key, None) is None:
+                return
+            _lose_copies(world, existing)
+            if existing.source is None:
                 await world.captures.discard(existing.id.name)
 
     operation = begin(request, Family.DISK, existing.location, work)
     return web.Response(status=202, headers=operation_headers(request, operation, location=True))
+
+
+def _lose_copies(world: SimWorld, source: Snapshot) -> None:
+    """Let the copies fail that were not done when their source was deleted."""
+    for copy in list(world.resources.snapshots.values()):
+        of_it = copy.source is not None and copy.source.id.key == source.id.key
+        if of_it and completion_percent(world, copy) < 100:
+            _change(world, copy, lost=True)
 
 
 def _require(request: web.Request) -> Snapshot:
@@ -183,60 +208,11 @@ def _require(request: web.Request) -> Snapshot:
     return snapshot
 
 
-def _snapshot_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> Snapshot:
-    location = location_of(body)
-    if not _NAME.fullmatch(resource.name):
-        raise InvalidParameterError("name", "A snapshot's name has 1 to 80 letters, digits, '_' and '-'.")
-    if member(body, "properties.creationData.createOption", str) != "Copy":
-        raise InvalidParameterError(
-            "creationData.createOption", "Only snapshots of disks (Copy) are simulated."
-        )
-    disk = _source_disk(world, member(body, "properties.creationData.sourceResourceId", str, ""))
-    if location.lower() != disk.vm.spec.location.lower():
-        raise InvalidParameterError("location", "The source disk lies in another location.")
-    properties = member(body, "properties", dict, {})
-    incremental = member(body, "properties.incremental", bool, default=False)
-    if disk.copies_in_background and not incremental:
-        raise InvalidParameterError("incremental", f"Snapshots of {disk.spec.sku} disks must be incremental.")
-    _check_instant_access(disk, member(body, "properties.creationData.instantAccessDurationMinutes", int))
-    return Snapshot(
-        id=resource,
-        disk=disk,
-        location=location,
-        tags=tags_of(body),
-        sku=member(body, "sku.name", str, _DEFAULT_SKU),
-        request={**properties, "incremental": incremental},
-    )
-
-
 def _check_name_is_free(world: SimWorld, resource: ResourceId) -> None:
     """Refuse a name that another group has: Azure allows it, but backends know snapshots by name alone."""
     for other in world.resources.snapshots.values():
         if other.id.name.lower() == resource.name.lower():
             raise ConflictError(f"Here, a snapshot's name is taken once: '{other.id}'.")
-
-
-def _source_disk(world: SimWorld, source: str) -> Disk:
-    try:
-        resource = parse_id(source)
-    except InvalidResourceIdError as error:
-        raise InvalidParameterError("creationData.sourceResourceId", str(error)) from error
-    disk = world.resources.disks.get(resource.key)
-    if disk is None:
-        raise ResourceNotFoundError(resource)
-    return disk
-
-
-def _check_instant_access(disk: Disk, minutes: int | None) -> None:
-    where = "creationData.instantAccessDurationMinutes"
-    if minutes is None:
-        return
-    if not disk.copies_in_background:
-        raise InvalidParameterError(where, "Instant access is for Premium SSD v2 and Ultra disks only.")
-    if not 60 <= minutes <= 300:
-        raise InvalidParameterError(where, "Must lie between 60 and 300 minutes.")
-    if disk.spec.completion_percent < 100:
-        raise OperationNotAllowedError(f"The disk '{disk.id.name}' is still being filled.")
 
 
 def _check_copies_in_progress(world: SimWorld, disk: Disk) -> None:
@@ -273,16 +249,17 @@ def _snapshots_of(world: SimWorld, disk: Disk) -> list[Snapshot]:
     return [
         item
         for item in world.resources.snapshots.values()
-        if item.disk.id.key == disk.id.key and item.provisioning_state != "Failed"
+        if item.disk.id.key == disk.id.key and item.provisioning_state != "Failed" and item.source is None
     ]
 
 
 def _changed(existing: Snapshot, body: dict[str, Any], *, tags: dict[str, str]) -> Snapshot:
+    check_access(body)
     asked = member(body, "properties", dict, {})
     updates = {name: asked[name] for name in _UPDATABLE if name in asked}
     return replace(
         existing,
         tags=tags,
-        sku=member(body, "sku.name", str, existing.sku),
+        sku=sku_of(body, existing.sku, incremental=existing.request["incremental"]),
         request={**existing.request, **updates},
     )

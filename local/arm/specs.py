@@ -16,7 +16,8 @@ POWER_STATES = ("starting", "running", "stopping", "stopped", "deallocating", "d
 class DiskSpec:
     """A managed disk attached to a VM; `lun` is None for the disk of the operating system.
 
-    `completion_percent` under 100 is a disk that is itself still being filled from a snapshot.
+    `completion_percent` under 100 is a disk that is itself still being filled from a snapshot; with
+    `max_shares` over 1 other VMs may have it too.
     """
 
     name: str
@@ -24,6 +25,8 @@ class DiskSpec:
     size_gb: int = 4
     sku: str = "Premium_LRS"
     completion_percent: float = 100.0
+    max_shares: int = 1
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,8 +49,9 @@ class Disk:
 class Snapshot:
     """A snapshot of a disk; `request` are the properties that it was asked for with.
 
-    `captured_s` (monotonic seconds) and `created` are None until it has succeeded. `disk_state` is ActiveSAS
-    while somebody may read its content.
+    `captured_s` (monotonic seconds) and `created` are None until it has succeeded. A copy has the disk of its
+    `source`, the snapshot that it is copied from; `lost` says that this went away before it was done.
+    `disk_state` is ActiveSAS while somebody may read its content.
     """
 
     id: ResourceId
@@ -63,6 +64,8 @@ class Snapshot:
     created: datetime | None = None
     captured_s: float | None = None
     disk_state: str = "Unattached"
+    source: "Snapshot | None" = None
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,6 +201,8 @@ def disk_json(disk: Disk) -> dict[str, Any]:
         "provisioningState": "Succeeded",
         "timeCreated": arm_time(disk.vm.created),
     }
+    if spec.max_shares > 1:
+        properties["maxShares"] = spec.max_shares
     if spec.lun is None:
         properties |= {"osType": disk.vm.spec.os_type, "hyperVGeneration": "V2"}
     body: dict[str, Any] = {
@@ -209,7 +211,7 @@ def disk_json(disk: Disk) -> dict[str, Any]:
         "type": disk.id.type,
         "location": disk.vm.spec.location,
         "managedBy": str(disk.vm.id),
-        "tags": {},
+        "tags": dict(spec.tags),
         "sku": {"name": spec.sku, "tier": spec.sku.split("_")[0]},
         "properties": properties,
     }

@@ -16,6 +16,7 @@ _SAYS = {
     "capturing": "a snapshot of every disk",
     "resuming": "ordered to resume: thaw, let the application go on",
     "completing": "waiting for the background copies",
+    "copying": "waiting for the copies in other regions",
     "cleaning": "tagging the snapshots, removing what is not needed",
     "done": "done",
 }

@@ -51,6 +51,7 @@ def _tell(stack: Stack) -> None:
     guest = {"on_guest_failure": "fail", **application_scripts(stack.guests, VM)}
     body = json.dumps({"vms": [stack.vm_id(VM)], "guest_processing": guest})
     print(f"app       {stack.api.base}/api/runs")
+    print(f"page      {stack.api.base}/api/ui")
     print(f"health    {stack.api.base}/api/health")
     print(f"Azure     {stack.arm_url} (simulated; what was asked of it: GET /_sim/journal)")
     print(f"storage   {stack.storage.connection_string}")

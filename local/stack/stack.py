@@ -185,6 +185,7 @@ def app_settings(arm_url: str, options: StackOptions) -> dict[str, str]:
         "AzureFunctionsJobHost__extensions__queues__maxPollingInterval": options.poll,
         "STILLFRAME_MASTER_KEY": secrets.token_hex(32),
         "STILLFRAME_ARM_ENDPOINT": arm_url,
+        "STILLFRAME_WEBHOOK_NETWORKS": "127.0.0.1/32",
         "STILLFRAME_SCHEDULES_TIMER": "*/15 * * * * *",
         "STILLFRAME_SWEEP_TIMER": "*/15 * * * * *",
         "STILLFRAME_RETENTION_TIMER": "0 15 * * * *",

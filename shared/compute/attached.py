@@ -18,11 +18,30 @@ class AttachedDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class HinderedDisk:
+    """A disk that cannot be snapshotted, and why, as the middle of a sentence."""
+
+    name: str
+    lun: int | None
+    hindrance: str
+
+    @property
+    def sentence(self) -> str:
+        """Say it to people."""
+        return f"disk {self.name} {self.hindrance} and cannot be snapshotted"
+
+
+@dataclass(frozen=True, slots=True)
 class AttachedDisks:
-    """The managed disks of a VM, the OS disk first, and a sentence for each disk that is none."""
+    """The managed disks of a VM, the OS disk first, and the disks that are none."""
 
     managed: tuple[AttachedDisk, ...]
-    hindrances: tuple[str, ...]
+    hindered: tuple[HinderedDisk, ...]
+
+    @property
+    def hindrances(self) -> tuple[str, ...]:
+        """A sentence for each disk that cannot be snapshotted."""
+        return tuple(disk.sentence for disk in self.hindered)
 
 
 def attached_disks(storage: "StorageProfile | None") -> AttachedDisks:
@@ -31,14 +50,14 @@ def attached_disks(storage: "StorageProfile | None") -> AttachedDisks:
     Raises `InvalidResourceId` when the service names a disk in a form that is not known.
     """
     managed: list[AttachedDisk] = []
-    hindrances: list[str] = []
+    hindered: list[HinderedDisk] = []
     for disk, lun in _disks(storage):
         hindrance = _hindrance(disk)
         if hindrance:
-            hindrances.append(f"disk {disk.name} {hindrance} and cannot be snapshotted")
+            hindered.append(HinderedDisk(disk.name or "", lun, hindrance))
         elif disk.managed_disk is not None and disk.managed_disk.id:
             managed.append(AttachedDisk(parse_id(disk.managed_disk.id, Kind.DISK), lun))
-    return AttachedDisks(tuple(managed), tuple(hindrances))
+    return AttachedDisks(tuple(managed), tuple(hindered))
 
 
 def _disks(storage: "StorageProfile | None") -> "list[tuple[OSDisk | DataDisk, int | None]]":

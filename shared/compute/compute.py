@@ -9,6 +9,7 @@ from shared.compute.agent_package import AgentInstallation
 from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool
+from shared.compute.diagnosing import Refusal, diagnose, look_at_groups
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
@@ -17,12 +18,14 @@ from shared.compute.listing import VmPage, list_vms
 from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
 from shared.compute.reaching import reach
+from shared.compute.region_copies import CopyOrder, copy_snapshots
 from shared.compute.restore_point import RestorePointTarget, take_restore_point
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.selection import Scope
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.state import RegionCopy, SnapshotCopy
 
 
 class Compute:
@@ -50,9 +53,19 @@ class Compute:
         """List a page of the VMs of a subscription or a group: the first, or that which an answer names."""
         return await list_vms(self._pool, scope, page)
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
-        """Read a VM, its disks, and what would make their snapshots fail."""
-        return await read_facts(self._pool, vm_id, settings, clock=self._clock)
+    async def read_facts(
+        self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection = ALL_DISKS
+    ) -> VmFacts:
+        """Read a VM, those of its disks that are selected, and what would make their snapshots fail."""
+        return await read_facts(self._pool, vm_id, settings, disks, clock=self._clock)
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
+        """Say what of a VM, its disks and the groups of its snapshots cannot be read."""
+        return await diagnose(self._pool, vm_id, settings)
+
+    async def look_at_groups(self, subscription_id: str, groups: Iterable[str]) -> tuple[Refusal, ...]:
+        """Say in which of these resource groups snapshots cannot be listed."""
+        return await look_at_groups(self._pool, subscription_id, groups)
 
     async def capture(
         self,
@@ -102,6 +115,10 @@ class Compute:
         seen = await all_at_once(restore_points.look_at_copy(self._pool, point) for point in points)
         gone = tuple(point for point, copy in zip(points, seen, strict=True) if copy is None)
         return (*copies, *(copy for copy in seen if copy is not None)), (*lost, *gone)
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        """Begin copies in other regions, or look how far they are; never raises for a copy."""
+        return await copy_snapshots(self._pool, orders, saga_id)
 
     async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to a snapshot, or to the collection of a restore point."""

@@ -1,14 +1,15 @@
 """One disk's snapshot in the making: what was sent to Azure, and what was seen of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from shared.compute.bodies import incremental_snapshot
+from shared.compute.bodies import disk_snapshot
 from shared.compute.errors import ComputeError, classified
 from shared.compute.making import FailedOperation, Making, NotMade, Progress, Requests, Window
 from shared.compute.names import Kind, parse_id
 from shared.compute.values import epoch_ms, spelling
+from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture
 from shared.saga.facts import DiskFacts
 
@@ -26,10 +27,12 @@ UNHELD_POLL_INTERVAL_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class CaptureTarget:
-    """A disk, and the id of the snapshot to make of it."""
+    """A disk, the id of the snapshot to make of it, the tags of that one alone, and how it is asked for."""
 
     disk: DiskFacts
     snapshot_id: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    settings: SnapshotSettings = field(default_factory=SnapshotSettings)
 
 
 class DiskSnapshot:
@@ -46,7 +49,7 @@ class DiskSnapshot:
         self._client = client
         self._target = target
         self._id = parse_id(target.snapshot_id, Kind.SNAPSHOT)
-        self._tags = dict(tags)
+        self._tags = {**target.tags, **tags}
         self._window = window
         requests = Requests(begin=self._begin, get=self._get, progress=_progress)
         interval = HELD_POLL_INTERVAL_S if window.held else UNHELD_POLL_INTERVAL_S
@@ -86,7 +89,7 @@ class DiskSnapshot:
         )
 
     async def _begin(self) -> "AsyncLROPoller[Any]":
-        body = incremental_snapshot(self._target.disk, self._tags)
+        body = disk_snapshot(self._target.disk, self._tags, self._target.settings)
         with classified():
             return await self._client.snapshots.begin_create_or_update(
                 self._id.resource_group, self._id.name, body

@@ -1,21 +1,25 @@
 """Preflight: what Azure says of a VM, its power, its disks, and what would make their snapshots fail."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from shared.compute import restore_point_limits
 from shared.compute.at_once import all_at_once
-from shared.compute.attached import AttachedDisk, AttachedDisks, attached_disks
+from shared.compute.attached import AttachedDisk
 from shared.compute.client import ClientPool
 from shared.compute.errors import classified
-from shared.compute.limits import SeenDisk, SeenSnapshot, obstacles, passing_obstacles, recent
+from shared.compute.limits import SeenDisk, SeenSnapshot, near, obstacles, passing_obstacles, recent
 from shared.compute.names import Kind, ResourceId, parse_id
+from shared.compute.restore_point_limits import SeenPoint
 from shared.compute.restore_points import list_points
+from shared.compute.selecting import DiskReader, Selected, select
 from shared.compute.values import epoch_ms, of_its_types, spelling
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.snapshots import SnapshotSettings
-from shared.saga.facts import DiskFacts, VmFacts
+from shared.saga.facts import DiskFacts, RecentSnapshot, VmFacts
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import Disk, InstanceViewStatus, VirtualMachine, VirtualMachineInstanceView
@@ -24,70 +28,101 @@ if TYPE_CHECKING:
 _POWER = "PowerState/"
 _AGENT_READY = "ProvisioningState/succeeded"
 
+#: How much of a disk's tags is kept for its snapshot (characters of JSON).
+ROOM_FOR_TAGS = 4_000
+
 
 async def read_facts(
-    pool: ClientPool, vm_id: str, settings: SnapshotSettings, *, clock: Callable[[], int]
+    pool: ClientPool,
+    vm_id: str,
+    settings: SnapshotSettings,
+    selection: DiskSelection = ALL_DISKS,
+    *,
+    clock: Callable[[], int],
 ) -> VmFacts:
     """Read a VM, its instance view, its disks and the snapshots of the groups that will get the new ones.
 
     One GET for the VM, then all disks and one list per group at once. ``clock`` gives ms since the epoch.
-    Disks that cannot be snapshotted (ephemeral, unmanaged) are obstacles, not disks.
+    Disks that cannot be snapshotted (ephemeral, unmanaged) are obstacles, not disks, unless the selection
+    leaves them out.
     Raises `ComputeError`, and `InvalidResourceId` for a malformed id.
     """
-    vm = await _read_vm(pool, parse_id(vm_id, Kind.VM))
+    vm, reader = await _read_vm(pool, parse_id(vm_id, Kind.VM)), DiskReader(pool)
+    selected = await select(vm, selection, reader)
+    attached, now = selected.attached, clock()
+    recent_of: dict[str, tuple[RecentSnapshot, ...]] = {}
     if settings.is_restore_point:
-        return await _for_a_restore_point(pool, vm_id, vm, settings, clock=clock)
-    with classified():
-        attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
-    now = clock()
-    disks, snapshots = await asyncio.gather(
-        all_at_once(_read_disk(pool, each.id) for each in attached.managed),
-        all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
-    )
-    listed = [snapshot for group in snapshots for snapshot in group]
-    with classified():
-        seen = [_seen(disk) for disk in disks]
-        facts = _vm_facts(vm_id, vm, attached, disks)
-        known = tuple(replace(disk, recent=recent(disk.disk_id, listed, now)) for disk in facts.disks)
-        found = replace(
-            facts,
-            disks=known,
-            read_at=now,
-            obstacles=(*attached.hindrances, *obstacles(seen, listed)),
-            passing_obstacles=tuple(passing_obstacles(seen, listed, now)),
+        disks, points = await asyncio.gather(
+            reader.read(attached.managed), list_points(pool, vm_id, settings.resource_group)
         )
-        return of_its_types(found)
+        with classified():
+            limits = _limits_of_a_restore_point(vm, disks, points, now)
+    else:
+        disks, snapshots = await asyncio.gather(
+            reader.read(attached.managed),
+            all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
+        )
+        listed = [snapshot for group in snapshots for snapshot in group]
+        with classified():
+            seen = [_seen(disk) for disk in disks]
+            limits = _Limits(tuple(obstacles(seen, listed, incremental=settings.incremental)))
+            if settings.incremental:
+                passing = tuple(passing_obstacles(seen, listed, now))
+                limits = replace(limits, passing=passing, near=tuple(near(seen, listed, now)))
+                recent_of = {disk.disk_id.lower(): recent(disk.disk_id, listed, now) for disk in seen}
+    with classified():
+        facts = _vm_facts(vm, selected, disks, vm_id=vm_id, settings=settings)
+        return of_its_types(
+            replace(
+                facts,
+                disks=tuple(
+                    replace(disk, recent=recent_of.get(disk.disk_id.lower(), ())) for disk in facts.disks
+                ),
+                read_at=now,
+                passing_obstacles=limits.passing,
+                obstacles=(*attached.hindrances, *limits.of_any),
+                crash_obstacles=limits.of_crash_consistent,
+                platform_obstacles=limits.of_platform,
+                near_limits=limits.near,
+            )
+        )
 
 
-async def _for_a_restore_point(
-    pool: ClientPool,
-    vm_id: str,
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Sentences on what stands in the way of any recovery point, or of one kind of restore point.
+
+    ``near`` are those on what nearly does.
+    """
+
+    of_any: tuple[str, ...]
+    of_crash_consistent: tuple[str, ...] = ()
+    of_platform: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+
+
+def _limits_of_a_restore_point(
+    vm: "VirtualMachine", disks: "Sequence[Disk]", points: Sequence[SeenPoint], now: int
+) -> _Limits:
+    restorable = [_restorable(disk, _write_accelerated(vm)) for disk in disks]
+    confidential = _security_type(vm) == "ConfidentialVM"
+    limits = restore_point_limits
+    return _Limits(
+        tuple(limits.obstacles(restorable, points, confidential=confidential)),
+        tuple(limits.crash_obstacles(restorable, points, now)),
+        tuple(limits.platform_obstacles(points, now)),
+    )
+
+
+def _vm_facts(
     vm: "VirtualMachine",
-    settings: SnapshotSettings,
+    selected: Selected,
+    disks: "Sequence[Disk]",
     *,
-    clock: Callable[[], int],
+    vm_id: str,
+    settings: SnapshotSettings,
 ) -> VmFacts:
-    """Read the same, with the limits of restore points and one GET for those that the collection has."""
-    with classified():
-        attached = attached_disks(vm.properties.storage_profile if vm.properties else None)
-    disks, points = await asyncio.gather(
-        all_at_once(_read_disk(pool, each.id) for each in attached.managed),
-        list_points(pool, vm_id, settings.resource_group),
-    )
-    with classified():
-        restorable = [_restorable(disk, _write_accelerated(vm)) for disk in disks]
-        confidential = _security_type(vm) == "ConfidentialVM"
-        found = restore_point_limits.obstacles(restorable, points, confidential=confidential)
-        facts = replace(
-            _vm_facts(vm_id, vm, attached, disks),
-            obstacles=(*attached.hindrances, *found),
-            crash_obstacles=tuple(restore_point_limits.crash_obstacles(restorable, points, clock())),
-            platform_obstacles=tuple(restore_point_limits.platform_obstacles(points, clock())),
-        )
-        return of_its_types(facts)
-
-
-def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: "Sequence[Disk]") -> VmFacts:
     view = vm.properties.instance_view if vm.properties else None
     storage = vm.properties.storage_profile if vm.properties else None
     return VmFacts(
@@ -97,7 +132,11 @@ def _vm_facts(vm_id: str, vm: "VirtualMachine", attached: AttachedDisks, disks: 
         os_type=spelling(storage.os_disk.os_type) if storage and storage.os_disk else "",
         power_state=_power_state(view),
         vm_agent_ready=_agent_ready(view),
-        disks=tuple(_disk_facts(each, disk) for each, disk in zip(attached.managed, disks, strict=True)),
+        disks=tuple(
+            _disk_facts(each, disk, with_tags=settings.copy_disk_tags)
+            for each, disk in zip(selected.attached.managed, disks, strict=True)
+        ),
+        left_out=selected.left_out,
         tags=tuple(sorted((vm.tags or {}).items())),
     )
 
@@ -106,11 +145,6 @@ async def _read_vm(pool: ClientPool, vm: ResourceId) -> "VirtualMachine":
     client = pool.of(vm.subscription_id).patient
     with classified():
         return await client.virtual_machines.get(vm.resource_group, vm.name, expand="instanceView")
-
-
-async def _read_disk(pool: ClientPool, disk: ResourceId) -> "Disk":
-    with classified():
-        return await pool.of(disk.subscription_id).patient.disks.get(disk.resource_group, disk.name)
 
 
 async def _list_snapshots(pool: ClientPool, subscription_id: str, group: str) -> list[SeenSnapshot]:
@@ -189,7 +223,9 @@ def _seen(disk: "Disk") -> SeenDisk:
     )
 
 
-def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
+def _disk_facts(attached: AttachedDisk, disk: "Disk", *, with_tags: bool) -> DiskFacts:
+    tags = tuple(sorted((disk.tags or {}).items())) if with_tags else ()
+    kept = tuple(_that_fit(tags))
     return DiskFacts(
         disk_id=str(attached.id),
         name=attached.id.name,
@@ -197,7 +233,18 @@ def _disk_facts(attached: AttachedDisk, disk: "Disk") -> DiskFacts:
         location=disk.location,
         sku=_sku(disk),
         size_gib=(disk.properties.disk_size_gb if disk.properties else None) or 0,
+        tags=kept,
+        tags_left_out=len(tags) - len(kept),
     )
+
+
+def _that_fit(tags: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield tags while there is room: a saga keeps those of 65 disks in one row of a table."""
+    room = ROOM_FOR_TAGS
+    for tag in tags:
+        room -= len(json.dumps(tag))
+        if room >= 0:
+            yield tag
 
 
 def _sku(disk: "Disk") -> str:

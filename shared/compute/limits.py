@@ -7,15 +7,15 @@ judged: snapshots that others keep in other resource groups, and requests of the
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from shared.saga.facts import RecentSnapshot
+from shared.saga.facts import COPYING_SKUS, RecentSnapshot
 
 SNAPSHOTS_PER_WINDOW = 7
 WINDOW_MS = 5 * 60_000
 SNAPSHOTS_PER_DISK = 500
 COPIES_IN_FLIGHT = 3
 
-#: Disks whose snapshots are copied in the background, and say how far that is.
-COPYING_SKUS = frozenset({"PremiumV2_LRS", "UltraSSD_LRS"})
+#: From this share of the snapshots of a disk on, the limit is close.
+NEAR = 0.9
 
 _ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
 
@@ -48,14 +48,21 @@ class SeenSnapshot:
         return self.provisioning_state not in _ENDED or (copying and self.provisioning_state == "Succeeded")
 
 
-def obstacles(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot]) -> Iterator[str]:
+def obstacles(
+    disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], *, incremental: bool = True
+) -> Iterator[str]:
     """Yield a sentence for everything that stands in the way of a snapshot of these disks until it is mended.
 
-    What passes by itself is told by ``passing_obstacles``.
+    What passes by itself is told by ``passing_obstacles``. Full snapshots do not count against the limits of
+    incremental ones.
     """
     by_disk = _by_disk(snapshots)
     for disk in disks:
         yield from _of_disk(disk)
+        if not incremental:
+            if disk.sku in COPYING_SKUS:
+                yield f"disk {disk.name} ({disk.sku}) has no full snapshots, only incremental ones"
+            continue
         alive = by_disk.get(disk.disk_id.lower(), [])
         if len(alive) >= SNAPSHOTS_PER_DISK:
             allowed = f"{SNAPSHOTS_PER_DISK} are allowed"
@@ -87,6 +94,23 @@ def _by_disk(snapshots: Iterable[SeenSnapshot]) -> dict[str, list[SeenSnapshot]]
         if snapshot.provisioning_state != "Failed":
             by_disk.setdefault(snapshot.disk_id.lower(), []).append(snapshot)
     return by_disk
+
+
+def near(disks: Iterable[SeenDisk], snapshots: Iterable[SeenSnapshot], now: int) -> Iterator[str]:
+    """Yield a sentence for every limit of incremental snapshots that is close to being reached at ``now``."""
+    by_disk = _by_disk(snapshots)
+    for disk in disks:
+        alive = by_disk.get(disk.disk_id.lower(), [])
+        young = [s for s in alive if s.created_at is None or s.created_at > now - WINDOW_MS]
+        in_flight = [s for s in alive if s.in_flight]
+        if SNAPSHOTS_PER_DISK * NEAR <= len(alive) < SNAPSHOTS_PER_DISK:
+            yield f"disk {disk.name} has {len(alive)} of {SNAPSHOTS_PER_DISK} incremental snapshots"
+        if SNAPSHOTS_PER_WINDOW - 2 <= len(young) < SNAPSHOTS_PER_WINDOW:
+            told = f"{len(young)} of {SNAPSHOTS_PER_WINDOW} incremental snapshots within 5 minutes"
+            yield f"disk {disk.name} got {told}"
+        if disk.sku in COPYING_SKUS and len(in_flight) == COPIES_IN_FLIGHT - 1:
+            told = f"{len(in_flight)} of {COPIES_IN_FLIGHT} snapshots in flight"
+            yield f"disk {disk.name} ({disk.sku}) has {told}"
 
 
 def _of_disk(disk: SeenDisk) -> Iterator[str]:

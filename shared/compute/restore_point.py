@@ -42,6 +42,7 @@ class RestorePointTarget:
     """The restore point to make. ``consistency`` is ``CrashConsistent``, or empty, which leaves it out.
 
     ``tags`` are those of the collection, should it have to be made: a restore point itself has none.
+    ``excluded`` are the ids of the VM's disks that are not to be in it.
     """
 
     point_id: str
@@ -50,6 +51,7 @@ class RestorePointTarget:
     consistency: str
     disks: Sequence[DiskFacts]
     tags: Mapping[str, str]
+    excluded: Sequence[str] = ()
 
 
 async def take_restore_point(
@@ -132,7 +134,7 @@ class _Requests:
                 self._id.resource_group,
                 self._id.collection,
                 self._id.name,
-                restore_point(self._target.consistency),
+                restore_point(self._target.consistency, self._target.excluded),
             )
 
 

@@ -28,7 +28,7 @@ async def look_at_copies(
     cannot be read, so that a service that is down is not mistaken for lost snapshots.
     """
     ids = tuple(snapshot_ids)
-    seen = await all_at_once(_read(pool, snapshot_id) for snapshot_id in ids)
+    seen = await all_at_once(read_snapshot(pool, snapshot_id) for snapshot_id in ids)
     found = {
         snapshot_id: snapshot
         for snapshot_id, snapshot in zip(ids, seen, strict=True)
@@ -63,7 +63,7 @@ async def delete(pool: ClientPool, snapshot_id: str, saga_id: str) -> None:
     Raises `NotOurs` when it does not carry the saga's tag, `TimedOut` when it takes longer than 60 s, and
     other `ComputeError`. Trying again is safe.
     """
-    snapshot = await _read(pool, snapshot_id)
+    snapshot = await read_snapshot(pool, snapshot_id)
     if snapshot is None:
         return
     with classified():
@@ -74,14 +74,15 @@ async def delete(pool: ClientPool, snapshot_id: str, saga_id: str) -> None:
     snapshots = pool.of(target.subscription_id).patient.snapshots
 
     async def is_there() -> bool:
-        return await _read(pool, snapshot_id) is not None
+        return await read_snapshot(pool, snapshot_id) is not None
 
     await delete_until_gone(
         snapshot_id, lambda: snapshots.begin_delete(target.resource_group, target.name), is_there
     )
 
 
-async def _read(pool: ClientPool, snapshot_id: str) -> "Snapshot | None":
+async def read_snapshot(pool: ClientPool, snapshot_id: str) -> "Snapshot | None":
+    """Read a snapshot; None where it is not there. Raises other `ComputeError`."""
     target = parse_id(snapshot_id, Kind.SNAPSHOT)
     try:
         with classified():

@@ -25,6 +25,7 @@ from shared.engine.places import Asked, Places, Taken
 from shared.engine.ports import Clock
 from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudget
 from shared.logs import logger
+from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.causes import Limit
 from shared.saga.effects import Admit, Leave
@@ -47,7 +48,7 @@ MANY = 1_000_000
 class DisksRead(Protocol):
     """Reads a VM again, when what is known of its disks' snapshots may be out of date."""
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts:
         """See ``Compute.read_facts``."""
         ...
 
@@ -130,7 +131,8 @@ class Desk:
         met = await self._note(state, effect.generation, state.facts.disks, state.facts.read_at)
         if met is not None:
             try:
-                seen = await self._compute.read_facts(state.spec.vm_id, state.spec.snapshots)
+                spec = state.spec
+                seen = await self._compute.read_facts(spec.vm_id, spec.snapshots, spec.disks)
             except ComputeError as error:
                 _log.info("its disks cannot be read again: %s", error)
             else:

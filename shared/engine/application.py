@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
+from shared.engine.delivering import Deliveries
 from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
@@ -24,9 +28,13 @@ class Application:
     runs: RunService
     policies: PolicyService
     reading: Reading
+    run_listing: RunListing
+    retrying: Retrying
+    preflights: Preflights
     timelines: Timelines
     health: Health
     points: Points
     retaining: Retaining
     reconciling: Reconciling
     point_tasks: PointTasks
+    deliveries: Deliveries

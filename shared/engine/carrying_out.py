@@ -11,6 +11,7 @@ from shared.compute.agent_package import AgentInstallation, AgentPackage
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
+from shared.compute.region_copies import CopyOrder
 from shared.compute.restore_point import RestorePointTarget
 from shared.compute.tags import at_birth, when_graded
 from shared.engine import measuring
@@ -30,6 +31,7 @@ from shared.saga.effects import (
     Capture,
     CheckCopies,
     Clean,
+    CopySnapshots,
     Effect,
     Leave,
     ReadFacts,
@@ -48,9 +50,10 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    RegionCopiesSeen,
 )
-from shared.saga.names import snapshot_id
 from shared.saga.problems import problem_of
+from shared.saga.snapshots import snapshot_of, tags_of
 from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.agents import AgentTable
 from shared.storage.guest_queues import GuestQueues
@@ -96,7 +99,7 @@ class Hands:
 
 
 async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Event:
-    reading = hands.compute.read_facts(effect.vm_id, state.spec.snapshots)
+    reading = hands.compute.read_facts(effect.vm_id, state.spec.snapshots, state.spec.disks)
     try:
         facts, resident = await asyncio.gather(reading, _has_resident_agent(hands, state))
     except ComputeError as error:
@@ -191,16 +194,20 @@ async def _explain(hands: Hands, state: SagaState) -> None:
 
 async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
     spec = state.spec
-    group = spec.snapshots.resource_group
     targets = [
-        CaptureTarget(disk, snapshot_id(disk, group, spec.saga_id, effect.generation))
+        CaptureTarget(
+            disk,
+            snapshot_of(state, disk, effect.generation),
+            tags=tags_of(spec.snapshots, disk),
+            settings=spec.snapshots,
+        )
         for disk in effect.disks
     ]
     failed: list[FailedOperation] = []
     own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=effect.generation)
     captures = await hands.compute.capture(
         targets,
-        tags=dict(spec.snapshots.tags) | own,
+        tags=own,
         not_before=effect.not_before,
         deadline=effect.deadline,
         held=_is_held(state),
@@ -220,6 +227,7 @@ async def _take_restore_point(hands: Hands, state: SagaState, effect: TakeRestor
         location=facts.location,
         consistency=effect.consistency,
         disks=effect.disks,
+        excluded=tuple(disk.disk_id for disk in facts.left_out if disk.disk_id),
         tags=dict(spec.snapshots.tags),
     )
     failed: list[FailedOperation] = []
@@ -254,15 +262,39 @@ async def _check_copies(hands: Hands, _state: SagaState, effect: CheckCopies) ->
     return CopiesSeen(copies, lost)
 
 
-async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
-    """Put everything in order, all at once: nobody is held any more, but nobody likes to wait either."""
-    spec, compute = state.spec, hands.compute
-    tags = when_graded(
+async def _copy_snapshots(hands: Hands, state: SagaState, effect: CopySnapshots) -> Event:
+    """Begin and follow copies; they are born with all tags, as their source has its grade by now."""
+    assert state.facts is not None
+    spec = state.spec
+    own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=state.generation)
+    targets = {target.region: target for target in spec.snapshots.copy_to}
+    disks = {snapshot_of(state, disk, state.generation): disk for disk in state.facts.disks}
+    orders = [
+        CopyOrder(
+            copy=copy,
+            target=targets[copy.region],
+            settings=spec.snapshots,
+            tags=tags_of(spec.snapshots, disks[copy.source_id]) | own | _graded(state),
+        )
+        for copy in effect.copies
+    ]
+    return RegionCopiesSeen(await hands.compute.copy_snapshots(orders, spec.saga_id))
+
+
+def _graded(state: SagaState) -> dict[str, str]:
+    return when_graded(
         grade=state.grade.value if state.grade else "",
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         evidence=state.evidence.digest() if state.evidence else "",
         warnings=len(state.warnings),
+        left_out=[disk.slot for disk in state.facts.left_out] if state.facts else (),
     )
+
+
+async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
+    """Put everything in order, all at once: nobody is held any more, but nobody likes to wait either."""
+    spec, compute = state.spec, hands.compute
+    tags = _graded(state)
     if spec.snapshots.is_restore_point:  # its collection says whose its newest point is
         tags |= at_birth(
             policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=state.generation
@@ -351,6 +383,7 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
     Capture: _capture,
     TakeRestorePoint: _take_restore_point,
     CheckCopies: _check_copies,
+    CopySnapshots: _copy_snapshots,
     Clean: _clean,
     Alert: _alert,
     Watch: _watch,
@@ -358,4 +391,4 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
 }
 
 #: Effects that are answered by an event.
-_ANSWERED = (ReadFacts, StartAgent, Admit, Capture, TakeRestorePoint, CheckCopies, Clean)
+_ANSWERED = (ReadFacts, StartAgent, Admit, Capture, TakeRestorePoint, CheckCopies, CopySnapshots, Clean)

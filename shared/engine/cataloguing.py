@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shared.compute.names import scope_of
 from shared.saga.codec import encode
 from shared.saga.consistency import Grade
+from shared.saga.copying import FAILED
 from shared.saga.evidence import Evidence
 from shared.saga.state import SagaState
 from shared.storage.point_records import PointRecord
@@ -24,7 +25,7 @@ class Catalogue:
         of the saga is not in its run before this is done.
         """
         kept = tuple(copy.snapshot_id for copy in state.recovery_point)
-        await self._points.note_scopes(_scopes((*kept, *state.discard)))
+        await self._points.note_scopes(_scopes((*kept, *copies_of(state), *state.discard)))
         if kept:
             evidence = encode(state.evidence) if state.evidence else None
             await self._points.record(point_record(state), evidence)
@@ -45,11 +46,17 @@ def point_record(state: SagaState) -> PointRecord:
         created=_instant(evidence, ended_at),
         recorded=ended_at,
         resources=tuple(copy.snapshot_id for copy in state.recovery_point),
+        copies=copies_of(state),
         freeze_window_ms=evidence.freeze_window_ms if evidence else None,
         evidence_sha256=evidence.digest() if evidence else "",
         warnings=len(state.warnings),
         reasons=state.reasons,
     )
+
+
+def copies_of(state: SagaState) -> tuple[str, ...]:
+    """Give the ids of the copies in other regions; one that was given up may be there or not."""
+    return tuple(copy.snapshot_id for copy in state.copies if copy.error != FAILED)
 
 
 def _instant(evidence: Evidence | None, otherwise: int) -> int:

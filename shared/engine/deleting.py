@@ -76,7 +76,7 @@ class Deleting:
             async with self._places:
                 return await self._compute.look_at(resource_id)
 
-        seen = await asyncio.gather(*(seen_of(each) for each in record.resources))
+        seen = await asyncio.gather(*(seen_of(each) for each in (*record.resources, *record.copies)))
         there = tuple(each for each in seen if each is not None)
         return Look(there, tuple(_obstacles(there, record)))
 
@@ -135,7 +135,8 @@ class Deleting:
     async def _give_up(self, stored: StoredPoint, look: Look) -> None:
         """Leave a point as it is, or what is left of it, and say why; retention will ask again."""
         record, why = stored.record, "; ".join(look.obstacles)
-        if len(look.there) == len(record.resources):
+        there = {each.resource_id.lower() for each in look.there}
+        if {each.lower() for each in record.resources} <= there:
             kept = replace(
                 record, state=PointState.AVAILABLE, why=f"not deleted: {why}", changed=self._clock()
             )

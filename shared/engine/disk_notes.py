@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from shared.saga.facts import DiskFacts
-from shared.saga.names import snapshot_name
+from shared.saga.names import is_snapshot_of
 
 #: Microsoft's page "Restrictions for incremental snapshots": 7 of a disk in 5 minutes.
 SNAPSHOTS_PER_WINDOW, WINDOW_MS = 7, 5 * 60_000
@@ -90,7 +90,7 @@ def _in_the_way(known: DiskNotes, disk: DiskFacts, now: int, read_at: int) -> In
         for one in known.notes
         if disk.slot in one.slots
         and (not one.ended_at or one.ended_at > read_at)
-        and snapshot_name(one.saga, one.generation, disk.slot) not in seen
+        and not any(is_snapshot_of(name, one.saga, one.generation, disk.slot) for name in seen)
     ]
     times = sorted([each.created_at for each in disk.recent] + noted)
     young = [at for at in times if at > now - WINDOW_MS]

@@ -109,6 +109,8 @@ def settings_of(name: str, policy: Policy, schedule: Schedule | None = None) -> 
         snapshots=policy.snapshots,
         concurrency=policy.concurrency,
         retry=policy.retry,
+        disks=policy.disks,
+        notifications=policy.notifications,
         schedule=schedule.name if schedule else "",
         selection=None if policy.selection.is_a_list else policy.selection,
     )

@@ -4,6 +4,7 @@ Everything here may be done twice: the next try's id derives from run, VM and nu
 other begin, whoever tells it how often. What a crash leaves out is done by the sweep.
 """
 
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.logs import logger
@@ -20,19 +21,35 @@ _log = logger("runs")
 class Successors:
     """Begins what follows from a saga's end."""
 
-    def __init__(self, runs: RunTable, turns: TurnTable, queues: MessageQueues, clock: Clock) -> None:
+    def __init__(
+        self,
+        runs: RunTable,
+        turns: TurnTable,
+        queues: MessageQueues,
+        clock: Clock,
+        *,
+        notices: Notices | None = None,
+    ) -> None:
         self._runs = runs
         self._turns = turns
         self._queues = queues
         self._clock = clock
+        self._notices = notices
 
     async def ended(self, state: SagaState, entry: RunEntry) -> None:
-        """Record how a saga ended; then try its VM again, or let the next VM begin."""
+        """Record how a saga ended; then try its VM again, or let the next VM begin.
+
+        Only the end of the last try is told of.
+        """
         spec = state.spec
         if is_tried_again(state) and not (await self._runs.get(spec.run_id)).cancel_requested:
             await self._try_again(state, entry)
             return
+        if self._notices:
+            await self._notices.vm_ended(state)
         await self._runs.end_entry(spec.run_id, entry)
+        if self._notices:
+            await self._notices.vm_recorded(spec.run_id)
         if state.outcome is not Outcome.CANCELLED:  # of a run that is cancelled no VM is to begin
             await self.guest_goes_on(state)
 

@@ -13,7 +13,7 @@ from shared.compute.errors import ComputeError
 from shared.engine.ack_counts import NAME, day_of
 from shared.engine.lateness import Late, Lateness, look_for_late_sagas
 from shared.engine.ports import Clock, Compute
-from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, NOTICES, NOTICES_DEAD, POINTS, RUNS, STEPS
 from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
@@ -87,8 +87,9 @@ class Health:
     async def _look(self, now: int) -> Report:
         checks: dict[str, Awaitable[Any]] = {
             "tables": self._counters.read(NAME, day_of(now)),
-            "queues": _counts(self._queues, (RUNS, STEPS, POINTS)),
+            "queues": _counts(self._queues, (RUNS, STEPS, POINTS, NOTICES)),
             "guest_queues": _counts(self._guest_queues, (ACKS,)),
+            "notices": _notices(self._queues),
             "arm": self._compute.reach(),
             "overdue": look_for_late_sagas(self._runs, self._sagas, self._clock),
             "yesterday": self._counters.read(NAME, day_of(now - _DAY_MS)),
@@ -121,6 +122,12 @@ async def _counts(queues: CountedQueues, names: Sequence[str]) -> dict[str, int]
     return dict(zip(poison, await asyncio.gather(*(queues.count(name) for name in poison)), strict=True))
 
 
+async def _notices(queues: CountedQueues) -> dict[str, int]:
+    """Count the notices that are to be delivered, or tried again, and those that were given up."""
+    waiting, dead = await asyncio.gather(queues.count(NOTICES), queues.count(NOTICES_DEAD))
+    return {"waiting": waiting, "given_up": dead}
+
+
 def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     lateness: Lateness | None = seen["overdue"].value
     poison = {**(seen["queues"].value or {}), **(seen["guest_queues"].value or {})}
@@ -129,6 +136,9 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     if oldest is not None and oldest.overdue_ms > TOO_LATE_MS:
         problems.append(_late(oldest))
     attention = [f"{count} messages in {queue}" for queue, count in poison.items() if count]
+    notices: dict[str, int] = seen["notices"].value or {}
+    if notices.get("given_up"):
+        attention.append(f"{notices['given_up']} notices could not be delivered: queue {NOTICES_DEAD}")
     if oldest is not None and oldest.overdue_ms <= TOO_LATE_MS:
         attention.append(_late(oldest))
     document = {
@@ -141,6 +151,7 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
         "arm": seen["arm"].view(),
         "overdue": _overdue(seen["overdue"], lateness),
         "poison": poison,
+        "notices": {**seen["notices"].view(), **notices},
         "acks": {
             day_of(now): _acks(seen["tables"].value or {}),
             day_of(now - _DAY_MS): _acks(seen["yesterday"].value or {}),

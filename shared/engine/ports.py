@@ -4,19 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.diagnosing import Refusal
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.kept import Kept
 from shared.compute.listing import VmPage
 from shared.compute.making import FailedOperation
+from shared.compute.region_copies import CopyOrder
 from shared.compute.restore_point import RestorePointTarget
+from shared.policy.disks import DiskSelection
 from shared.policy.selection import Scope
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
-from shared.saga.state import SagaState, SnapshotCopy
+from shared.saga.state import RegionCopy, SagaState, SnapshotCopy
 from shared.storage.runs import RunEntry
 
 #: Gives the time in ms since the epoch.
@@ -56,7 +59,11 @@ class Compute(Protocol):
 
     async def list_vms(self, scope: Scope, page: str) -> VmPage: ...
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts: ...
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts: ...
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]: ...
+
+    async def look_at_groups(self, subscription_id: str, groups: Sequence[str]) -> tuple[Refusal, ...]: ...
 
     async def capture(
         self,
@@ -88,6 +95,10 @@ class Compute(Protocol):
     async def look_at_copies(
         self, snapshot_ids: Sequence[str]
     ) -> tuple[tuple[SnapshotCopy, ...], tuple[str, ...]]: ...
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        """Begin and follow copies in other regions; never raises for a copy."""
+        ...
 
     async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None: ...
 

@@ -14,6 +14,8 @@ RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
 ACKS = "stillframe-acks"
 POINTS = "stillframe-points"
+NOTICES = "stillframe-notices"
+NOTICES_DEAD = "stillframe-notices-dead"
 
 
 class RunTask(StrEnum):
@@ -111,7 +113,7 @@ def read_run_message(text: str) -> RunMessage:
     Raises:
         BadMessageError: it is none.
     """
-    members = _members(RUNS, text)
+    members = read_members(RUNS, text)
     try:
         task = RunTask(str(members.get("task")))
     except ValueError:
@@ -126,7 +128,7 @@ def read_point_message(text: str) -> PointMessage:
     Raises:
         BadMessageError: it is none.
     """
-    members = _members(POINTS, text)
+    members = read_members(POINTS, text)
     try:
         task = PointTask(str(members.get("task")))
     except ValueError:
@@ -140,7 +142,7 @@ def read_step_message(text: str) -> StepMessage:
     Raises:
         BadMessageError: it is none.
     """
-    members = _members(STEPS, text)
+    members = read_members(STEPS, text)
     run_id, saga_id, vm_id = (_text(STEPS, members, name) for name in ("run", "saga", "vm"))
     return StepMessage(
         run_id,
@@ -162,7 +164,12 @@ def _trace(members: dict[str, Any]) -> str:
     return trace if isinstance(trace, str) else ""
 
 
-def _members(queue: str, text: str) -> dict[str, Any]:
+def read_members(queue: str, text: str) -> dict[str, Any]:
+    """Read the members of a message.
+
+    Raises:
+        BadMessageError: it is no JSON object.
+    """
     try:
         members = json.loads(text)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from shared.compute.errors import ComputeError
 from shared.compute.kept import Kept
 from shared.compute.tags import POLICY
-from shared.engine.cataloguing import Catalogue
+from shared.engine.cataloguing import Catalogue, copies_of
 from shared.engine.deleting import Deleting, owner_of
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import POINTS, BadMessageError, PointMessage, PointTask
@@ -154,7 +154,7 @@ class Reconciling:
             return await self._of_no_saga(kept)
         except UnusableKey:
             return "its tag names a saga that there cannot be"
-        if not _names(record.resources, kept.resource_id):
+        if not _names((*record.resources, *record.copies), kept.resource_id):
             return f"the recovery point {record.point_id} is made of others (generation {record.generation})"
         if record.state is PointState.DELETED:
             return f"the record of {record.point_id} says that it was deleted"
@@ -167,7 +167,8 @@ class Reconciling:
             return None if young else "no record and no saga of that id are known"
         if state.phase is not Phase.DONE:
             return None
-        if _names([copy.snapshot_id for copy in state.recovery_point], kept.resource_id):
+        mine = (*(copy.snapshot_id for copy in state.recovery_point), *copies_of(state))
+        if state.recovery_point and _names(mine, kept.resource_id):
             await self._catalogue.saga_ended(state)
             return None
         return f"left behind: its saga ended as {state.outcome} without it"

@@ -1,16 +1,23 @@
 """The settings that all sagas of a run share, as the run's record keeps them."""
 
+import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.notifications import Notification
 from shared.policy.retry import NO_RETRY, Retry
 from shared.policy.selection import Selection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
-from shared.storage.runs import RunRecord
+from shared.storage.runs import RunRecord, RunTable
+
+#: Runs whose settings a process keeps.
+RUNS_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,7 @@ class RunSettings:
     guest: GuestProcessing
     layers: tuple[Layer, ...]
     snapshots: SnapshotSettings
+    disks: DiskSelection = ALL_DISKS
     trace: str = ""
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
@@ -37,18 +45,22 @@ class RunSettings:
         """Give the same for VMs that are named one by one."""
         return replace(self, selection=None)
 
+    notifications: tuple[Notification, ...] = ()
+
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
         return {
             "guest": encode(self.guest),
             "layers": encode(self.layers),
             "snapshots": encode(self.snapshots),
+            "disks": encode(self.disks),
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
             "schedule": self.schedule,
             # The VMs that it names one by one are in the run's index.
             "selection": encode(self.selection and replace(self.selection, vms=())),
+            "notifications": encode(self.notifications),
         }
 
 
@@ -63,11 +75,13 @@ def read_settings(record: RunRecord) -> RunSettings:
         guest=decode(GuestProcessing, record.settings["guest"]),
         layers=tuple(decode(Layer, layer) for layer in record.settings.get("layers", ())),
         snapshots=decode(SnapshotSettings, record.settings["snapshots"]),
+        disks=decode(DiskSelection, record.settings.get("disks", {})),
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
         schedule=record.settings.get("schedule", ""),
         selection=_selection(record.settings.get("selection")),
+        notifications=read_notifications(record),
     )
 
 
@@ -88,3 +102,61 @@ def _concurrency(data: Any) -> Concurrency | None:
 
 def _selection(data: Any) -> Selection | None:
     return None if data is None else decode(Selection, data)
+
+
+def read_notifications(record: RunRecord) -> tuple[Notification, ...]:
+    """Read whom a run tells; nobody, where it was written before there were notifications.
+
+    Raises:
+        UnreadableRecordError: the record was not written by this version or an earlier one.
+    """
+    return tuple(decode(Notification, each) for each in record.settings.get("notifications", ()))
+
+
+class KeptRunSettings:
+    """The settings of the latest runs, which never change once a run exists."""
+
+    def __init__(self, runs: RunTable) -> None:
+        self._runs = runs
+        self._settings: OrderedDict[str, RunSettings] = OrderedDict()
+        self._notifications: OrderedDict[str, tuple[Notification, ...]] = OrderedDict()
+        self._reading = asyncio.Lock()
+
+    def remember(self, run_id: str, settings: RunSettings) -> None:
+        """Keep the settings of a run that this process has just written, so that no saga here reads them."""
+        _keep(self._settings, run_id, settings)
+        _keep(self._notifications, run_id, settings.notifications)
+
+    async def get(self, run_id: str) -> RunSettings:
+        """Read a run's settings, once for all of its sagas that start at the same time.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnreadableRecordError: the record was not written by this version or an earlier one.
+        """
+        async with self._reading:
+            settings = self._settings.get(run_id)
+            if settings is None:
+                settings = read_settings(await self._runs.get(run_id))
+                self.remember(run_id, settings)
+            return settings
+
+    async def notifications(self, run_id: str) -> tuple[Notification, ...]:
+        """Read whom a run tells, and nothing else: no end may be lost by settings that cannot be read.
+
+        Raises:
+            RunNotFound: there is no such run.
+            UnreadableRecordError: the record was not written by this version or an earlier one.
+        """
+        async with self._reading:
+            listed = self._notifications.get(run_id)
+            if listed is None:
+                listed = read_notifications(await self._runs.get(run_id))
+                _keep(self._notifications, run_id, listed)
+            return listed
+
+
+def _keep[T](kept: OrderedDict[str, T], run_id: str, value: T) -> None:
+    kept[run_id] = value
+    if len(kept) > RUNS_KEPT:
+        kept.popitem(last=False)

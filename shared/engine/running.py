@@ -12,8 +12,10 @@ from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.following import Successors
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
+from shared.engine.run_listing import figures_of, listed
 from shared.engine.run_settings import RunSettings
 from shared.engine.script_storing import with_stored_scripts
 from shared.engine.selecting import Selecting
@@ -29,6 +31,7 @@ from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable
 from shared.storage.turns import TurnTable
 
@@ -87,6 +90,8 @@ class RunService:
         catalogue: Catalogue | None = None,
         turns: TurnTable | None = None,
         following: Successors | None = None,
+        run_list: RunList | None = None,
+        notices: Notices | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -99,6 +104,8 @@ class RunService:
         self._catalogue = catalogue
         self._turns = turns
         self._following = following
+        self._list = run_list
+        self._notices = notices
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -134,8 +141,11 @@ class RunService:
             await self._turns.create(run_id, entries, at_once)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
+        record = self._record(run_id, replace(request, settings=settings))
+        if self._list is not None:  # before the run is there, so that none is missing from the list
+            await self._list.put(listed(record))
         try:
-            await self._runs.create(self._record(run_id, replace(request, settings=settings)), entries)
+            await self._runs.create(record, entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
             return run_id
         self._steps.remember(run_id, settings)  # as they were written: scripts by their pins
@@ -282,12 +292,18 @@ class RunService:
         try:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
-            if now - (entry.started_at or 0) > UNSTARTED_MS:
+            due = (entry.started_at or 0) + UNSTARTED_MS
+            if now > due:
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
                     measuring.mended("unstarted")
-                await self._steps.start(step)
+                try:
+                    await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
+                finally:  # it is mended whether or not anybody could be told
+                    await self._steps.start(step)
             return
+        if state.phase is Phase.DONE and now - (state.ended_at or 0) <= OVERDUE_MS:
+            return  # whoever ended it is about to record that, and to tell of it
         if state.phase is Phase.DONE:
             measuring.mended("unrecorded")
             if self._catalogue is not None:
@@ -298,7 +314,10 @@ class RunService:
             with about(late):
                 _log.warning("overdue by %d s", (now - state.deadline) // 1000)
             measuring.mended("overdue")
-            await self._steps.look(step)
+            try:
+                await self._tell_overdue(step.run_id, entry, state.phase, state.deadline)
+            finally:
+                await self._steps.look(step)
 
     async def _has_ended(self, state: SagaState) -> None:
         if self._following is None:
@@ -329,6 +348,11 @@ class RunService:
             if entry.saga_id not in passed:
                 await self._following.pass_on(run_id, entry.vm_id)
 
+    async def _tell_overdue(self, run_id: str, entry: RunEntry, phase: Phase, since: int) -> None:
+        """Tell of it before it is mended: what cannot be mended is told of too."""
+        if self._notices:
+            await self._notices.overdue(run_id, entry, phase.value, since)
+
     async def _retire_if_broken_off(self, run_id: str, entries: Sequence[RunEntry]) -> None:
         """Take a run without a record off the sweep's list, unless its creation may be going on still."""
         now = self._clock()
@@ -338,9 +362,13 @@ class RunService:
 
     async def _retire_if_ended(self, run_id: str) -> None:
         """Take a run off the sweep's list once its whole index says that every VM has ended."""
-        async for entry in self._runs.entries(run_id):
-            if not entry.outcome:
-                return
+        entries = [entry async for entry in self._runs.entries(run_id)]
+        if not all(entry.outcome for entry in entries):
+            return
+        if self._list is not None:
+            await self._list.put(listed(await self._runs.get(run_id), figures_of(entries)))
+        if self._notices:  # before it is retired, or a crash between the two left it untold
+            await self._notices.run_ended(run_id)
         await self._runs.retire(run_id)
 
 

@@ -1,6 +1,6 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from shared.engine import times
@@ -13,6 +13,7 @@ from shared.engine.selecting import Selecting
 from shared.policy.documents import Policy, RunDocument, read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import GuestProcessing
+from shared.policy.notifications import Notification
 from shared.policy.snapshots import SnapshotSettings
 from shared.storage.errors import PolicyNotFound
 from shared.storage.policies import PolicyTable, StoredPolicy
@@ -28,6 +29,8 @@ class PolicyService:
         selecting: Selecting,
         previewing: Previewing,
         clock: Clock,
+        *,
+        check_receivers: Callable[[Sequence[Notification]], None] = lambda _: None,
     ) -> None:
         self._policies = policies
         self._runs = runs
@@ -35,6 +38,7 @@ class PolicyService:
         self._previewing = previewing
         self._clock = clock
         self._due = DueRuns(policies, runs, clock)
+        self._check_receivers = check_receivers
 
     async def put(self, name: str, data: Any, etag: str | None) -> StoredPolicy:
         """Check and store a policy.
@@ -115,14 +119,8 @@ class PolicyService:
             IdempotencyMismatch: the key was used for another request.
         """
         if not document.policy:
-            settings = RunSettings(
-                policy_name="",
-                guest=document.guest or GuestProcessing(),
-                layers=document.layers,
-                snapshots=document.snapshots or SnapshotSettings(),
-                concurrency=document.concurrency,
-                retry=document.retry,
-            )
+            self._check_receivers(document.notifications)
+            settings = _own_settings(document)
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
@@ -137,6 +135,18 @@ class PolicyService:
         request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
 
+    async def settings_of(self, document: RunDocument) -> RunSettings:
+        """Give the settings that a run would have that somebody asks for.
+
+        Raises:
+            PolicyNotFound: the policy is not stored.
+        """
+        if not document.policy:
+            return _own_settings(document)
+        policy = read_policy((await self._policies.get(document.policy)).document)
+        schedule = policy.schedule_named(document.schedule) if document.schedule else None
+        return settings_of(document.policy, policy, schedule)
+
     async def start_due(self) -> list[str]:
         """Start a run for each schedule whose time has come; give their ids. See ``due.py``."""
         return await self._due.start()
@@ -147,6 +157,7 @@ class PolicyService:
         Raises:
             DocumentError: names the field that is wrong.
         """
+        self._check_receivers(policy.notifications)
         if policy.retention is not None:
             times.zone_of(policy.retention.time_zone, "retention.time_zone")
         now = self._clock()
@@ -167,3 +178,16 @@ class PolicyService:
             if (old.cron, old.time_zone) == (new.cron, new.time_zone):
                 kept[due.schedule] = due.next_due
         return kept
+
+
+def _own_settings(document: RunDocument) -> RunSettings:
+    return RunSettings(
+        policy_name="",
+        guest=document.guest or GuestProcessing(),
+        layers=document.layers,
+        snapshots=document.snapshots or SnapshotSettings(),
+        disks=document.disks,
+        concurrency=document.concurrency,
+        retry=document.retry,
+        notifications=document.notifications,
+    )

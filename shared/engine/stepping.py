@@ -1,7 +1,5 @@
 """The use case of a step message: start a saga, or look at it again."""
 
-import asyncio
-from collections import OrderedDict
 from dataclasses import replace
 
 from opentelemetry.trace import SpanKind
@@ -9,7 +7,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
-from shared.engine.run_settings import RunSettings, admission_rules, read_settings
+from shared.engine.run_settings import KeptRunSettings, RunSettings, admission_rules
 from shared.logs import About, about, logger
 from shared.policy.layers import for_vm
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
@@ -17,24 +15,17 @@ from shared.saga.phases import first_watch_ms
 from shared.saga.state import SagaSpec, SagaState
 from shared.storage.errors import SagaNotFound
 from shared.storage.ports import MessageQueues
-from shared.storage.runs import RunTable
 
 _log = logger("steps")
 
 
-#: Runs whose settings a process keeps.
-RUNS_KEPT = 64
-
-
 class Steps:
-    """Steps of sagas. Keeps the settings of the latest runs, which never change once a run exists."""
+    """Steps of sagas."""
 
-    def __init__(self, loop: SagaLoop, runs: RunTable, queues: MessageQueues) -> None:
+    def __init__(self, loop: SagaLoop, settings: KeptRunSettings, queues: MessageQueues) -> None:
         self._loop = loop
-        self._runs = runs
+        self._settings = settings
         self._queues = queues
-        self._settings: OrderedDict[str, RunSettings] = OrderedDict()
-        self._reading = asyncio.Lock()
 
     async def take(self, message: StepMessage, *, again: bool = False) -> None:
         """Do what a step message asks for; ``again`` says that an earlier delivery of it failed."""
@@ -80,21 +71,10 @@ class Steps:
 
     def remember(self, run_id: str, settings: RunSettings) -> None:
         """Keep the settings of a run that this process has just written, so that no saga here reads them."""
-        self._settings[run_id] = settings
-        if len(self._settings) > RUNS_KEPT:
-            self._settings.popitem(last=False)
-
-    async def _run_settings(self, run_id: str) -> RunSettings:
-        """Read a run's settings, once for all of its sagas that start at the same time."""
-        async with self._reading:
-            settings = self._settings.get(run_id)
-            if settings is None:
-                settings = read_settings(await self._runs.get(run_id))
-                self.remember(run_id, settings)
-            return settings
+        self._settings.remember(run_id, settings)
 
     async def _spec(self, message: StepMessage) -> SagaSpec:
-        settings = await self._run_settings(message.run_id)
+        settings = await self._settings.get(message.run_id)
         return SagaSpec(
             saga_id=message.saga_id,
             run_id=message.run_id,
@@ -104,6 +84,7 @@ class Steps:
             guest=settings.guest,
             layers=for_vm(settings.layers, message.vm_id),
             snapshots=settings.snapshots,
+            disks=settings.disks,
             admission=admission_rules(settings, message.run_id),
             retry=settings.retry,
             try_number=message.try_number,

@@ -89,10 +89,10 @@ class Timelines:
         if entry.outcome:  # its timeline was not kept
             return _Seen(Phase.DONE, await self.saga_ended(entry.saga_id))
         try:
-            state = (await self._sagas.reload(entry.saga_id)).state
+            state, history = await self._sagas.look(entry.saga_id)
         except SagaNotFound:
             return _Seen(Phase.PENDING, Timeline())
-        return _Seen(state.phase, await self.saga_ended(entry.saga_id), state)
+        return _Seen(state.phase, timeline_of(history), state)
 
 
 def _kept(entry: RunEntry) -> _Seen:

@@ -148,6 +148,21 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
             {_kind(state): copy.snapshot_id, "completion_percent": copy.completion_percent}
             for copy in state.recovery_point
         ],
+        "copies": [
+            {
+                "snapshot": copy.snapshot_id,
+                "source": copy.source_id,
+                "region": copy.region,
+                "completion_percent": copy.completion_percent,
+                "error": copy.error or None,
+                "detail": copy.detail,
+            }
+            for copy in state.copies
+        ],
+        "left_out": [
+            {"disk": disk.disk_id or None, "name": disk.name, "lun": disk.lun, "why": disk.why}
+            for disk in (state.facts.left_out if state.facts else ())
+        ],
         "discarded": list(state.discard),
         "evidence": encode(evidence) if evidence else None,
         "evidence_sha256": evidence.digest() if evidence else None,

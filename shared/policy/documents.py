@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.policy.concurrency import Concurrency, read_concurrency
+from shared.policy.disk_fields import read_disks
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_fields import place_guest, read_guest, read_layers_over
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
+from shared.policy.notifications import Notification, read_notifications
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
 from shared.policy.schedules import (
@@ -20,14 +23,11 @@ from shared.policy.schedules import (
 )
 from shared.policy.selection import Selection
 from shared.policy.selection_fields import read_allowed_tags, read_selection
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.snapshot_fields import read_snapshots
+from shared.policy.snapshots import SnapshotSettings
 from shared.policy.vm_ids import read_vm_ids
 
-_GROUP = re.compile(r"[\w.()-]{0,89}[\w()-]")
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-
-#: Stillframe's own tags need 8 of the 50 that a resource may carry (Azure Resource Manager's limit).
-MOST_TAGS = 40
 
 
 #: The one version of the policy document.
@@ -50,6 +50,8 @@ class Policy:
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    disks: DiskSelection = ALL_DISKS
+    notifications: tuple[Notification, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     description: str = ""
 
@@ -68,8 +70,14 @@ class RunDocument:
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings | None = None
+    disks: DiskSelection = ALL_DISKS
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    notifications: tuple[Notification, ...] = ()
+
+
+#: What a run without a policy says by itself.
+_BY_POLICY = ("guest_processing", "disks", "snapshots", "concurrency", "retry", "notifications")
 
 
 _MEMBERS = (
@@ -85,8 +93,10 @@ _MEMBERS = (
     "retention",
     "concurrency",
     "retry",
+    "disks",
+    "notifications",
 )  # fmt: skip
-_RUN_MEMBERS = ("policy", "schedule", "vms", "guest_processing", "snapshots", "concurrency", "retry")
+_RUN_MEMBERS = ("policy", "schedule", "vms", *_BY_POLICY)
 
 
 def read_run(data: Any) -> RunDocument:
@@ -97,7 +107,7 @@ def read_run(data: Any) -> RunDocument:
     """
     fields = Fields(data, "", _RUN_MEMBERS)
     if fields.has("policy"):
-        for name in ("guest_processing", "snapshots", "concurrency", "retry"):
+        for name in _BY_POLICY:
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
         return RunDocument(
@@ -115,9 +125,11 @@ def read_run(data: Any) -> RunDocument:
         vms=vms,
         guest=guest,
         layers=layers,
-        snapshots=_snapshots(fields),
+        snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
+        notifications=read_notifications(fields),
     )
 
 
@@ -143,7 +155,9 @@ def read_policy(data: Any) -> Policy:
         selection=selection,
         guest=guest,
         layers=tuple(each.layer for each in placed),
-        snapshots=_snapshots(fields),
+        snapshots=read_snapshots(fields),
+        disks=read_disks(fields),
+        notifications=read_notifications(fields),
         schedules=tuple(schedules),
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
@@ -163,32 +177,3 @@ def read_policy_name(name: Any) -> str:
     if name in RESERVED:
         raise DocumentError("policy", f"{name} is the name of a call, and no policy's")
     return name
-
-
-def _snapshots(fields: Fields) -> SnapshotSettings:
-    if not fields.has("snapshots"):
-        return SnapshotSettings()
-    known = ("recovery_point", "resource_group", "tags", "completion_timeout_ms")
-    snapshots = Fields(fields.raw("snapshots"), fields.at("snapshots"), known)
-    group = snapshots.text("resource_group", longest=90) if snapshots.has("resource_group") else None
-    if group is not None and not _GROUP.fullmatch(group):
-        raise DocumentError(snapshots.at("resource_group"), "expected the name of a resource group")
-    tags = snapshots.table("tags", most=MOST_TAGS, longest=256)
-    for key, _ in tags:
-        if key.lower().startswith("stillframe-") or not 1 <= len(key) <= 512 or set(key) & set("<>%&\\?/"):
-            problem = "a tag's name has 1 to 512 characters, none of <>%&\\?/, not stillframe-*"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-        if sum(key.lower() == other.lower() for other, _ in tags) > 1:
-            problem = "this tag is named twice: Azure ignores the case of a tag's name"
-            raise DocumentError(f"{snapshots.at('tags')}.{key}", problem)
-    return SnapshotSettings(
-        recovery_point=snapshots.choice("recovery_point", RecoveryPointKind, RecoveryPointKind.SNAPSHOTS),
-        resource_group=group,
-        tags=tags,
-        completion_timeout_ms=snapshots.whole(
-            "completion_timeout_ms",
-            SnapshotSettings().completion_timeout_ms,
-            least=60_000,
-            most=7 * 24 * 3_600_000,
-        ),
-    )

@@ -18,6 +18,7 @@ from shared.saga.advice_by_code import (
     AZURE,
     CAPTURE,
     CHECK,
+    COPY,
     GUEST,
     HANDLER_LOG,
     POST,
@@ -53,6 +54,11 @@ TOLD: Mapping[Cause, Advice] = {
     Cause.NO_DISK: Advice(
         "{vm} has no managed disk that could be snapshotted",
         "Take {vm} out of the request or policy, or convert its disks: `az vm convert -g {group} -n {vm}`.",
+        _NONE,
+    ),
+    Cause.NOTHING_SELECTED: Advice(
+        "the policy leaves out every disk of {vm}",
+        "Look at `left_out` in this view, and change `disks` of the policy or request (docs/snapshots.md).",
         _NONE,
     ),
     Cause.OBSTACLE: Advice(
@@ -153,6 +159,9 @@ TOLD: Mapping[Cause, Advice] = {
         "snapshots of {vm} went missing while they were copied in the background: {detail}",
         "Find out who deleted them (activity log of their resource group), then start the run again.",
         _NONE,
+    ),
+    Cause.COPY_FAILED: Advice(
+        "{vm}'s snapshots were not copied to {subject}: {detail} ({code})", COPY["copy_failed"], COPY
     ),
     Cause.POISONED: Advice(
         "a message about {vm} could not be processed, however often it was tried: {detail}",

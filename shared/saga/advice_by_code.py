@@ -37,6 +37,16 @@ CAPTURE: Mapping[str, str] = {
     "": f"The app's invocation ended in mid-capture: {AGAIN}, and look at the host's log of that minute.",
 }
 
+#: By the error of a copy to another region: what is not Azure's class of errors (``saga/copying.py``).
+COPY: Mapping[str, str] = {
+    **AZURE,
+    "copy_failed": "See that nobody deleted the snapshots in {vm}'s region while they were copied; the next "
+    "run copies its own.",
+    "copy_late": "It goes on by itself (`az snapshot show --query completionPercent`); where {copying} is "
+    "too short for {vm}'s disks, raise `copy_timeout_ms`.",
+    "copy_abandoned": "It goes on by itself. Search the log for saga={saga}, and look at `GET /api/health`.",
+}
+
 RUN_SCRIPT = "Run the script by hand in {vm} as the same user; its output is under `history` in this view."
 _SCRIPT_FILE = 'Put the script right in {vm} (docs/scripts.md, "Where a script comes from").'
 _SCRIPT_FETCH = "See that {vm} reaches the guests' storage account (443, container stillframe-scripts), then "

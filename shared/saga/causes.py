@@ -15,6 +15,9 @@ class Cause(StrEnum):
     NO_DISK = "no_disk"
     """The VM has no managed disk."""
 
+    NOTHING_SELECTED = "nothing_selected"
+    """The policy leaves out every disk of the VM."""
+
     OBSTACLE = "obstacle"
     """A limit of Azure, or a property of a disk, would make the snapshots fail."""
 
@@ -77,6 +80,9 @@ class Cause(StrEnum):
 
     COPIES_LOST = "copies_lost"
     """Snapshots went missing while they were copied in the background."""
+
+    COPY_FAILED = "copy_failed"
+    """A copy in another region failed or is late; the recovery point itself is whole."""
 
     POISONED = "poisoned"
     """A message of the saga failed again and again."""

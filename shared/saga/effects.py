@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared.saga.facts import DiskFacts
-from shared.saga.state import SagaWarning
+from shared.saga.state import RegionCopy, SagaWarning
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,13 @@ class CheckCopies:
 
 
 @dataclass(frozen=True, slots=True)
+class CopySnapshots:
+    """Begin those of these copies that are not there, and look how far the others are."""
+
+    copies: tuple[RegionCopy, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Clean:
     """Tag what is kept, delete what is not, remove the run commands.
 
@@ -145,6 +152,7 @@ Effect = (
     | Capture
     | TakeRestorePoint
     | CheckCopies
+    | CopySnapshots
     | Clean
     | Alert
     | Watch

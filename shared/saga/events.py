@@ -14,7 +14,7 @@ from shared.saga.evidence import (
     ScriptReport,
 )
 from shared.saga.facts import VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.state import RegionCopy, SnapshotCopy
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +211,15 @@ class CopiesSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionCopiesSeen:
+    """Copies in other regions were begun or looked at."""
+
+    copies: tuple[RegionCopy, ...]
+
+    key = "region-copies"
+
+
+@dataclass(frozen=True, slots=True)
 class Cleaned:
     """Cleaning was tried; ``problems`` says in sentences what is still there."""
 
@@ -261,6 +270,7 @@ Event = (
     | Resumed
     | Released
     | CopiesSeen
+    | RegionCopiesSeen
     | Cleaned
     | TimePassed
     | CancelRequested

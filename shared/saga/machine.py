@@ -14,6 +14,7 @@ from shared.saga.admitting import (
 )
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.causes import Cause
+from shared.saga.copying import ABANDONED, end_copying, enter_copying, on_region_copies_seen
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
@@ -32,6 +33,7 @@ from shared.saga.events import (
     Poisoned,
     Quiesced,
     QuiesceFailed,
+    RegionCopiesSeen,
     Released,
     Resumed,
     Started,
@@ -51,11 +53,11 @@ from shared.saga.phases import (
     enter_resuming,
     enter_unheld_capturing,
     kept_ids,
-    pause_ms,
-    watch_again,
+    look_later,
 )
 from shared.saga.restore_points import held_by_platform, obstacles_of_restore_point
 from shared.saga.script_values import too_large
+from shared.saga.snapshots import remarks
 from shared.saga.state import Ending, Outcome, Phase, SagaState
 from shared.saga.transitions import is_legal
 from shared.saga.troubles import left_over, quiesce_troubled, troubled
@@ -105,10 +107,15 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
-    known = replace(state, facts=facts, spec=replace(spec, guest=guest, layers=()))
-    hindered = _hindered(state, known, now)
-    if hindered is not None:
-        return hindered
+    left_out = (disk.sentence for disk in facts.left_out)
+    notes = (*state.notes, *left_out, *remarks(spec.snapshots, facts.disks))
+    known = replace(state, facts=facts, notes=notes, spec=replace(spec, guest=guest, layers=()))
+    unable = _unable(known)
+    if unable is not None:
+        noted, why = unable
+        return enter_cleaning(noted, now, Ending(Outcome.FAILED, why))
+    if facts.passing_obstacles:
+        return wait_for_disks(replace(state, facts=facts), now)
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
         return enter_unheld_capturing(known, now, note)
@@ -123,21 +130,15 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     return enter_arming(known, now)
 
 
-def _hindered(before: SagaState, state: SagaState, now: int) -> Transition | None:
-    """Say what follows where no snapshot can be made, now or at all; None where nothing is in the way."""
-    facts = state.facts
-    assert facts is not None
-    if not facts.disks:
-        diskless = troubled(state, Cause.NO_DISK)
-        return enter_cleaning(diskless, now, Ending(Outcome.FAILED, "the VM has no managed disk to snapshot"))
-    obstacles = (*facts.obstacles, *obstacles_of_restore_point(state))
-    if obstacles:
-        why = "; ".join(obstacles)
-        obstructed = troubled(state, Cause.OBSTACLE, detail=why)
-        return enter_cleaning(obstructed, now, Ending(Outcome.FAILED, why))
-    if facts.passing_obstacles:
-        return wait_for_disks(replace(before, facts=facts), now)
-    return None
+def _unable(state: SagaState) -> tuple[SagaState, str] | None:
+    """Note why there can be no recovery point, and say it; None where nothing is known to stop it."""
+    assert state.facts is not None
+    if not state.facts.disks and state.facts.left_out:
+        return troubled(state, Cause.NOTHING_SELECTED), "no disk of the VM is selected"
+    if not state.facts.disks:
+        return troubled(state, Cause.NO_DISK), "the VM has no managed disk to snapshot"
+    why = "; ".join((*state.facts.obstacles, *obstacles_of_restore_point(state)))
+    return (troubled(state, Cause.OBSTACLE, detail=why), why) if why else None
 
 
 def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -> Transition:
@@ -147,7 +148,7 @@ def _on_facts_unavailable(state: SagaState, event: FactsUnavailable, now: int) -
     detail = f"{event.detail} ({event.code})"
     unread = troubled(state, Cause.VM_UNREADABLE, code=event.cause, detail=detail)
     if event.passing and now < state.deadline:
-        return _look_later(unread, now)
+        return look_later(unread, now)
     return enter_cleaning(unread, now, Ending(Outcome.FAILED, f"the VM could not be read: {detail}"))
 
 
@@ -269,8 +270,8 @@ def _on_copies_seen(state: SagaState, event: CopiesSeen, now: int) -> Transition
     recovery_point = tuple(by_id.get(known.snapshot_id, known) for known in state.recovery_point)
     seen = replace(state, recovery_point=recovery_point)
     if all(copy.completion_percent >= 100 for copy in recovery_point):
-        return enter_cleaning(seen, now)
-    return _look_later(seen, now)
+        return enter_copying(seen, now)
+    return look_later(seen, now)
 
 
 def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
@@ -282,7 +283,7 @@ def _on_cleaned(state: SagaState, event: Cleaned, now: int) -> Transition:
     if now >= state.deadline:
         noted = replace(state, notes=(*state.notes, *event.problems))
         return enter_done(left_over(noted, event.problems), now)
-    return _look_later(state, now)
+    return look_later(state, now)
 
 
 def _on_cancel(state: SagaState, _event: CancelRequested, now: int) -> Transition:
@@ -295,13 +296,15 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
     poisoned = troubled(state, Cause.POISONED, detail=event.detail)
     if state.phase is Phase.COMPLETING:
         return enter_cleaning(poisoned, now, Ending(Outcome.FAILED, f"{reason}; the snapshots are kept"))
+    if state.phase is Phase.COPYING:
+        return end_copying(state, now, ABANDONED, reason)
     if state.phase is not Phase.CLEANING:
         return _end_early(state, poisoned, now, Ending(Outcome.FAILED, reason))
     assert state.deadline is not None
     noted = state if reason in state.notes else replace(state, notes=(*state.notes, reason))
     if now >= state.deadline:
         return enter_done(left_over(noted, (reason,)), now)
-    return _look_later(noted, now)  # it may have been the watch, or have nothing to do with the cleaning
+    return look_later(noted, now)  # it may have been the watch, or have nothing to do with the cleaning
 
 
 def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> Transition:
@@ -315,18 +318,12 @@ def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> 
             return enter_resuming(replace(noted, ending=ending), now)
         case Phase.CAPTURING | Phase.RESUMING if state.ending is None:
             return Transition(replace(noted, ending=ending))
-        case Phase.COMPLETING:
-            unwanted = replace(noted, recovery_point=(), discard=(*state.discard, *kept_ids(state)))
+        case Phase.COMPLETING | Phase.COPYING:
+            discard = (*state.discard, *kept_ids(state), *(copy.snapshot_id for copy in state.copies))
+            unwanted = replace(noted, recovery_point=(), copies=(), discard=discard)
             return enter_cleaning(unwanted, now, ending)
         case _:
             return _ignore(state, "the saga is ending already")
-
-
-def _look_later(state: SagaState, now: int) -> Transition:
-    """Stay, and look again after a pause that grows, at the phase's deadline at the latest."""
-    assert state.deadline is not None
-    at = min(state.deadline, now + pause_ms(state.pauses))
-    return watch_again(replace(state, pauses=state.pauses + 1), at)
 
 
 def _settle_when_quiet(state: SagaState, now: int) -> Transition:
@@ -350,6 +347,7 @@ _HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
     Resumed: _on_resumed,
     Released: _on_released,
     CopiesSeen: _on_copies_seen,
+    RegionCopiesSeen: on_region_copies_seen,
     Cleaned: _on_cleaned,
     TimePassed: on_time_passed,
     CancelRequested: _on_cancel,

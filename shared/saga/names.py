@@ -2,7 +2,11 @@
 
 import hashlib
 
+from shared.policy.snapshots import DEFAULT_NAME
 from shared.saga.facts import DiskFacts
+
+#: Of a snapshot's name ("Snapshots - Create Or Update", Microsoft Learn).
+LONGEST_NAME = 80
 
 
 def saga_id(run_id: str, vm_id: str, try_number: int = 1) -> str:
@@ -11,9 +15,22 @@ def saga_id(run_id: str, vm_id: str, try_number: int = 1) -> str:
     return hashlib.sha256(f"{run_id}\n{vm_id.lower()}{again}".encode()).hexdigest()[:20]
 
 
-def snapshot_name(saga: str, generation: int, slot: str) -> str:
-    """Name the snapshot of one disk; well within the 80 characters of a snapshot's name."""
-    return f"sf-{saga}-g{generation}-{slot}"
+def snapshot_name(
+    saga: str, generation: int, slot: str, beginning: str = DEFAULT_NAME, region: str = ""
+) -> str:
+    """Name the snapshot of one disk: saga, generation and slot are its end, whatever its beginning is.
+
+    A copy has its region before them, so that it may lie beside its source.
+    """
+    end = f"-{saga}-g{generation}-{slot}"
+    if region:
+        end = f"-{region}{end}"
+    return f"{beginning[: LONGEST_NAME - len(end)]}{end}"
+
+
+def is_snapshot_of(name: str, saga: str, generation: int, slot: str) -> bool:
+    """Whether a name is that of a disk's snapshot, whatever it begins with."""
+    return name.endswith(f"-{saga}-g{generation}-{slot}")
 
 
 def collection_name(vm_id: str) -> str:
@@ -35,12 +52,20 @@ def restore_point_id(vm_id: str, group: str | None, saga: str, generation: int) 
     return f"{prefix}/restorePointCollections/{collection}/restorePoints/{name}"
 
 
-def snapshot_id(disk: DiskFacts, group: str | None, saga: str, generation: int) -> str:
+def snapshot_id(
+    disk: DiskFacts,
+    group: str | None,
+    saga: str,
+    generation: int,
+    *,
+    beginning: str = DEFAULT_NAME,
+    region: str = "",
+) -> str:
     """Give the ARM id of a disk's snapshot, in ``group`` or in the disk's own resource group."""
     parts = disk.disk_id.split(
         "/"
     )  # "", subscriptions, S, resourceGroups, G, providers, Microsoft.Compute, disks, D
     subscription, own_group = parts[2], parts[4]
-    name = snapshot_name(saga, generation, disk.slot)
+    name = snapshot_name(saga, generation, disk.slot, beginning, region)
     prefix = f"/subscriptions/{subscription}/resourceGroups/{group or own_group}"
     return f"{prefix}/providers/Microsoft.Compute/snapshots/{name}"

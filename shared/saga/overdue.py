@@ -5,8 +5,9 @@ from dataclasses import replace
 from shared.policy.guest_processing import AgentUse
 from shared.saga.admitting import admit, not_admitted
 from shared.saga.causes import Cause
+from shared.saga.copying import due, end_copying
 from shared.saga.decide import guest_gave_up, settle
-from shared.saga.effects import CheckCopies, Effect, ReadFacts, SendCommand, Watch
+from shared.saga.effects import CheckCopies, CopySnapshots, Effect, ReadFacts, SendCommand, Watch
 from shared.saga.events import TimePassed
 from shared.saga.phases import (
     Transition,
@@ -71,6 +72,8 @@ def _repeated(state: SagaState) -> tuple[Effect, ...]:
             return (SendCommand(resume_order(state)),)
         case Phase.COMPLETING:
             return (CheckCopies(kept_ids(state)),)
+        case Phase.COPYING:
+            return (CopySnapshots(due(state)),)
         case Phase.CLEANING:
             return (clean(state),)
         case _:
@@ -101,12 +104,19 @@ def _overdue(state: SagaState, now: int) -> Transition:
         case Phase.RESUMING:
             # The dead-man has acted by now; without the guest's word for it the grade falls.
             return settle(replace(state, guest_released=True, capture_ended=True), now)
-        case Phase.COMPLETING:
-            reason = "the background copy of the snapshots did not end in time; they are kept"
-            copying = troubled(state, Cause.COPIES_LATE, detail=_slowest(state))
-            return enter_cleaning(copying, now, Ending(Outcome.FAILED, reason))
+        case Phase.COMPLETING | Phase.COPYING:
+            return _copies_overdue(state, now)
         case _:
             return Transition(state, _repeated(state))
+
+
+def _copies_overdue(state: SagaState, now: int) -> Transition:
+    """Leave the copies as they are: they go on by themselves. Those in other regions cost no outcome."""
+    if state.phase is Phase.COPYING:
+        return end_copying(state, now)
+    reason = "the background copy of the snapshots did not end in time; they are kept"
+    copying = troubled(state, Cause.COPIES_LATE, detail=_slowest(state))
+    return enter_cleaning(copying, now, Ending(Outcome.FAILED, reason))
 
 
 def _slowest(state: SagaState) -> str:

@@ -19,8 +19,9 @@ from shared.saga.effects import (
 )
 from shared.saga.evidence import Evidence
 from shared.saga.facts import VmFacts
-from shared.saga.names import restore_point_id, snapshot_id
+from shared.saga.names import restore_point_id
 from shared.saga.restore_points import asked_consistency
+from shared.saga.snapshots import snapshot_of
 from shared.saga.state import Ending, Outcome, Phase, SagaSpec, SagaState, SnapshotCopy
 
 #: Reading a VM that Azure cannot show right now is tried again for this long.
@@ -214,6 +215,13 @@ def watch_again(state: SagaState, at: int, *others: Effect) -> Transition:
     return Transition(after, (*others, Watch(after.watch_number, at)))
 
 
+def look_later(state: SagaState, now: int) -> Transition:
+    """Stay, and look again after a pause that grows, at the phase's deadline at the latest."""
+    assert state.deadline is not None
+    at = min(state.deadline, now + pause_ms(state.pauses))
+    return watch_again(replace(state, pauses=state.pauses + 1), at)
+
+
 def pause_ms(pauses: int) -> int:
     """Give the pause before the next look: doubled each time, within bounds."""
     return min(FIRST_PAUSE_MS << min(pauses, 10), LAST_PAUSE_MS)
@@ -224,9 +232,7 @@ def snapshot_ids(state: SagaState) -> tuple[str, ...]:
     settings, saga = state.spec.snapshots, state.spec.saga_id
     if settings.is_restore_point:
         return (restore_point_id(state.spec.vm_id, settings.resource_group, saga, state.generation),)
-    return tuple(
-        snapshot_id(disk, settings.resource_group, saga, state.generation) for disk in facts(state).disks
-    )
+    return tuple(snapshot_of(state, disk, state.generation) for disk in facts(state).disks)
 
 
 def kept_ids(state: SagaState) -> tuple[str, ...]:

@@ -74,6 +74,7 @@ def _values(state: SagaState, trouble: Trouble) -> Mapping[str, str]:
         "arming": duration(guest.arming_timeout_ms),
         "admission": duration(admission.timeout_ms if admission else ADMISSION_TIMEOUT_MS),
         "quiesce": duration(guest.quiesce_timeout_ms),
+        "copying": duration(state.spec.snapshots.copy_timeout_ms),
         "completion": duration(state.spec.snapshots.completion_timeout_ms),
     }
 

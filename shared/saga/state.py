@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from shared.policy.concurrency import AdmissionRules
+from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.retry import NO_RETRY, Retry
@@ -25,6 +26,7 @@ class Phase(StrEnum):
     CAPTURING = "capturing"
     RESUMING = "resuming"
     COMPLETING = "completing"
+    COPYING = "copying"
     CLEANING = "cleaning"
     DONE = "done"
 
@@ -66,6 +68,7 @@ class SagaSpec:
     guest: GuestProcessing = field(default_factory=GuestProcessing)
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    disks: DiskSelection = ALL_DISKS
     admission: AdmissionRules | None = None
     retry: Retry = NO_RETRY
     try_number: int = 1
@@ -115,6 +118,29 @@ class SnapshotCopy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegionCopy:
+    """A copy of a snapshot in another region, and how much of it is done.
+
+    ``seen``: it was there when it was last looked at. ``error`` is why it is given up (stable), ``detail`` a
+    sentence; a detail without an error is why it has not begun yet, or could not be looked at. One that is
+    given up may be there all the same, but for those with the error ``copy_failed``, which are deleted.
+    """
+
+    source_id: str
+    snapshot_id: str
+    region: str
+    completion_percent: float = 0.0
+    seen: bool = False
+    error: str = ""
+    detail: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing to wait for any more."""
+        return bool(self.error) or self.completion_percent >= 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SagaState:
     """All that is known of a saga. Times in ms since the epoch.
 
@@ -125,8 +151,8 @@ class SagaState:
     ``agent_refused`` says that the last attempt to start the agent was turned down for now.
     ``notes`` are sentences for people on what happened on the way, ``warnings`` what the guest said that a
     person should look at, in all generations. ``trouble`` is the last thing that went wrong in the current
-    generation. ``discard`` are snapshots to delete,
-    ``recovery_point`` those to keep. ``watch_number`` counts the delayed messages that carry the deadline;
+    generation. ``discard`` are snapshots to delete, ``recovery_point`` those to keep, ``copies`` what there
+    is of these in other regions. ``watch_number`` counts the delayed messages that carry the deadline;
     only the newest counts. ``watch_receipt`` lets the first of them be taken back before it is due.
     """
 
@@ -150,6 +176,7 @@ class SagaState:
     warnings: tuple[SagaWarning, ...] = ()
     trouble: Trouble | None = None
     recovery_point: tuple[SnapshotCopy, ...] = ()
+    copies: tuple[RegionCopy, ...] = ()
     discard: tuple[str, ...] = ()
     outcome: Outcome | None = None
     ended_at: int | None = None

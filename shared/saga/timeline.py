@@ -1,8 +1,8 @@
 """When a saga did what: its phases, how long its guest was held, when its snapshots were taken.
 
 It follows from the history alone. Times are ms since the epoch. A guest tells lengths by its own clock; they
-are laid against the moment at which its ack was put into the queue, so that both ends of a freeze window may
-be off by one hop of a queue, but its length is what was measured.
+are laid against the moment at which the app took its acks (the queue's own are whole seconds), so that a
+freeze window may stand late by one hop of a queue, but its length is what was measured.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,7 +55,7 @@ def timeline_of(history: Sequence[HistoryEntry]) -> Timeline:
         if entry.event == "Quiesced":
             holds[generation] = _hold(entry, generation)
         elif entry.event == "Resumed" and generation in holds:
-            holds[generation] = _ended(holds[generation], entry.detail["report"])
+            holds[generation] = _ended(holds[generation], entry)
         elif entry.event == "CaptureEnded":
             snapshots.update(_instants(entry.detail["captures"]))
     return Timeline(tuple(_phases(history)), tuple(holds.values()), tuple(sorted(snapshots)))
@@ -73,19 +73,28 @@ def _phases(history: Sequence[HistoryEntry]) -> Iterable[PhaseStart]:
 
 def _hold(entry: HistoryEntry, generation: int) -> Hold:
     report: Mapping[str, Any] = entry.detail["report"]
-    said_at = min(entry.detail.get("queued_at") or entry.at, entry.at)
-    start = said_at - report["quiesce_ms"]
+    anchored = bool(report.get("anchored"))
     return Hold(
         generation=generation,
-        start=start,
-        limit=said_at + report["budget_left_ms"],
-        end=said_at if report.get("anchored") else None,
-        anchored=bool(report.get("anchored")),
+        start=entry.at - report["quiesce_ms"],
+        limit=entry.at + report["budget_left_ms"],
+        end=entry.at if anchored else None,
+        anchored=anchored,
     )
 
 
-def _ended(hold: Hold, report: Mapping[str, Any]) -> Hold:
-    return replace(hold, end=hold.start + report["window_ms"], released_by=report["released_by"])
+def _ended(hold: Hold, entry: HistoryEntry) -> Hold:
+    """Give the hold its length. It ended before its end was told: where it would not, it began earlier."""
+    report: Mapping[str, Any] = entry.detail["report"]
+    early = max(0, hold.start + report["window_ms"] - entry.at)
+    start = hold.start - early
+    return replace(
+        hold,
+        start=start,
+        limit=hold.limit - early,
+        end=start + report["window_ms"],
+        released_by=report["released_by"],
+    )
 
 
 def _instants(captures: Iterable[Mapping[str, Any]]) -> Iterable[int]:

@@ -16,7 +16,8 @@ FOLLOWS: Mapping[Phase, frozenset[Phase]] = {
     Phase.QUIESCING: frozenset({Phase.CAPTURING, Phase.RESUMING, Phase.ARMING, Phase.CLEANING}),
     Phase.CAPTURING: frozenset({Phase.RESUMING, Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}),
     Phase.RESUMING: frozenset({Phase.COMPLETING, Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}),
-    Phase.COMPLETING: frozenset({Phase.CLEANING}),
+    Phase.COMPLETING: frozenset({Phase.COPYING, Phase.CLEANING}),
+    Phase.COPYING: frozenset({Phase.CLEANING}),
     Phase.CLEANING: frozenset({Phase.DONE}),
     Phase.DONE: frozenset(),
 }

@@ -62,6 +62,10 @@ class CachedSagas:
         """Read all transitions, oldest first."""
         return await self._inner.history(saga_id)
 
+    async def look(self, saga_id: str) -> tuple[SagaState, list[HistoryEntry]]:
+        """Read state and history, past what is kept. Raises ``SagaNotFound``."""
+        return await self._inner.look(saga_id)
+
     def _keep(self, stored: StoredSaga) -> StoredSaga:
         saga_id = stored.state.spec.saga_id
         kept = self._kept.get(saga_id)

@@ -47,7 +47,9 @@ class PointRecord:
 
     ``point_id`` is the saga's id, ``created`` the instant of the first of its snapshots, ``recorded`` the end
     of its saga. ``resources`` are the ARM ids of its snapshots, or that of its restore point, ``missing``
-    those of them that were found gone. ``why`` says how it came to its state, ``changed`` when.
+    those of them that were found gone. ``copies`` are the ARM ids of
+    the copies in other regions, of which some may not be there: a point is whole without them, and they are
+    deleted with it. ``why`` says how it came to its state, ``changed`` when.
     """
 
     point_id: str
@@ -60,6 +62,7 @@ class PointRecord:
     created: int
     recorded: int
     resources: tuple[str, ...]
+    copies: tuple[str, ...] = ()
     freeze_window_ms: int | None = None
     evidence_sha256: str = ""
     warnings: int = 0

@@ -30,6 +30,8 @@ class Sagas(Protocol):
 
     async def history(self, saga_id: str) -> list[HistoryEntry]: ...
 
+    async def look(self, saga_id: str) -> tuple[SagaState, list[HistoryEntry]]: ...
+
 
 class ReloadableSagas(Sagas, Protocol):
     """See ``cache.CachedSagas``."""

@@ -5,6 +5,7 @@
 | the run's id | ``run`` | the run; it exists from the moment that this row does |
 | the run's id | ``vm-<saga id>`` | the index row of one VM |
 | the run's id | ``unread-<place>`` | a part of Azure that the selection could not read, and why |
+| the run's id | ``told-<what>`` | nothing; somebody was told of this already |
 | ``active`` | ``run-<run id>`` | nothing; the sweep walks these |
 | ``key-<SHA-256>`` | ``claim`` | which run the first request with this idempotency key became |
 """
@@ -27,6 +28,7 @@ _RUN = "run"
 _ACTIVE = "active"
 _CLAIM = "claim"
 _VM = "vm"
+_TOLD = "told"
 _REASON_CHARS = 8_000
 #: A column holds 32,768 characters. A longer timeline is not kept: it follows from the saga's history.
 _TIMELINE_CHARS = 30_000
@@ -254,6 +256,14 @@ class RunTable:
             )
         except WriteRefused as error:
             raise RunNotFound(run_id) from error
+
+    async def was_told(self, run_id: str, what: str) -> bool:
+        """Whether ``note_told`` was called with the same arguments."""
+        return await self._storage.get(self._table, key(run_id), key(_TOLD, what)) is not None
+
+    async def note_told(self, run_id: str, what: str) -> None:
+        """Note that somebody was told of something about a run; doing it again changes nothing."""
+        await self._write([tables.upsert({"PartitionKey": key(run_id), "RowKey": key(_TOLD, what)})])
 
     async def active(self) -> AsyncIterator[str]:
         """The ids of all runs that were not retired, in the order of their ids.

@@ -132,6 +132,19 @@ class SagaTable:
         rows = self._storage.rows(self._table, key(saga_id), after="history-", until="history.")
         return [_history_entry(unpack(row)) async for row, _ in rows]
 
+    async def look(self, saga_id: str) -> tuple[SagaState, list[HistoryEntry]]:
+        """Read state and history in one request, for somebody who looks and changes nothing.
+
+        Raises:
+            SagaNotFound: there is no such saga.
+        """
+        found = self._storage.rows(self._table, key(saga_id), after="history-", until=_STATE)
+        rows = [row async for row, _ in found]
+        if not rows:
+            raise SagaNotFound(saga_id)
+        history = [_history_entry(unpack(row)) for row in rows if row["RowKey"].startswith("history-")]
+        return codec.decode(SagaState, unpack(rows[-1])), history
+
     async def _commit(self, wanted: StoredSaga, token: str, operations: Sequence[Operation]) -> StoredSaga:
         """Write; when the answer is a conflict or lost, look whether the write is our own all the same."""
         saga_id = wanted.state.spec.saga_id

@@ -4,11 +4,8 @@ The readers in ``shared/policy`` decide; these say the same as far as a schema c
 (members that do not fit together) is refused by the readers alone, and told in words. Tests compare the two.
 """
 
-from enum import StrEnum
-from typing import Any
-
 from shared.policy import variables
-from shared.policy.documents import LONGEST_DESCRIPTION, MOST_TAGS, RESERVED, VERSION
+from shared.policy.documents import LONGEST_DESCRIPTION, RESERVED, VERSION
 from shared.policy.guest_fields import LONGEST_FREEZE_MS, MOST_HANDLERS, MOST_OVERRIDES
 from shared.policy.guest_processing import (
     AgentCredential,
@@ -25,14 +22,10 @@ from shared.policy.guest_processing import (
 from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
 from shared.policy.selection_fields import OWN_TAGS
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
 from shared.policy.vm_ids import MOST_VMS
-from shared.triggers import policy_schemas
+from shared.triggers import disk_schemas, notice_schemas, policy_schemas, snapshot_schemas
+from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, text, whole
 
-Schema = dict[str, Any]
-
-#: A text with at least one character that is no white space.
-_NOT_BLANK = r"\S"
 _VARIABLES = "|".join(variables.VARIABLES)
 #: Neither NUL nor a percent sign that begins no variable.
 _EXPANDABLE = rf"^(?:[^%\u0000]|%(?:{_VARIABLES})?%)*$"
@@ -52,27 +45,20 @@ def schemas() -> dict[str, Schema]:
         "RunOfPolicy": _run_of_policy(),
         "RunOfVms": _run_of_vms(),
         "GuestProcessing": _guest_processing(),
-        "GuestSettings": _closed("The settings for some of the VMs, over those for all.", _settings()),
+        "GuestSettings": closed("The settings for some of the VMs, over those for all.", _settings()),
         "Override": _override(),
         "Script": {"anyOf": [ref("ScriptInGuest"), ref("DeliveredScript")]},
         "ScriptInGuest": _script_in_guest(),
         "DeliveredScript": _delivered_script(),
         "Handler": _handler(),
         "Anchor": _anchor(),
-        "Snapshots": _snapshots(),
+        "Disks": disk_schemas.disks(),
+        "DiskRule": disk_schemas.rule(),
+        "RegionCopySettings": snapshot_schemas.region_copy(),
+        "Snapshots": snapshot_schemas.snapshots(),
         "ScheduleGuestProcessing": _schedule_guest_processing(),
         **policy_schemas.schemas(),
     }
-
-
-def ref(name: str) -> Schema:
-    """Refer to a schema of the document by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def or_null(schema: Schema) -> Schema:
-    """Allow null beside what a schema allows: it says the same as a missing member."""
-    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _policy_name() -> str:
@@ -81,21 +67,25 @@ def _policy_name() -> str:
 
 def _policy() -> Schema:
     schedules = {"type": "array", "items": ref("NamedSchedule"), "maxItems": MOST_SCHEDULES}
-    return _closed(
+    return closed(
         "Which VMs, when and how.",
         {
             "version": {"enum": [VERSION, None]},
-            "description": or_null({**_text(LONGEST_DESCRIPTION)}),
+            "description": or_null({**text(LONGEST_DESCRIPTION)}),
             "vms": or_null(_vms()),
             "selection": or_null(ref("Selection")),
             "allow_tags": or_null(
                 {"type": "array", "items": {"enum": list(OWN_TAGS)}, "maxItems": len(OWN_TAGS)}
             ),
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
             "schedules": or_null(schedules),
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
     ) | {
         "anyOf": [
@@ -114,28 +104,36 @@ def _some_rule() -> Schema:
 
 
 def _run_of_policy() -> Schema:
-    return _closed(
+    return closed(
         "A run of a stored policy, over some of its VMs or (without vms) over all.",
         {
             "policy": ref("PolicyName"),
-            "schedule": or_null(_text(63)),
+            "schedule": or_null(text(63)),
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
+            "disks": {"type": "null"},
             "snapshots": {"type": "null"},
+            "concurrency": {"type": "null"},
+            "retry": {"type": "null"},
+            "notifications": {"type": "null"},
         },
         required=("policy",),
     )
 
 
 def _run_of_vms() -> Schema:
-    return _closed(
+    return closed(
         "A run of named VMs with settings of its own.",
         {
             "policy": {"type": "null"},
             "schedule": {"type": "null"},
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
         required=("vms",),
     )
@@ -157,20 +155,20 @@ def _guest_processing() -> Schema:
         "for: quiesce_timeout_ms is less than freeze_budget_ms, a pre_script has a post_script, which may "
         "take less than resume_timeout_ms, and something is held."
     )
-    return _closed(told, _settings() | layers)
+    return closed(told, _settings() | layers)
 
 
 def _schedule_guest_processing() -> Schema:
     systems = {"linux": or_null(ref("GuestSettings")), "windows": or_null(ref("GuestSettings"))}
-    return _closed("The settings for the runs of a schedule, over all others.", _settings() | systems)
+    return closed("The settings for the runs of a schedule, over all others.", _settings() | systems)
 
 
 def _settings() -> dict[str, Schema]:
     default = GuestProcessing()
     return {
         "enabled": {"type": "boolean", "default": default.enabled},
-        "on_guest_failure": _choice(OnGuestFailure, default.on_guest_failure),
-        "filesystems": _choice(Filesystems, default.filesystems),
+        "on_guest_failure": choice(OnGuestFailure, default.on_guest_failure),
+        "filesystems": choice(Filesystems, default.filesystems),
         "pre_script": or_null(ref("Script")),
         "post_script": or_null(ref("Script")),
         "handlers": {
@@ -180,26 +178,26 @@ def _settings() -> dict[str, Schema]:
             ]
         },
         "anchor": or_null(ref("Anchor")),
-        "freeze_budget_ms": _whole(2_000, LONGEST_FREEZE_MS, default.freeze_budget_ms),
-        "quiesce_timeout_ms": _whole(500, LONGEST_FREEZE_MS, default.quiesce_timeout_ms),
-        "arming_timeout_ms": _whole(5_000, 1_800_000, default.arming_timeout_ms),
-        "resume_timeout_ms": _whole(5_000, 1_800_000, default.resume_timeout_ms),
-        "attempts": _whole(1, 5, default.attempts),
-        "agent": _choice(AgentUse, default.agent),
-        "agent_install": _choice(AgentInstall, default.agent_install),
-        "agent_credential": _choice(AgentCredential, default.agent_credential),
-        "agent_client_id": _text(64),
+        "freeze_budget_ms": whole(2_000, LONGEST_FREEZE_MS, default.freeze_budget_ms),
+        "quiesce_timeout_ms": whole(500, LONGEST_FREEZE_MS, default.quiesce_timeout_ms),
+        "arming_timeout_ms": whole(5_000, 1_800_000, default.arming_timeout_ms),
+        "resume_timeout_ms": whole(5_000, 1_800_000, default.resume_timeout_ms),
+        "attempts": whole(1, 5, default.attempts),
+        "agent": choice(AgentUse, default.agent),
+        "agent_install": choice(AgentInstall, default.agent_install),
+        "agent_credential": choice(AgentCredential, default.agent_credential),
+        "agent_client_id": text(64),
     }
 
 
 def _override() -> Schema:
     named: Schema = {"type": "array", "minItems": 1}
     tagged: Schema = {"type": "object", "minProperties": 1}
-    whole = _closed(
+    whole = closed(
         "Settings for some of the document's VMs: those named, those with all of the tags.",
         {
             "vms": or_null({"type": "array", "items": {"type": "string", "maxLength": 1024}}),
-            "tags": or_null(_table(15, 256)),
+            "tags": or_null(table(15, 256)),
             "guest_processing": ref("GuestSettings"),
         },
         required=("guest_processing",),
@@ -212,7 +210,7 @@ def _override() -> Schema:
 
 
 def _script_in_guest() -> Schema:
-    return _closed(
+    return closed(
         "A script that is in the guest, in a folder that its administrator allows.",
         {
             "path": {"type": "string", "maxLength": 1024, "pattern": r"^(?:/|[A-Za-z]:\\)"},
@@ -227,7 +225,7 @@ def _script_in_guest() -> Schema:
 
 
 def _delivered_script() -> Schema:
-    return _closed(
+    return closed(
         "A script that is delivered; sha256, where it is given, must be that of the content.",
         {
             "path": {"type": "null"},
@@ -248,18 +246,18 @@ def _delivered_script() -> Schema:
 def _script_rules() -> dict[str, Schema]:
     default = Script()
     argument = {"type": "string", "maxLength": 1024, "pattern": _EXPANDABLE}
-    names = {"pattern": f"^(?!{_any_case(variables.RESERVED)})[A-Za-z_][A-Za-z0-9_]{{0,127}}$"}
+    names = {"pattern": f"^(?!{any_case(variables.RESERVED)})[A-Za-z_][A-Za-z0-9_]{{0,127}}$"}
     user = {"type": "string", "maxLength": 64, "pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,63}\$?$"}
     return {
         "arguments": or_null({"type": "array", "items": argument, "maxItems": 64}),
-        "environment": or_null(_table(64, 1024, names=names, pattern=_EXPANDABLE)),
-        "timeout_ms": _whole(100, 600_000, default.timeout_ms),
-        "retries": _whole(0, MOST_RETRIES, default.retries),
-        "retry_delay_ms": _whole(0, 600_000, default.retry_delay_ms),
+        "environment": or_null(table(64, 1024, names=names, pattern=_EXPANDABLE)),
+        "timeout_ms": whole(100, 600_000, default.timeout_ms),
+        "retries": whole(0, MOST_RETRIES, default.retries),
+        "retry_delay_ms": whole(0, 600_000, default.retry_delay_ms),
         "accepted_exit_codes": or_null(_codes()),
         "warning_exit_codes": or_null(_codes()),
         "ignore_exit_codes": {"type": "boolean", "default": default.ignore_exit_codes},
-        "stderr": _choice(StderrRule, default.stderr),
+        "stderr": choice(StderrRule, default.stderr),
         "run_as": or_null(user),
     }
 
@@ -270,89 +268,32 @@ def _codes() -> Schema:
 
 
 def _handler() -> Schema:
-    return _closed(
+    return closed(
         "An application that the agent holds by itself.",
         {
             "name": {"enum": list(HandlerName)},
-            "mode": or_null(_text(64)),
+            "mode": or_null(text(64)),
             "required": {"type": "boolean", "default": True},
-            "settings": or_null(_table(32, 256)),
+            "settings": or_null(table(32, 256)),
         },
         required=("name",),
     )
 
 
 def _anchor() -> Schema:
-    return _closed(
+    return closed(
         "A snapshot inside the guest as the instant.",
         {
             "provider": {"enum": list(AnchorProvider)},
-            "lifetime_ms": _whole(10_000, LONGEST_FREEZE_MS, 120_000),
-            "settings": or_null(_table(32, 256)),
+            "lifetime_ms": whole(10_000, LONGEST_FREEZE_MS, 120_000),
+            "settings": or_null(table(32, 256)),
         },
         required=("provider",),
     )
 
 
-def _snapshots() -> Schema:
-    default = SnapshotSettings()
-    names = {
-        "minLength": 1,
-        "maxLength": 512,
-        "pattern": rf"^(?!{_any_case('stillframe-')})[^<>%&\\?/]*$",
-    }
-    return _closed(
-        "Where the recovery points go and what they carry. No tag is named twice, whatever the case.",
-        {
-            "recovery_point": _choice(RecoveryPointKind, default.recovery_point),
-            "resource_group": or_null(
-                {"type": "string", "maxLength": 90, "pattern": r"^[\w.()-]{0,89}[\w()-]$"}
-            ),
-            "tags": or_null(_table(MOST_TAGS, 256, names=names)),
-            "completion_timeout_ms": _whole(60_000, 7 * 24 * 3_600_000, default.completion_timeout_ms),
-        },
-    )
-
-
-def _closed(description: str, properties: dict[str, Schema], *, required: tuple[str, ...] = ()) -> Schema:
-    schema: Schema = {
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-    }
-    return schema | ({"required": list(required)} if required else {})
-
-
-def _choice(kind: type[StrEnum], default: StrEnum) -> Schema:
-    return {"enum": [each.value for each in kind], "default": default.value}
-
-
-def _whole(least: int, most: int, default: int) -> Schema:
-    return {"type": "integer", "minimum": least, "maximum": most, "default": default}
-
-
-def _text(longest: int) -> Schema:
-    return {"type": "string", "maxLength": longest, "pattern": _NOT_BLANK}
-
-
-def _table(most: int, longest: int, *, names: Schema | None = None, pattern: str = "") -> Schema:
-    value: Schema = {"type": "string", "maxLength": longest} | ({"pattern": pattern} if pattern else {})
-    table: Schema = {"type": "object", "additionalProperties": value, "maxProperties": most}
-    return table | ({"propertyNames": names} if names else {})
-
-
-def _any_case(text: str) -> str:
-    """Write a pattern for a text in any case: patterns of JSON Schema have no flags."""
-    return "".join(f"[{each.upper()}{each.lower()}]" if each.isalpha() else each for each in text)
-
-
 def _vm_id() -> str:
-    subscription = f"^/{_any_case('subscriptions')}/[0-9A-Fa-f-]{{36}}"
-    group = rf"/{_any_case('resourceGroups')}/[\w.()-]{{1,90}}"
-    provider = rf"/{_any_case('providers')}/{_any_case('Microsoft')}\.{_any_case('Compute')}"
-    return rf"{subscription}{group}{provider}/{_any_case('virtualMachines')}/[A-Za-z0-9_.-]{{1,64}}$"
-
-
-#: For the modules that describe sections of their own.
-closed, text, whole = _closed, _text, _whole
+    subscription = f"^/{any_case('subscriptions')}/[0-9A-Fa-f-]{{36}}"
+    group = rf"/{any_case('resourceGroups')}/[\w.()-]{{1,90}}"
+    provider = rf"/{any_case('providers')}/{any_case('Microsoft')}\.{any_case('Compute')}"
+    return rf"{subscription}{group}{provider}/{any_case('virtualMachines')}/[A-Za-z0-9_.-]{{1,64}}$"

@@ -41,4 +41,8 @@ POLICY: dict[str, Any] = {
     },
     "schedule": {"cron": "30 2 * * *", "time_zone": "Europe/Berlin"},
     "retention": RETENTION,
+    "notifications": [
+        {"webhook": {"url": "https://hooks.example.org/backups", "secret": "operations"}},
+        {"on": ["success", "warning", "failure"], "per": "vm", "queue": "backup-results"},
+    ],
 }

@@ -2,15 +2,24 @@
 
 from typing import Any
 
+from shared.engine.run_listing import RunState
 from shared.saga.consistency import Grade
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
-from shared.triggers import document_schemas, point_schemas, timeline_schemas, view_schemas
-from shared.triggers.document_schemas import Schema, ref
+from shared.triggers import (
+    concurrency_schemas,
+    document_schemas,
+    notice_schemas,
+    point_schemas,
+    preflight_schemas,
+    timeline_schemas,
+    view_schemas,
+)
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
 from shared.triggers.rights import ANONYMOUS, Right, right_of
+from shared.triggers.schema_parts import Schema, ref
 from shared.version import VERSION
 
 _PROBLEM = "application/problem+json"
@@ -28,7 +37,7 @@ def document() -> dict[str, Any]:
         "info": {"title": "Stillframe", "version": VERSION, "description": _ABOUT},
         "servers": [{"url": "/api"}],
         "paths": {
-            "/runs": {"post": _start_run()},
+            "/runs": {"get": _list_runs(), "post": _start_run()},
             "/runs/{run}": {"parameters": [_RUN], "get": _get_run()},
             "/runs/{run}/timeline": {"parameters": [_RUN], "get": _get_timeline()},
             "/runs/{run}/vms/{vm}": {"parameters": [_RUN, _VM], "get": _get_vm()},
@@ -38,12 +47,14 @@ def document() -> dict[str, Any]:
             "/policies/preview": {"post": _try_policy()},
             "/policies/{policy}/preview": {"parameters": [_POLICY], "get": _preview_policy()},
             "/schemas/policy.json": {"get": _get_policy_schema()},
+            "/runs/{run}/retry": {"parameters": [_RUN], "post": _retry_run()},
             "/policies/{policy}": {
                 "parameters": [_POLICY],
                 "get": _get_policy(),
                 "put": _put_policy(),
                 "delete": _delete_policy(),
             },
+            "/preflight": {"get": _preflight_vm(), "post": _preflight_run()},
             "/recovery-points": {"get": _list_points()},
             "/recovery-points/{point}": {
                 "parameters": [_POINT],
@@ -62,10 +73,14 @@ def document() -> dict[str, Any]:
             "/ui": {"get": _page()},
             "/ui/{file}": {"parameters": [_FILE], "get": _page_files()},
         },
+        "webhooks": notice_schemas.webhooks(),
         "components": {
             "schemas": document_schemas.schemas()
+            | concurrency_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
+            | notice_schemas.schemas()
+            | preflight_schemas.schemas()
             | timeline_schemas.schemas(),
             "securitySchemes": {
                 right.value: {"type": "apiKey", "in": "header", "name": "x-functions-key"} for right in Right
@@ -74,13 +89,33 @@ def document() -> dict[str, Any]:
     }
 
 
-def _start_run() -> Schema:
-    key: Schema = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "The same key with the same request is the same run, however often it is sent.",
-        "schema": {"type": "string", "maxLength": LONGEST_KEY, "pattern": "^(?:[!-~](?:[ -~]*[!-~])?)?$"},
+def _list_runs() -> Schema:
+    moment = {"type": "string", "format": "date-time"}
+    filters = [
+        _in_query("policy", ref("PolicyName"), "Runs of this policy."),
+        _in_query("state", {"enum": list(RunState)}, "Runs in this state."),
+        _in_query("since", moment, "Those that began then or later."),
+        _in_query("until", moment, "Those that began before."),
+        *_PAGE,
+    ]
+    answers = {"200": _answer("Runs, newest first.", "Runs"), **_problems(400)}
+    return _operation("list_runs", "Find runs", answers, parameters=filters)
+
+
+def _retry_run() -> Schema:
+    accepted = _answer("Another run over the VMs that failed is started.", "Accepted", "Location")
+    answers = {
+        "202": accepted,
+        **_problems(400, 404),
+        "409": _refused("The run goes on, or none of its VMs failed."),
+        "422": _refused("The key was used for another request."),
     }
+    return _operation(
+        "retry_run", "Try the VMs of an ended run that failed again", answers, parameters=[_KEY]
+    )
+
+
+def _start_run() -> Schema:
     accepted = _answer(
         "The run is written down, and its VMs are being started.", "Accepted", "Location"
     ) | _leads_to("run", "$response.body#/run", "get_run", "cancel_run")
@@ -93,7 +128,7 @@ def _start_run() -> Schema:
             "404": _refused("There is no such policy."),
             "422": _refused("The key was used for another request."),
         },
-        parameters=[key],
+        parameters=[_KEY],
         requestBody=_body("RunRequest", RUN_OF_POLICY=RUN_OF_POLICY, RUN_OF_VMS=RUN_OF_VMS),
     )
 
@@ -122,6 +157,30 @@ def _get_vm() -> Schema:
 def _cancel_run() -> Schema:
     answers = {"202": _answer("Its guests resume first.", "Accepted", "Location"), **_problems(400, 404)}
     return _operation("cancel_run", "Cancel a run; again changes nothing", answers)
+
+
+def _preflight_vm() -> Schema:
+    vm = _in_query("vm", ref("VmId"), "The ARM id of the VM, its slashes as %2F.") | {"required": True}
+    policy = _in_query("policy", ref("PolicyName"), "The policy whose settings count; without it the usual.")
+    told = "What would stop a run over the VM, what would weaken it, and what is well."
+    answers = {"200": _answer(told, "Preflight"), **_problems(400), "404": _refused("No such policy.")}
+    return _operation(
+        "preflight_vm", "Look at a VM before a run; changes nothing", answers, parameters=[vm, policy]
+    )
+
+
+def _preflight_run() -> Schema:
+    answers = {
+        "200": _answer("The same of each VM of the request.", "Preflights"),
+        **_problems(400, 413, 415),
+        "404": _refused("There is no such policy."),
+    }
+    return _operation(
+        "preflight_run",
+        "Look at the VMs of a run that is only asked for to see; changes nothing",
+        answers,
+        requestBody=_body("RunRequest", RUN_OF_VMS=RUN_OF_VMS),
+    )
 
 
 def _get_policy() -> Schema:
@@ -367,6 +426,13 @@ def _in_query(name: str, schema: Schema, description: str) -> Schema:
 
 
 _SEGMENT: Schema = {"type": "string", "minLength": 1}
+_KEY: Schema = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key with the same request is the same run, however often it is sent.",
+    "schema": {"type": "string", "maxLength": LONGEST_KEY, "pattern": "^(?:[!-~](?:[ -~]*[!-~])?)?$"},
+}
+
 _RUN = _in_path("run", _SEGMENT, "The id of a run.")
 _VM = _in_path("vm", _SEGMENT, "The name of a VM, in any case, or the id of its saga.")
 _POINT = _in_path("point", _SEGMENT, "The id of a recovery point.")

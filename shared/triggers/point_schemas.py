@@ -5,7 +5,7 @@ from shared.saga.consistency import Grade
 from shared.saga.state import Outcome
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
-from shared.triggers.document_schemas import Schema, closed, or_null, ref, text, whole
+from shared.triggers.schema_parts import Schema, closed, or_null, ref, text, whole
 from shared.triggers.view_schemas import all_there
 
 _TEXT: Schema = {"type": "string"}
@@ -79,6 +79,7 @@ def _more() -> dict[str, Schema]:
         "generation": _COUNT,
         "reasons": _TEXTS,
         "resources": _TEXTS,
+        "copies": _TEXTS,
         "missing": _TEXTS,
         "evidence": or_null({"type": "object"}),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),

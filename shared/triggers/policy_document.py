@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.policy.documents import VERSION
 from shared.policy.schedules import DEFAULT_SCHEDULE
-from shared.triggers import document_schemas, point_schemas
+from shared.triggers import concurrency_schemas, document_schemas, notice_schemas, point_schemas
 from shared.triggers.schema_parts import Schema
 
 _REFERENCE = "#/components/schemas/"
@@ -14,7 +14,11 @@ _REFERENCE = "#/components/schemas/"
 
 def schema() -> Schema:
     """Give the JSON Schema (2020-12) of a policy, whole in itself."""
-    known = document_schemas.schemas() | point_schemas.schemas()
+    known = {
+        name: described
+        for module in (document_schemas, concurrency_schemas, notice_schemas, point_schemas)
+        for name, described in module.schemas().items()
+    }
     wanted, names = ["Policy"], set[str]()
     while wanted:
         name = wanted.pop()

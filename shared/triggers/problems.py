@@ -13,6 +13,7 @@ from shared.engine.points import HoldImmutable, NewestPoint, PointGone, PointHel
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.reconciling import NotAnOrphan
 from shared.engine.retaining import NoRetention
+from shared.engine.retrying import NothingFailed, RunNotEnded
 from shared.logs import logger
 from shared.policy.fields import DocumentError
 from shared.storage.errors import (
@@ -35,6 +36,8 @@ _log = logger("http")
 _STATUS: dict[type[Exception], tuple[int, str]] = {
     DocumentError: (400, "The document is not valid"),
     UnusableKey: (400, "The name may not be used"),
+    RunNotEnded: (409, "The run goes on"),
+    NothingFailed: (409, "Nothing failed"),
     RunNotFound: (404, "No such run"),
     VmNotInRun: (404, "No such VM in this run"),
     PolicyNotFound: (404, "No such policy"),

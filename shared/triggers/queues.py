@@ -35,20 +35,20 @@ def blueprint(application: Once) -> func.Blueprint:
 
     @queues.queue_trigger("msg", RUNS, STORAGE)
     async def run_task(msg: func.QueueMessage) -> None:
-        await application().runs.take(read_run_message(_text(msg)))
+        await application().runs.take(read_run_message(text_of(msg)))
 
     @queues.queue_trigger("msg", STEPS, STORAGE)
     async def saga_step(msg: func.QueueMessage) -> None:
-        await application().steps.take(read_step_message(_text(msg)), again=_came_before(msg))
+        await application().steps.take(read_step_message(text_of(msg)), again=_came_before(msg))
 
     @queues.queue_trigger("msg", ACKS, GUEST_STORAGE)
     async def agent_ack(msg: func.QueueMessage) -> None:
-        await application().acks.take(_text(msg), _queued_at(msg), again=_came_before(msg))
+        await application().acks.take(text_of(msg), _queued_at(msg), again=_came_before(msg))
 
     @queues.queue_trigger("msg", f"{RUNS}-poison", STORAGE)
     async def poisoned_run_task(msg: func.QueueMessage) -> None:
         try:
-            message = read_run_message(_text(msg))
+            message = read_run_message(text_of(msg))
         except BadMessageError as error:
             _log.error("a poison message is dropped: %s", error)
             return
@@ -57,7 +57,7 @@ def blueprint(application: Once) -> func.Blueprint:
     @queues.queue_trigger("msg", f"{STEPS}-poison", STORAGE)
     async def poisoned_step(msg: func.QueueMessage) -> None:
         try:
-            message = read_step_message(_text(msg))
+            message = read_step_message(text_of(msg))
         except BadMessageError as error:
             _log.error("a poison message is dropped: %s", error)
             return
@@ -70,7 +70,7 @@ def blueprint(application: Once) -> func.Blueprint:
 
     @queues.queue_trigger("msg", f"{ACKS}-poison", GUEST_STORAGE)
     async def poisoned_ack(msg: func.QueueMessage) -> None:
-        await application().acks.give_up(_text(msg))
+        await application().acks.give_up(text_of(msg))
 
     _points(queues, application)
     return queues
@@ -79,19 +79,19 @@ def blueprint(application: Once) -> func.Blueprint:
 def _points(queues: func.Blueprint, application: Once) -> None:
     @queues.queue_trigger("msg", POINTS, STORAGE)
     async def point_task(msg: func.QueueMessage) -> None:
-        await application().point_tasks.take(read_point_message(_text(msg)))
+        await application().point_tasks.take(read_point_message(text_of(msg)))
 
     @queues.queue_trigger("msg", f"{POINTS}-poison", STORAGE)
     async def poisoned_point_task(msg: func.QueueMessage) -> None:
         try:
-            message = read_point_message(_text(msg))
+            message = read_point_message(text_of(msg))
         except BadMessageError as error:
             _log.error("a poison message is dropped: %s", error)
             return
         await application().point_tasks.give_up(message)
 
 
-def _text(msg: func.QueueMessage) -> str:
+def text_of(msg: func.QueueMessage) -> str:
     """Give the message's text. Bytes that are no UTF-8 become a text that no reader takes for a message."""
     return msg.get_body().decode("utf-8", "replace")
 

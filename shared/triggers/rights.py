@@ -39,9 +39,11 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "list_points",
         "list_policies",
         "preview_policy",
+        "list_runs",
+        "preflight_vm",
         "preview_retention",
     ),
-    Right.RUN: ("cancel_run", "start_run"),
+    Right.RUN: ("cancel_run", "preflight_run", "retry_run", "start_run"),
     Right.ADMIN: (
         "apply_retention",
         "delete_orphan",

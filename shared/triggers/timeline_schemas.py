@@ -2,7 +2,7 @@
 
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
-from shared.triggers.document_schemas import Schema, or_null, ref
+from shared.triggers.schema_parts import Schema, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}

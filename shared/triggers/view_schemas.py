@@ -3,16 +3,19 @@
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
-from shared.triggers.document_schemas import Schema, or_null, ref
+from shared.triggers import notice_schemas
+from shared.triggers.schema_parts import Schema, or_null, ref
 
 _TEXT: Schema = {"type": "string"}
 _TEXTS: Schema = {"type": "array", "items": _TEXT}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
 _OBJECT: Schema = {"type": "object"}
 _HREF: Schema = {"type": "string", "format": "uri-reference"}
 _MOMENT: Schema = {"type": "string", "format": "date-time"}
 
 
+_REQUESTED_BY: Schema = {"enum": ["http", "schedule", "retry"]}
 _SENTENCE: dict[str, Schema] = {"sentence": _TEXT, "step": {"enum": list(Phase)}}
 
 
@@ -23,6 +26,8 @@ def schemas() -> dict[str, Schema]:
             "A run that was accepted; href is where it is shown.", {"run": _TEXT, "href": _HREF}
         ),
         "Run": _run(),
+        "Runs": _runs(),
+        "ListedRun": _listed_run(),
         "RunVm": _run_vm(),
         "RunSelection": _run_selection(),
         "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
@@ -36,6 +41,7 @@ def schemas() -> dict[str, Schema]:
         "WhatWentWrong": _what_went_wrong(),
         "Health": _health(),
         "Check": _check(),
+        "NoticesCheck": _notices_check(),
     }
 
 
@@ -48,13 +54,41 @@ def _run() -> Schema:
             "policy": or_null(ref("PolicyName")),
             "schedule": or_null(_TEXT),
             "selection": or_null(ref("RunSelection")),
-            "requested_by": {"enum": ["http", "schedule"]},
+            "requested_by": _REQUESTED_BY,
             "created_at": _MOMENT,
             "cancel_requested": {"type": "boolean"},
             "vm_count": _COUNT,
             "vms_ended": _COUNT,
             "warnings": _COUNT,
             "vms": {"type": "array", "items": ref("RunVm")},
+        },
+    )
+
+
+def _earlier_try() -> Schema:
+    members = {"saga": _TEXT, "href": _HREF, "why": _TEXT, "ended_at": or_null(_MOMENT)}
+    return _all_there("A try of this VM in this run that failed, and was followed by another.", members)
+
+
+def _runs() -> Schema:
+    members = {"items": {"type": "array", "items": ref("ListedRun")}, "continuation": or_null(_TEXT)}
+    return _all_there("Runs, newest first, and where to go on; null when there are no more.", members)
+
+
+def _listed_run() -> Schema:
+    return _all_there(
+        "A run. Its figures are null while so many of its VMs go on that they are not counted.",
+        {
+            "run": _TEXT,
+            "href": _HREF,
+            "state": {"enum": ["running", "ended"]},
+            "policy": or_null(ref("PolicyName")),
+            "requested_by": _REQUESTED_BY,
+            "created_at": _MOMENT,
+            "vm_count": _COUNT,
+            "vms_ended": or_null(_COUNT),
+            "vms_failed": or_null(_COUNT),
+            "warnings": or_null(_COUNT),
         },
     )
 
@@ -77,6 +111,8 @@ def _run_vm() -> Schema:
             "why": _TEXT,
             "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
             "ended_at": or_null(_MOMENT),
+            "try": {"type": "integer", "minimum": 1},
+            "earlier_tries": {"type": "array", "items": _earlier_try()},
         },
     )
 
@@ -111,6 +147,7 @@ def _saga() -> Schema:
         "vm": ref("VmId"),
         "saga": _TEXT,
         "phase": {"enum": list(Phase)},
+        "try": {"type": "integer", "minimum": 1},
         "generation": _COUNT,
         "outcome": {"enum": [*Outcome, None]},
         "grade": {"enum": [*Grade, None]},
@@ -124,6 +161,8 @@ def _saga() -> Schema:
         "deadline": or_null(_MOMENT),
         "guest_processing": _OBJECT,
         "recovery_point": {"type": "array", "items": _copy()},
+        "copies": {"type": "array", "items": _region_copy()},
+        "left_out": {"type": "array", "items": _left_out()},
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
@@ -137,7 +176,7 @@ def _copy() -> Schema:
     members: dict[str, Schema] = {
         "snapshot": _TEXT,
         "restore_point": _TEXT,
-        "completion_percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "completion_percent": _PERCENT,
     }
     return {
         "type": "object",
@@ -145,6 +184,30 @@ def _copy() -> Schema:
         "required": ["completion_percent"],
         "oneOf": [{"required": ["snapshot"]}, {"required": ["restore_point"]}],
     }
+
+
+def _region_copy() -> Schema:
+    members: dict[str, Schema] = {
+        "snapshot": _TEXT,
+        "source": _TEXT,
+        "region": _TEXT,
+        "completion_percent": _PERCENT,
+        "error": or_null(_TEXT),
+        "detail": _TEXT,
+    }
+    return _all_there("A copy of a snapshot in another region; with an error it is given up.", members)
+
+
+def _left_out() -> Schema:
+    members: dict[str, Schema] = {
+        "disk": or_null(_TEXT),
+        "name": _TEXT,
+        "lun": or_null(_COUNT),
+        "why": _TEXT,
+    }
+    return _all_there(
+        "A disk that is not in the recovery point; lun is null for the disk of the system.", members
+    )
 
 
 def _warning() -> Schema:
@@ -233,11 +296,15 @@ def _stored_policy() -> Schema:
             "selection": or_null(ref("Selection")),
             "allow_tags": or_null(_TEXTS),
             "guest_processing": or_null(ref("GuestProcessing")),
+            "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
             "schedules": or_null({"type": "array", "items": ref("NamedSchedule")}),
             "times": {"type": "array", "items": ref("ScheduleTimes")},
+            "concurrency": or_null(ref("Concurrency")),
+            "retry": or_null(ref("Retry")),
+            "notifications": notice_schemas.notifications(),
         },
         "required": ["policy"],
     }
@@ -282,6 +349,7 @@ def _health() -> Schema:
         "arm": ref("Check"),
         "overdue": ref("Check"),
         "poison": _each(_COUNT),
+        "notices": ref("NoticesCheck"),
         "acks": _each(_each(_each(_COUNT))),
     }
     whole = _all_there("What the app needs and what waits for a person; problems make it unhealthy.", members)
@@ -301,6 +369,18 @@ def _check() -> Schema:
     return _all_there("Something that was looked at, and how long that took.", members) | {
         "required": ["ok", "ms"]
     }
+
+
+def _notices_check() -> Schema:
+    members: dict[str, Schema] = {
+        "ok": {"type": "boolean"},
+        "ms": _COUNT,
+        "error": _TEXT,
+        "waiting": _COUNT,
+        "given_up": _COUNT,
+    }
+    told = "How many notices are to be delivered or tried again, and how many were given up."
+    return _all_there(told, members) | {"required": ["ok", "ms"]}
 
 
 def _each(schema: Schema) -> Schema:

@@ -17,10 +17,16 @@ export function reach(vms, now, which, chosen) {
   if (which === "window" && chosen?.holds?.length) return windowOf(chosen, now);
   if (which === "guests" && holds.length) {
     const ends = holds.map((hold) => hold.end_ms ?? now);
-    return { from: 0, to: Math.max(...ends) * 1.02 };
+    return { from: 0, to: upTo(Math.max(...ends)) };
   }
   const last = vms.reduce((most, vm) => Math.max(most, lastOf(vm, now)), 0);
-  return { from: 0, to: Math.max(1_000, last * 1.02) };
+  return { from: 0, to: upTo(Math.max(1_000, last)) };
+}
+
+// A little further than `ms`, in steps: an axis that grows with every tick would have every row laid out again.
+function upTo(ms) {
+  const step = 10 ** Math.floor(Math.log10(ms)) / 4;
+  return Math.ceil((ms * 1.01) / step) * step;
 }
 
 // The freeze windows of one VM with some room around; the dead-man's limit too.

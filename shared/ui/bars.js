@@ -64,7 +64,7 @@ export function gauge(hold, snapshots, scale, now) {
 // The marks of an axis, as a list of places for HTML: texts in a stretched drawing would be stretched too.
 export function axisBar(axis, most) {
   const width = axis.to - axis.from;
-  const places = marks(axis, most).map((at) => ({ at, left: ((at - axis.from) / width) * 100 }));
+  const places = marks(axis, most).map((at) => ({ at, left: ((at - axis.from) / width) * 100 })).filter(({ left }) => left < 95);
   const svg = draw(
     "svg", { class: "rule", viewBox: `0 0 100 ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" },
     places.map(({ left }) => line("mark", left, 0, HEIGHT)),
@@ -82,9 +82,11 @@ export function axisBar(axis, most) {
 // The numbers of a freeze window, as text.
 export function holdText(vm, hold, now) {
   const limit = hold.limit_ms - hold.start_ms;
-  const inside = (vm.snapshots_ms ?? []).filter((at) => at >= hold.start_ms && at <= (hold.end_ms ?? now)).length;
+  const inside = (vm.snapshots_ms ?? []).filter((at) => at >= hold.start_ms && at <= (hold.end_ms ?? Math.min(now, hold.limit_ms))).length;
+  // Whose end was never told has been let go by the dead-man at the latest.
+  const untold = hold.end_ms === null && (vm.outcome || vm.ended_ms !== null && vm.ended_ms !== undefined || now > hold.limit_ms);
   const length = hold.end_ms === null ? now - hold.start_ms : hold.end_ms - hold.start_ms;
-  return { length: lasting(length), limit: hold.anchored ? "none" : lasting(limit), inside, all: (vm.snapshots_ms ?? []).length };
+  return { length: untold ? "for a time that was not told" : lasting(length), limit: hold.anchored ? "none" : lasting(limit), inside, all: (vm.snapshots_ms ?? []).length };
 }
 
 // Words of the API that become names of classes: letters only.

@@ -1,7 +1,8 @@
 // Recovery points: "the one of last Tuesday" is two steps away.
 
 import { get } from "./api.js";
-import { el, say } from "./dom.js";
+import { word } from "./bars.js";
+import { el, say, unseen } from "./dom.js";
 import { link } from "./router.js";
 import { at, count, fromNow, GRADES, lasting, shortName } from "./text.js";
 
@@ -26,7 +27,7 @@ async function show(page, list, query, signal) {
     const { body } = await get("recovery-points", { query: { ...filterOf(query), limit: LIMIT, continuation }, signal });
     number += body.items.length;
     shown.append(...body.items.map(card));
-    if (continuation === "") list.replaceChildren(number ? shown : el("p", null, "There is no such recovery point."), more);
+    if (continuation === "") list.replaceChildren(number || body.continuation ? shown : el("p", null, "There is no such recovery point."), more);
     more.replaceChildren(body.continuation ? el("button", { type: "button", click: () => attempt(body.continuation) }, "More") : `${count(number, "recovery point")}.`);
     say(`${count(number, "recovery point")}${body.continuation ? ", and more" : ""}.`);
   }
@@ -63,7 +64,7 @@ function filterForm(query) {
     event.preventDefault();
     go(Object.fromEntries(new FormData(form)));
   } },
-  field("vm", "VM (its ARM id)"), field("policy", "Policy"), field("day", "Day", "date"), el("label", { for: "p-grade" }, "Grade "), grade, " ", el("button", { type: "submit" }, "Show"),
+  field("vm", "VM (name or ARM id)"), field("policy", "Policy"), field("day", "Day", "date"), el("label", { for: "p-grade" }, "Grade "), grade, " ", el("button", { type: "submit" }, "Show"),
   el("div", { class: "chips", role: "group", "aria-label": "One of the last days" }, el("button", { type: "button", class: "chip", "aria-pressed": String(!query.day), click: () => go({ ...query, day: "" }) }, "any day"), lastDays().map(({ day, name }) => el("button", {
     type: "button", class: "chip", "aria-pressed": String(query.day === day), click: () => go({ ...Object.fromEntries(new FormData(form)), day }),
   }, name))));
@@ -87,14 +88,39 @@ function lastDays(now = new Date()) {
 
 function card(point) {
   const state = point.state && point.state !== "available" ? [" ", el("strong", { class: "bad" }, point.state)] : null;
-  const hold = point.hold ? `, on hold${point.hold.until ? ` until ${at(point.hold.until)}` : ""}` : "";
-  const window = point.freeze_window_ms === null || point.freeze_window_ms === undefined ? "nothing was held" : `held ${lasting(point.freeze_window_ms)}`;
-  const id = point.point ?? point.saga;
-  const reasons = point.reasons ?? (point.why ? [point.why] : []);
-  return el("li", { class: "card" },
-    el("span", { class: "state" }, el("strong", { class: `grade ${point.grade}` }, point.grade), state),
-    el("a", { href: link(["runs", point.run, "vms", id]), "aria-label": `${shortName(point.vm)}, ${at(point.created ?? point.created_at)}: evidence` }, shortName(point.vm)),
-    el("span", null, `${at(point.created ?? point.created_at)} (${fromNow(point.created ?? point.created_at)}), ${window}, policy ${point.policy || "none"}${hold}`),
-    reasons.length ? el("p", { class: "what" }, reasons.join(" ")) : null);
+  const hold = point.hold ? `, on hold${point.hold.until ? ` until ${at(point.hold.until)}` : ""}: ${point.hold.reason}` : "";
+  const held = point.freeze_window_ms === null ? "nothing was held" : `held ${lasting(point.freeze_window_ms)}`;
+  const warned = point.warnings ? `, ${count(point.warnings, "warning")}` : "";
+  const name = point.name ?? shortName(point.vm);
+  return el("li", { class: `card ${point.outcome === "degraded" ? "warned" : ""}` },
+    el("strong", null, name),
+    el("span", { class: "state" }, el("strong", { class: `grade ${word(point.grade)}` }, point.grade), point.outcome === "succeeded" ? null : ` (${point.outcome})`, state),
+    el("span", null, el("time", { datetime: point.created_at }, at(point.created_at)), ` (${fromNow(point.created_at)}), ${held}${warned}${hold}`),
+    el("span", { class: "quiet" }, point.policy ? `policy ${point.policy}` : "no policy"),
+    point.why ? el("p", { class: "what" }, point.why) : null,
+    why(point, name));
 }
 
+// Why it has its grade, and what it is made of: read when somebody opens it.
+function why(point, name) {
+  const place = el("div", null, el("p", { class: "quiet" }, "It is being read."));
+  let asked = false;
+  async function read(event) {
+    if (!event.target.open || asked) return;
+    asked = true;
+    try {
+      const { body } = await get(`recovery-points/${encodeURIComponent(point.point)}`);
+      place.replaceChildren(
+        el("p", null, GRADES[point.grade] ?? ""),
+        el("ul", null, (body.reasons ?? []).map((each) => el("li", null, each))),
+        el("p", null, el("a", { href: link(["runs", point.run, "vms", point.point]) }, `Evidence, times and history of ${name}`), ", SHA-256 ", el("code", null, body.evidence_sha256 ?? "none")),
+        el("p", null, "Made of:"),
+        el("ul", null, (body.resources ?? []).map((each) => el("li", null, el("code", null, each), (body.missing ?? []).includes(each) ? el("strong", { class: "bad" }, " missing") : null))));
+    } catch (error) {
+      asked = false;
+      place.replaceChildren(el("p", { class: "bad" }, error.message));
+      if (error.status === undefined) console.error(error);
+    }
+  }
+  return el("details", { class: "why", toggle: read }, el("summary", null, "Why this grade", unseen(`: ${name}, ${at(point.created_at)}`)), place);
+}

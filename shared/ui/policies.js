@@ -19,7 +19,7 @@ export function policiesView(page) {
     if (held) list.querySelector(`[data-policy="${CSS.escape(held)}"] a`)?.focus({ preventScroll: true });
     return EVERY_MS;
   }, { onLink: (state, error) => {
-    if (error?.status === 404) list.replaceChildren(el("p", null, "This app keeps no list of its policies."));
+    if (error?.status === 404 || error?.status === 405) list.replaceChildren(el("p", null, "This app keeps no list of its policies."));
     else page.onLink(state, error);
   } });
 }

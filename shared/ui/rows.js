@@ -32,7 +32,7 @@ export class Rows {
     this.run = run;
     this.onChosen = onChosen;
     this.chosen = null;
-    this.rows = new Map(); // saga -> {item, parts, shown}
+    this.rows = new Map(); // saga -> {item, parts, vm, box, scale}
     this.list = el("ul", { class: "vms", "aria-label": "VMs of the run, overdue and failed first", keydown: (event) => this.onKey(event), focusin: (event) => this.onFocus(event) });
   }
 
@@ -71,15 +71,14 @@ export class Rows {
     const item = el("li", { "data-saga": vm.saga },
       el("div", { class: "who" }, parts.mark, parts.link, parts.state), parts.what,
       parts.bar, el("div", { class: "hold" }, parts.gauge, parts.held));
-    const row = { item, parts, shown: "", box: "", scale: 0 };
+    const row = { item, parts, vm: null, box: "", scale: 0 };
     this.rows.set(vm.saga, row);
     return row;
   }
 
   update(row, vm, axis, box, scale, now) {
     const { parts, item } = row;
-    const told = JSON.stringify(vm);
-    const changed = told !== row.shown;
+    const changed = vm !== row.vm && JSON.stringify(vm) !== JSON.stringify(row.vm);
     const moves = !vm.outcome && (vm.phases?.length ?? 0) > 0;
     if (changed) {
       const kind = group(vm);
@@ -96,13 +95,13 @@ export class Rows {
     if (row.box !== box) row.svg.setAttribute("viewBox", box);
     const hold = vm.holds?.at(-1);
     if (changed || row.scale !== scale || (hold && hold.end_ms === null)) this.updateHold(parts, vm, hold, scale, now);
-    Object.assign(row, { shown: told, box, scale });
+    Object.assign(row, { vm, box, scale });
   }
 
   updateHold(parts, vm, hold, scale, now) {
     if (!hold) {
       parts.gauge.replaceChildren();
-      setText(parts.held, vm.outcome || vm.phase === "completing" ? "not held" : "");
+      setText(parts.held, vm.outcome || vm.phase === "completing" || vm.phase === "copying" ? "not held" : "");
       return;
     }
     parts.gauge.replaceChildren(gauge(hold, vm.snapshots_ms ?? [], scale, now));
@@ -157,7 +156,7 @@ function stateText(vm, kind) {
 
 function whatText(vm) {
   if (vm.problem) return `${vm.problem.sentence}${vm.problem.what_to_do ? ` ${vm.problem.what_to_do}` : ""}`;
-  if (vm.overdue && !vm.outcome) return `It should have left ${vm.phase} ${lasting(vm.deadline_ms)} after the run began. The sweep mends this within a minute; if not, see the health of the app.`;
+  if (vm.overdue && !vm.outcome) return `It should have left ${vm.phase} ${lasting(vm.deadline_ms)} after the run began. The sweep mends that within a minute; where it does not, look at the health of the app.`;
   if (vm.warnings) return `${count(vm.warnings, "warning")} of the guest.`;
   return "";
 }

@@ -1,6 +1,6 @@
 // All runs, newest first, and before them whatever needs a person.
 
-import { get } from "./api.js";
+import { get, hasKey } from "./api.js";
 import { el, say, unseen } from "./dom.js";
 import { poll } from "./live.js";
 import { link } from "./router.js";
@@ -20,7 +20,10 @@ export function runsView(page, query) {
     const { body } = await get("health", { signal, fine: [503] });
     showHealth(health, body);
     return HEALTH_EVERY_MS;
-  }, { onLink: (state, error) => { if (error) showNoHealth(health, error); } });
+  }, { onLink: (state, error) => {
+    if (error?.status === 401 && !hasKey()) page.onLink(state, error);
+    else if (error) showNoHealth(health, error);
+  } });
 
   const stopRuns = poll(async (signal) => {
     const { body, changed } = await get("runs", { query: { limit: LIMIT, ...asFilter(query) }, signal });
@@ -30,7 +33,7 @@ export function runsView(page, query) {
     return more;
   }, {
     onLink: (state, error) => {
-      if (error?.status === 404) list.replaceChildren(el("p", null, "This app keeps no list of its runs: open one by its id."));
+      if (error?.status === 404 || error?.status === 405) list.replaceChildren(el("p", null, "This app keeps no list of its runs: open one by its id."));
       else page.onLink(state, error);
     },
   });

@@ -18,6 +18,7 @@ export const PHASES = {
   capturing: "the snapshots are taken while the guest is held",
   resuming: "the guest goes on",
   completing: "background copies go on; the guest is free",
+  copying: "copies to other regions go on; the guest is free",
   cleaning: "tags are written, leftovers removed",
   done: "ended",
   running: "goes on; not looked at one by one",

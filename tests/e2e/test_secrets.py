@@ -1,5 +1,6 @@
 """No key, token, SAS or secret of a script can be read anywhere afterwards; a planted one is found."""
 
+import base64
 import json
 import re
 import secrets
@@ -23,7 +24,13 @@ from tests.e2e.scene import SOON_S, Machine, assert_all_agents_leave, plain_vm, 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 MASTER = secrets.token_bytes(32)
-OPTIONS = StackOptions(settings={"STILLFRAME_MASTER_KEY": MASTER.hex()})
+OF_WEBHOOK = secrets.token_bytes(32)
+OPTIONS = StackOptions(
+    settings={
+        "STILLFRAME_MASTER_KEY": MASTER.hex(),
+        "STILLFRAME_WEBHOOK_SECRET_OPS": "whsec_" + base64.b64encode(OF_WEBHOOK).decode(),
+    }
+)
 
 IN_ENVIRONMENT, IN_CONTENT, IN_OUTPUT = "env-Kq7w", "content-Zx3p", "output-Vb9n"
 TOKEN = b"stillframe-on-loopback"
@@ -48,7 +55,9 @@ async def test_after_sagas_that_went_wrong_no_secret_can_be_read_anywhere(stack:
     settings = vm.guest_processing(pre_script=delivered("pre.sh", *waiting, timeout_ms=60_000), attempts=1)
     settings |= {"post_script": delivered("post.sh", "exit 5"), "on_guest_failure": "continue"}
     settings |= {"quiesce_timeout_ms": 60_000, "freeze_budget_ms": 90_000}
-    run_id = await vm.start_run(settings)
+    nobody = {"url": "https://127.0.0.1:1/", "secret": "ops"}
+    told = {"on": ["warning", "failure"], "webhook": nobody}
+    run_id = await vm.start_run(settings, notifications=[told, told | {"per": "vm"}])
     await vm.until_phase(run_id, "quiescing")
     saga = (await vm.view(run_id))["saga"]
     meanwhile = [*await run_commands(vm), *await everything(vm, other)]
@@ -137,6 +146,7 @@ def known(vm: Machine, other: Machine, *sagas: str) -> dict[str, bytes]:
     for machine, saga in zip((vm, other), sagas, strict=True):
         found |= spellings(f"VM key of {machine.name}", keys.of_vm(machine.id))
         found |= spellings(f"session key of {machine.name}", keys.of_session(machine.id, saga))
+    found |= spellings("webhook secret", OF_WEBHOOK)
     return found | {
         "account key": ACCOUNT_KEY.encode().rstrip(b"="),
         "token": TOKEN,

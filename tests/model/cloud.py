@@ -11,10 +11,13 @@ from tests.model import wire
 from tests.model.invocation import RECORDS, Deed, Ended, Record
 from tests.model.snapshots import (
     DOOMED,
+    SUCCEEDED,
     Job,
     Message,
     Snapshot,
+    find,
     put,
+    with_snapshot,
 )
 from tests.model.times import NOW
 
@@ -227,9 +230,8 @@ def _after(cloud: Cloud, deed: Deed) -> Cloud:
             return cloud._replace(run_commands=others)
         case "admit" | "leave":
             return _placed(cloud, deed)
-        case "delete":
-            kept = tuple(one for one in cloud.snapshots if one.name != deed.name)
-            return cloud._replace(snapshots=kept)
+        case "copy" | "delete":
+            return cloud._replace(snapshots=_copied_or_deleted(cloud.snapshots, deed))
         case _:
             return cloud._replace(recorded=cloud.recorded or deed.what == "end")
 
@@ -240,6 +242,12 @@ def _placed(cloud: Cloud, deed: Deed) -> Cloud:
         admitted = max(cloud.admitted, deed.number)
         return cloud._replace(place=(deed.number, deed.at), admitted=admitted)
     return cloud._replace(place=NO_PLACE) if cloud.place[0] <= deed.number else cloud
+
+
+def _copied_or_deleted(snapshots: tuple[Snapshot, ...], deed: Deed) -> tuple[Snapshot, ...]:
+    if deed.what == "copy":
+        return with_snapshot(snapshots, find(snapshots, deed.name) or Snapshot(deed.name, SUCCEEDED))
+    return tuple(one for one in snapshots if one.name != deed.name)
 
 
 def _with_run_command(cloud: Cloud, new: RunCommand) -> Cloud:

@@ -14,12 +14,14 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import Throttled
+from shared.compute.region_copies import CopyOrder
 from shared.engine import loop as engine_loop
 from shared.engine.acknowledging import Acks
 from shared.engine.carrying_out import Hands
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import UNSTARTED_MS, RunService
 from shared.engine.stepping import Steps
 from shared.saga.causes import Limit
@@ -28,7 +30,7 @@ from shared.saga.events import Admitted, CancelRequested, CaptureEnded, MustWait
 from shared.saga.evidence import DiskCapture
 from shared.saga.facts import VmFacts
 from shared.saga.history import HistoryEntry
-from shared.saga.state import SagaState, SnapshotCopy
+from shared.saga.state import RegionCopy, SagaState, SnapshotCopy
 from shared.storage.agents import ResidentAgent
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.guest_queues import GuestQueues
@@ -47,6 +49,9 @@ Luck = Literal[
     "no room",
     "copy not complete",
     "copy lost",
+    "region refuses",
+    "region copy not complete",
+    "region copy failed",
     "deletion refused",
 ]
 LUCKS: tuple[Luck, ...] = get_args(Luck)[1:]
@@ -259,7 +264,7 @@ class Surroundings:
     async def warm(self, vm_id: str) -> None:
         """It is."""
 
-    async def read_facts(self, vm_id: str, settings: Any) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: Any, disks: Any) -> VmFacts:
         if self.unlucky("facts unavailable"):
             raise Throttled("Throttled", "too many requests")
         return self.scene.facts
@@ -306,6 +311,18 @@ class Surroundings:
             return (), tuple(snapshot_ids[:1])
         percent = 40.0 if self.unlucky("copy not complete") else 100.0
         return tuple(SnapshotCopy(name, percent) for name in snapshot_ids), ()
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        """A PUT on a name that is there begins no second copy; what is refused is not there."""
+        if self.unlucky("region refuses"):
+            return tuple(replace(order.copy, error="denied") for order in orders)
+        for order in orders:
+            self.do(Deed("copy", order.copy.snapshot_id))
+        error = "copy_failed" if self.unlucky("region copy failed") else ""
+        percent = 40.0 if error or self.unlucky("region copy not complete") else 100.0
+        return tuple(
+            replace(order.copy, seen=True, completion_percent=percent, error=error) for order in orders
+        )
 
     async def tag(self, kept_id: str, tags: Mapping[str, str]) -> None:
         """Tags are for people."""
@@ -396,7 +413,7 @@ class App:
             admission=around,
         )
         loop = SagaLoop(anything, hands.carry_out, lambda: NOW)
-        steps = Steps(loop, anything, anything)
+        steps = Steps(loop, KeptRunSettings(anything), anything)
         steps.remember(RUN, self._scene.settings)
         agents = cast("Any", _Forgetful())
         acks = Acks(loop, anything, self._keys, agents=agents, clock=lambda: NOW)

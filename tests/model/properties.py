@@ -3,10 +3,13 @@
 from typing import NamedTuple
 
 from shared.saga.consistency import Grade
+from shared.saga.copying import FAILED as COPY_FAILED
 from shared.saga.state import Outcome, Phase, SagaState
 from tests.model.cloud import Cloud
 from tests.model.guest import Guest, has_somebody, overheld
+from tests.model.scenes import DISKS
 from tests.model.snapshots import SUCCEEDED, find
+from tests.model.times import SETTLED
 from tests.model.world import World, Worlds
 
 PROPERTIES = {
@@ -52,7 +55,7 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
 
 def _believed(state: SagaState, guest: Guest) -> str:
     """What the saga decides on while its guest is held was decided too early."""
-    decided = state.guest_released or state.phase in (Phase.COMPLETING, Phase.CLEANING, Phase.DONE)
+    decided = state.guest_released or state.phase in SETTLED
     if decided and guest.frozen is not None and has_somebody(guest) and not _forgot(state, guest):
         return f"the saga ({state.phase}) takes its guest for released, and it is held"
     return ""
@@ -121,7 +124,9 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
 
 def _left_in_azure(cloud: Cloud, state: SagaState) -> str:
     kept = {copy.snapshot_id for copy in state.recovery_point}
-    there = {snapshot.name for snapshot in cloud.snapshots}
+    kept |= {copy.snapshot_id for copy in state.copies if not copy.error}
+    given_up = {copy.snapshot_id for copy in state.copies if copy.error not in ("", COPY_FAILED)}
+    there = {snapshot.name for snapshot in cloud.snapshots} - given_up  # which may be there or not
     if there != kept:
         names = sorted(name.rpartition("/")[2] for name in there ^ kept)
         return f"neither recorded nor deleted, or recorded and gone: {', '.join(names)}"
@@ -137,7 +142,12 @@ def _no_crash(worlds: Worlds, world: World) -> bool:
 
 def _as_asked(worlds: Worlds, world: World, state: SagaState) -> str:
     """Without a single fault a saga comes to what was asked for."""
-    if world.budget != worlds.first.budget or state.outcome is Outcome.SUCCEEDED:
+    if world.budget != worlds.first.budget:
+        return ""
+    asked = len(DISKS) * len(worlds.scene.snapshots.copy_to)
+    if len([copy for copy in state.copies if copy.completion_percent >= 100]) != asked:
+        return "without any fault a copy in another region is missing"
+    if state.outcome is Outcome.SUCCEEDED:
         return ""
     return f"without any fault the saga ended as {state.outcome}"
 

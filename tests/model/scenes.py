@@ -1,6 +1,6 @@
 """What is asked for in the model: few and short times, so that the same deadlines meet again and again."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shared.engine.run_settings import RunSettings, admission_rules
 from shared.policy.concurrency import Concurrency
@@ -46,6 +46,7 @@ class Scene:
     guest: GuestProcessing
     resident: bool
     concurrency: Concurrency | None = None
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
 
     @property
     def spec(self) -> SagaSpec:
@@ -56,6 +57,7 @@ class Scene:
             vm_id=VM,
             policy_name="nightly",
             guest=self.guest,
+            snapshots=self.snapshots,
             admission=admission_rules(self.settings, RUN),
         )
 
@@ -66,7 +68,7 @@ class Scene:
             policy_name="nightly",
             guest=self.guest,
             layers=(),
-            snapshots=SnapshotSettings(),
+            snapshots=self.snapshots,
             concurrency=self.concurrency,
         )
 
@@ -98,6 +100,12 @@ SCENES = {
             replace(_BASE, agent=AgentUse.RESIDENT, pre_script=None, post_script=None),
             resident=True,
             concurrency=Concurrency(held=1, admission_timeout_ms=2 * WAIT_MS),
+        ),
+        Scene(
+            "copied",
+            replace(_BASE, enabled=False, pre_script=None, post_script=None),
+            resident=True,
+            snapshots=SnapshotSettings(copy_to=build.TARGETS[:1]),
         ),
     )
 }

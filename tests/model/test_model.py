@@ -15,7 +15,7 @@ def test_every_property_holds_in_every_interleaving_with_any_one_fault(scene: Sc
     report = explore(scene, bounds.of(bounds.QUICK))
 
     assert report.found is None, "\n".join((report.found.violation.what, *report.found.trace))
-    assert report.states > 1_000
+    assert report.states > (1_000 if scene.guest.enabled else 100)
 
 
 @pytest.mark.timeout(900)

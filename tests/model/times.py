@@ -20,7 +20,8 @@ MONOTONIC = 1_000_000_000
 #: Whether something went wrong is kept, what it was is only told.
 _TROUBLE = Trouble(cause=Cause.UNRECORDED, step=Phase.PENDING)
 
-_SETTLED = frozenset({Phase.COMPLETING, Phase.CLEANING, Phase.DONE})
+#: Phases in which nothing of the guest is waited for any more.
+SETTLED = frozenset({Phase.COMPLETING, Phase.COPYING, Phase.CLEANING, Phase.DONE})
 
 
 def canonical(state: SagaState) -> SagaState:
@@ -30,6 +31,7 @@ def canonical(state: SagaState) -> SagaState:
         "notes": (),
         "reasons": ("because",) if state.reasons else (),
         "trouble": _TROUBLE if state.trouble else None,
+        "copies": tuple(replace(copy, detail="") for copy in state.copies),
         "evidence": _canonical_evidence(state),
     }
     if state.phase is Phase.DONE:
@@ -51,7 +53,7 @@ def _canonical_evidence(state: SagaState) -> Evidence | None:
     evidence = state.evidence
     if evidence is None:
         return None
-    if state.phase in _SETTLED and state.guest_released and state.capture_ended:
+    if state.phase in SETTLED and state.guest_released and state.capture_ended:
         return Evidence(generation=evidence.generation, disks=evidence.disks)
     captured = NOW if evidence.captured_at is not None else None
     resumed = NOW if evidence.resumed_at is not None else None

@@ -158,8 +158,8 @@ def test_the_example_settings_have_all_that_the_app_asks_for() -> None:
     read_settings(usable)
     for connection in (STORAGE, GUEST_STORAGE):
         read_connection(connection, usable)
-    # A user-assigned identity is Azure's alone.
-    assert usable.names - {"AZURE_CLIENT_ID"} <= set(values)
+    # A user-assigned identity, and the name of the app's host, are Azure's alone.
+    assert usable.names - {"AZURE_CLIENT_ID", "WEBSITE_HOSTNAME"} <= set(values)
     sources = [ROOT / "function_app.py", *(ROOT / "shared").rglob("*.py")]
     for source in sources:
         for name in re.findall(r"%([A-Z][A-Z0-9_]*)%", source.read_text()):

@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from local.arm.journal import Exchange
 from tests.integration.compute.conftest import SAGA, TAGS, Azure
+from tests.integration.compute.test_region_copies import order
 from tests.integration.compute.test_restore_points import facts_of, take
 
 ROLES = Path(__file__).resolve().parents[3] / "infra" / "roles"
@@ -28,8 +29,10 @@ def action(exchange: Exchange) -> str:
     return f"Microsoft.Compute/{'/'.join(types)}/{VERBS[exchange.method]}"
 
 
-def actions(exchanges: Iterable[Exchange]) -> set[str]:
+def actions(exchanges: Sequence[Exchange]) -> set[str]:
     asked = {action(exchange) for exchange in exchanges}
+    if any("CopyStart" in json.dumps(exchange.request_body) for exchange in exchanges):
+        asked.add("Microsoft.Compute/snapshots/beginGetAccess/action")
     return asked.union(*(LINKED.get(each, set()) for each in asked))
 
 
@@ -48,6 +51,7 @@ async def test_the_roles_grant_what_the_app_asks_of_azure_and_nothing_else(azure
     await azure.compute.look_at(ids[0])
     for marker in ("", "restorePointCollections"):
         await azure.compute.list_kept(azure.vm_id.split("/")[2], azure.vm_id.split("/")[4], marker)
+    await azure.compute.copy_snapshots([order(ids[0])], SAGA)
     for snapshot_id in ids:
         await azure.compute.delete(snapshot_id, SAGA)
     await azure.compute.stop_agent(azure.vm_id, SAGA, 1)
@@ -57,7 +61,7 @@ async def test_the_roles_grant_what_the_app_asks_of_azure_and_nothing_else(azure
     await azure.compute.tag(report.point_id, {"stillframe-grade": "crash"})
     await azure.compute.delete(report.point_id, SAGA)
 
-    asked = actions(azure.world.journal.select())
+    asked = actions(tuple(azure.world.journal.select()))
 
     # Long-running operations of run commands and restarts of polls are granted whether seen here or not.
     polls = {"Microsoft.Compute/locations/DiskOperations/read", "Microsoft.Compute/locations/operations/read"}

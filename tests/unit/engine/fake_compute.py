@@ -5,21 +5,24 @@ Every request counts as one operation of ``Interruptions``, so that a test can e
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.diagnosing import Refusal
 from shared.compute.errors import Refused
 from shared.compute.kept import Kept
 from shared.compute.listing import VmPage
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
+from shared.compute.region_copies import CopyOrder
 from shared.engine.ports import Clock
+from shared.policy.disks import DiskSelection, SelectableDisk
 from shared.policy.selection import Scope, VmSummary
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
-from shared.saga.facts import DiskFacts, VmFacts
-from shared.saga.state import SnapshotCopy
+from shared.saga.facts import DiskFacts, LeftOut, VmFacts
+from shared.saga.state import RegionCopy, SnapshotCopy
 from tests.unit.engine.interruptions import Interruptions
 
 GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/app"
@@ -86,6 +89,10 @@ class FakeCompute:
     explained: list[str] = field(default_factory=list)
     captures_of: list[str] = field(default_factory=list)
     copied_percent: float = 100.0
+    refusals: tuple[Refusal, ...] = ()
+    missing_groups: set[str] = field(default_factory=set)
+    region_copy_ms: int = 0
+    closed_regions: set[str] = field(default_factory=set)
     after_capture: Callable[[], Awaitable[None]] | None = None
     vms: list[VmSummary] = field(default_factory=list)
     page_size: int = 50
@@ -112,10 +119,31 @@ class FakeCompute:
             behind = start + self.page_size
             return VmPage(tuple(found[start:behind]), str(behind) if behind < len(found) else "")
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts:
         async with self.interruptions.around(f"read {vm_id}"):
             self._fail("read_facts")
-            return facts_of(vm_id, power_state=self.power_state, os_type=self.os_type)
+            whole = facts_of(vm_id, power_state=self.power_state, os_type=self.os_type)
+            selected = {
+                each: disks.why_out(SelectableDisk(name=each.name, lun=each.lun, tags={}))
+                for each in whole.disks
+            }
+            left_out = tuple(
+                LeftOut(disk_id=each.disk_id, name=each.name, lun=each.lun, why=why)
+                for each, why in selected.items()
+                if why
+            )
+            kept = tuple(each for each, why in selected.items() if not why)
+            return replace(whole, disks=kept, left_out=left_out)
+
+    async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
+        return self.refusals
+
+    async def look_at_groups(self, subscription_id: str, groups: Sequence[str]) -> tuple[Refusal, ...]:
+        return tuple(
+            Refusal("resource group", group, "not_found", f"no {group}")
+            for group in groups
+            if group in self.missing_groups
+        )
 
     async def capture(
         self,
@@ -193,6 +221,19 @@ class FakeCompute:
                 SnapshotCopy(name, self.copied_percent) for name in snapshot_ids if name in self.snapshots
             )
             return there, tuple(name for name in snapshot_ids if name not in self.snapshots)
+
+    async def copy_snapshots(self, orders: Sequence[CopyOrder], saga_id: str) -> tuple[RegionCopy, ...]:
+        async with self.interruptions.around("copy to a region"):
+            return tuple(self._copied(order) for order in orders)
+
+    def _copied(self, order: CopyOrder) -> RegionCopy:
+        copy = order.copy
+        if copy.region in self.closed_regions:
+            return replace(copy, error="denied", detail="not here (AuthorizationFailed)")
+        new = Snapshot(self.clock(), dict(order.tags), held=False)
+        there = self.snapshots.setdefault(copy.snapshot_id, new)
+        done = there.time_created + self.region_copy_ms <= self.clock()
+        return replace(copy, seen=True, completion_percent=100.0 if done else 50.0)
 
     async def tag(self, snapshot_id: str, tags: Mapping[str, str]) -> None:
         async with self.interruptions.around("tag"):

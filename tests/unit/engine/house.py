@@ -16,6 +16,9 @@ import azure.functions as func
 from azure.functions.queue import QueueMessage
 
 from shared.compute.agent_package import AgentPackage
+from shared.delivery.addresses import read_networks
+from shared.delivery.signing import Secrets
+from shared.delivery.webhooks import WebhookClient
 from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
@@ -23,17 +26,23 @@ from shared.engine.application import Application
 from shared.engine.carrying_out import Hands
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
+from shared.engine.delivering import Deliveries, Poster, Receivers
 from shared.engine.following import Successors
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
+from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
-from shared.engine.queue_names import ACKS, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.retaining import Retaining
+from shared.engine.retrying import Retrying
+from shared.engine.run_listing import RunListing
+from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
@@ -50,6 +59,7 @@ from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.reservations import ReservationTable
+from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -57,10 +67,13 @@ from shared.storage.turns import TurnTable
 from shared.triggers import (
     health,
     http,
+    notices,
     page,
+    preflight,
     queues,
     reconciliation,
     recovery_points,
+    run_lists,
     run_timeline,
     timers,
 )
@@ -111,7 +124,11 @@ class House:
         *,
         lost_for_ms: int = 0,
         package: AgentPackage | None = None,
+        poster: Poster | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.environment = environment or {}
+        self.poster = poster or WebhookClient(read_networks(self.environment))
         self.package = package
         self.clock = TestClock()
         self.interruptions = interruptions or Interruptions()
@@ -152,8 +169,13 @@ class House:
             ),
             self.clock,
         )
+        secrets = Secrets(self.environment)
+        run_settings = KeptRunSettings(self.runs)
+        told = Notices(
+            runs=self.runs, settings=run_settings, queues=self.queues, clock=self.clock, source="/api"
+        )
         turns = TurnTable(self.tables, pause=_at_once)
-        following = Successors(self.runs, turns, self.queues, self.clock)
+        following = Successors(self.runs, turns, self.queues, self.clock, notices=told)
         hands = Hands(
             compute=self.compute,
             queues=self.queues,
@@ -171,7 +193,7 @@ class House:
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
-        steps = Steps(loop, self.runs, self.queues)
+        steps = Steps(loop, run_settings, self.queues)
         selecting = Selecting(
             runs=self.runs, queues=self.queues, compute=self.compute, clock=self.clock, turns=turns
         )
@@ -187,6 +209,8 @@ class House:
             catalogue=catalogue,
             turns=turns,
             following=following,
+            run_list=RunList(self.tables),
+            notices=told,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -207,9 +231,17 @@ class House:
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
             policies=PolicyService(
-                self.policies, runs, selecting, Previewing(self.compute, self.clock), self.clock
+                self.policies,
+                runs,
+                selecting,
+                Previewing(self.compute, self.clock),
+                self.clock,
+                check_receivers=Receivers(secrets, read_networks(self.environment)).check,
             ),
+            preflights=Preflights(self.compute, self.agents, keys, self.clock),
             reading=Reading(self.runs, sagas),
+            run_listing=RunListing(RunList(self.tables), self.runs),
+            retrying=Retrying(self.runs, runs),
             timelines=Timelines(self.runs, sagas, self.clock),
             health=Health(
                 runs=self.runs,
@@ -224,6 +256,7 @@ class House:
             retaining=retaining,
             reconciling=reconciling,
             point_tasks=PointTasks(retaining, deleting, reconciling),
+            deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:
@@ -320,7 +353,7 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        own = (ACKS, STEPS, RUNS, POINTS)
+        own = (ACKS, STEPS, RUNS, POINTS, NOTICES)
         return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:
@@ -344,10 +377,13 @@ def functions_of(application: Callable[[], Application]) -> dict[str, Callable[.
     app = func.FunctionApp()
     for triggers in (
         http,
+        run_lists,
         policy_routes,
         run_timeline,
         page,
         health,
+        preflight,
+        notices,
         recovery_points,
         reconciliation,
         queues,

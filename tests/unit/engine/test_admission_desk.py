@@ -12,6 +12,7 @@ from shared.engine.disk_notes import WINDOW_MS, DiskNotes
 from shared.engine.places import Places
 from shared.engine.request_budget import READS, WRITES, RequestBudget
 from shared.policy.concurrency import AdmissionRules
+from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.causes import Limit
 from shared.saga.effects import Admit, Leave
@@ -34,7 +35,7 @@ class Disks:
         self.facts: VmFacts | None = None
         self.reads = 0
 
-    async def read_facts(self, vm_id: str, settings: SnapshotSettings) -> VmFacts:
+    async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts:
         self.reads += 1
         if self.facts is None:
             raise Unavailable("NoAnswer", vm_id)

@@ -74,6 +74,7 @@ async def test_every_snapshot_says_whose_it_is_and_what_it_is_worth() -> None:
             "stillframe-freeze-window-ms": str(view["freeze_window_ms"]),
             "stillframe-evidence": view["evidence_sha256"],
             "stillframe-warnings": "0",
+            "stillframe-left-out": "",
         }
 
 

@@ -63,7 +63,37 @@ SNAPSHOTS: dict[str, Any] = {
     "resource_group": "recovery-points",
     "tags": {"owner": "dba", "tier": ""},
     "completion_timeout_ms": 3_600_000,
+    "name": "%vmName%-%lun%-%date%",
+    "copy_disk_tags": True,
+    "incremental": True,
+    "sku": "Standard_ZRS",
+    "network_access": "private",
+    "disk_access_id": f"{GROUP}/providers/Microsoft.Compute/diskAccesses/private",
+    "instant_access_minutes": 120,
+    "copy_to": [
+        {"region": "northeurope"},
+        {"region": "swedencentral", "resource_group": "far-away", "sku": "Standard_LRS"},
+    ],
+    "copy_timeout_ms": 7_200_000,
 }
+DISKS: dict[str, Any] = {
+    "include": [{"kinds": ["os"]}, {"luns": [0, 63], "names": ["db-*"]}],
+    "exclude": [{"tags": {"backup": "no"}}],
+}
+
+NOTIFICATIONS: list[dict[str, Any]] = [
+    {
+        "on": ["failure", "overdue"],
+        "per": "vm",
+        "webhook": {
+            "url": "https://hooks.example.org:8443/a?b=c",
+            "secret": "on_call",
+            "headers": {"X-Team": "dba"},
+        },
+        "queue": None,
+    },
+    {"on": None, "webhook": None, "queue": "backup-results"},
+]
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
 SELECTION: dict[str, Any] = {
@@ -114,6 +144,7 @@ POLICIES: list[dict[str, Any]] = [
     {
         "vms": [VM, OTHER],
         "guest_processing": GUEST,
+        "disks": DISKS,
         "snapshots": SNAPSHOTS,
         "schedule": {"cron": "*/15 8-18 * * 1-5", "time_zone": "UTC"},
         "retention": {
@@ -126,12 +157,22 @@ POLICIES: list[dict[str, Any]] = [
             "minimum": 2,
             "time_zone": "Europe/Berlin",
         },
+        "notifications": NOTIFICATIONS,
     },
-    {"vms": [VM], "guest_processing": None, "snapshots": None, "schedule": None, "retention": None},
+    {
+        "vms": [VM],
+        "guest_processing": None,
+        "disks": None,
+        "snapshots": None,
+        "schedule": None,
+        "retention": None,
+    },
 ]
 RUNS: list[dict[str, Any]] = [
     RUN_OF_POLICY,
     RUN_OF_VMS,
     {"policy": "nightly", "vms": [VM], "schedule": "hourly"},
     {"vms": [VM, OTHER], "guest_processing": GUEST, "snapshots": SNAPSHOTS},
+    {"policy": "nightly", "vms": [VM]},
+    {"vms": [VM, OTHER], "guest_processing": GUEST, "disks": DISKS, "snapshots": SNAPSHOTS},
 ]

@@ -22,7 +22,8 @@ from tests.unit.triggers.contract import faults
 BEYOND_A_SCHEMA = re.compile(
     r"named twice|one of the document's own vms|must be (?:less|more) than|missing: what the pre-script|"
     r"nothing would be held|is one of accepted_exit_codes|is not the content's SHA-256|bytes together with|"
-    r"bytes of UTF-8|cron expression|a name like Europe|UTF-8 can write|expected a list of at most \d texts"
+    r"bytes of UTF-8|cron expression|a name like Europe|UTF-8 can write|expected a list of at most \d texts|"
+    r"does not go together"
 )
 
 

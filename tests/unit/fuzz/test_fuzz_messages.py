@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.compute.errors import ComputeError
+from shared.engine.notice_messages import Notice, read_notice
 from shared.engine.queue_names import (
     ACKS,
+    NOTICES,
     POINTS,
     RUNS,
     STEPS,
@@ -24,6 +26,7 @@ from shared.engine.queue_names import (
     read_run_message,
     read_step_message,
 )
+from shared.policy.notifications import Webhook
 from shared.storage.errors import StorageError
 from tests.unit.engine.house import VM, House
 from tests.unit.fuzz.examples import fuzz
@@ -42,7 +45,14 @@ READERS: dict[str, Any] = {
     RUNS: read_run_message,
     STEPS: read_step_message,
     POINTS: read_point_message,
+    NOTICES: read_notice,
 }
+EVENT = {"specversion": "1.0", "id": "0" * 32, "type": "stillframe.run.failed", "data": {}}
+HOOK = Webhook(url="https://127.0.0.1:9/a?b=c", secret="ops", headers=(("X-Team", "dba"),))
+NOTICE_MESSAGES = [
+    Notice(event=EVENT, webhook=HOOK, attempts=3, first_at=1).text(),
+    Notice(event=EVENT, queue="results", first_at=1).dead_letter("it broke", 2),
+]
 
 
 def bytes_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
@@ -50,7 +60,7 @@ def bytes_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 
 
 @fuzz(300)
-@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES, *POINT_MESSAGES]))
+@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES, *POINT_MESSAGES, *NOTICE_MESSAGES]))
 def test_a_text_is_a_message_or_refused_by_its_own_error(text: str) -> None:
     for queue, read in READERS.items():
         try:
@@ -93,6 +103,12 @@ def test_a_message_about_steps_is_done_or_given_up_whatever_it_says(body: bytes)
 @given(bytes_of(mutated_text(POINT_MESSAGES)))
 def test_a_message_about_points_is_done_or_given_up_whatever_it_says(body: bytes) -> None:
     asyncio.run(delivered(POINTS, body))
+
+
+@fuzz(25)
+@given(bytes_of(mutated_text(NOTICE_MESSAGES)))
+def test_a_notice_is_delivered_put_aside_or_dropped_whatever_it_says(body: bytes) -> None:
+    asyncio.run(delivered(NOTICES, body))
 
 
 @fuzz(25)

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.documents import (
-    MOST_TAGS,
     Policy,
     RunDocument,
     read_policy,
@@ -22,7 +21,7 @@ from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuest
 from shared.policy.schedules import Schedule
 from shared.policy.script_fields import LARGEST_SCRIPT
 from shared.policy.selection import Selection
-from shared.policy.snapshots import SnapshotSettings
+from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
 from shared.policy.vm_ids import MOST_VMS
 from shared.protocol import MAX_BYTES
 from shared.saga.codec import decode, encode

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
-from shared.policy.snapshots import RecoveryPointKind, SnapshotSettings
+from shared.policy.snapshots import RecoveryPointKind, RegionCopySettings, SnapshotSettings
 from shared.saga.events import (
     AgentReady,
     CaptureEnded,
+    CopiesSeen,
     Event,
     FactsRead,
     Quiesced,
@@ -31,7 +32,7 @@ from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
 from shared.saga.phases import Transition, pending
-from shared.saga.state import SagaSpec, SagaState
+from shared.saga.state import SagaSpec, SagaState, SnapshotCopy
 
 if TYPE_CHECKING:
     from shared.saga.effects import Effect
@@ -277,6 +278,25 @@ def capturing(processing: GuestProcessing = SCRIPTS) -> Saga:
 def resuming(processing: GuestProcessing = SCRIPTS) -> Saga:
     saga = capturing(processing)
     return saga.take(captured(at=saga.now))
+
+
+TARGETS = (
+    RegionCopySettings(region="northeurope"),
+    RegionCopySettings(region="swedencentral", resource_group="far-away"),
+)
+
+
+def copied(percent: float = 100.0) -> CopiesSeen:
+    """Say how far the background copies of all disks are."""
+    return CopiesSeen(tuple(SnapshotCopy(snapshot_of(item), percent) for item in DISKS))
+
+
+def copying(processing: GuestProcessing = SCRIPTS) -> Saga:
+    """A recovery point that is being copied to two regions."""
+    saga = resuming(processing)
+    snapshots = replace(saga.state.spec.snapshots, copy_to=TARGETS)
+    saga.state = replace(saga.state, spec=replace(saga.state.spec, snapshots=snapshots))
+    return saga.take(resumed(), copied())
 
 
 def completing(processing: GuestProcessing = SCRIPTS) -> Saga:

@@ -15,6 +15,7 @@ from tests.unit.saga.build import (
     arming,
     capturing,
     completing,
+    copying,
     facts,
     guest,
     quiescing,
@@ -50,6 +51,7 @@ def test_the_defaults_are_those_that_are_counted_with_here() -> None:
         (unheld, Phase.CAPTURING, 480_000 + 10_000),
         (resuming, Phase.RESUMING, RESUME),
         (completing, Phase.COMPLETING, COMPLETION),
+        (copying, Phase.COPYING, COMPLETION),
         (cleaning, Phase.CLEANING, 3_600_000),
     ],
 )

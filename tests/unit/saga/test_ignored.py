@@ -11,6 +11,7 @@ from shared.saga.events import (
     FactsRead,
     FactsUnavailable,
     QuiesceFailed,
+    RegionCopiesSeen,
     Released,
     Started,
     TimePassed,
@@ -23,6 +24,7 @@ from tests.unit.saga.build import (
     captured,
     capturing,
     completing,
+    copying,
     facts,
     quiesced,
     quiescing,
@@ -46,6 +48,7 @@ WAITED_FOR: list[tuple[Event, set[Phase]]] = [
     (quiesced(), {Phase.QUIESCING}),
     (captured(), {Phase.CAPTURING, Phase.RESUMING}),
     (CopiesSeen(()), {Phase.COMPLETING}),
+    (RegionCopiesSeen(()), {Phase.COPYING}),
     (Cleaned(), {Phase.CLEANING}),
 ]
 
@@ -57,6 +60,7 @@ WALKS: dict[Phase, Saga] = {
     Phase.CAPTURING: capturing(),
     Phase.RESUMING: resuming(),
     Phase.COMPLETING: completing(),
+    Phase.COPYING: copying(),
     Phase.CLEANING: arming().take(CancelRequested()),
 }
 

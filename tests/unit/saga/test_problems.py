@@ -10,8 +10,19 @@ from agent import verdicts
 from shared.compute.errors import ComputeError
 from shared.policy.guest_processing import GuestProcessing, OnGuestFailure, Script
 from shared.saga.advice import TOLD
-from shared.saga.advice_by_code import ADMISSION, AZURE, CAPTURE, GUEST, POST_SCRIPT, PROOF, RELEASER, WARNING
+from shared.saga.advice_by_code import (
+    ADMISSION,
+    AZURE,
+    CAPTURE,
+    COPY,
+    GUEST,
+    POST_SCRIPT,
+    PROOF,
+    RELEASER,
+    WARNING,
+)
 from shared.saga.causes import Cause, Limit, Proof
+from shared.saga.copying import ABANDONED, FAILED, LATE
 from shared.saga.events import (
     AgentNotStarted,
     CancelRequested,
@@ -25,6 +36,7 @@ from shared.saga.events import (
     TimePassed,
 )
 from shared.saga.evidence import GuestWarning, NotHeld
+from shared.saga.facts import LeftOut
 from shared.saga.phases import CLEANING_TIMEOUT_MS
 from shared.saga.problems import LONGEST_SENTENCE, Problem, duration, problem_of
 from shared.saga.state import Outcome, Phase, SagaState, SnapshotCopy, Trouble
@@ -40,6 +52,7 @@ from tests.unit.saga.build import (
     captured,
     capturing,
     completing,
+    copying,
     facts,
     guest,
     quiesce_failed,
@@ -113,6 +126,8 @@ def refused_agent(*, passing: bool) -> Saga:
 
 
 #: How a saga comes to its end, with what cause and code, in which step, and what the sentence says.
+LEFT_OUT = LeftOut(disk_id="", name="db-1-os", lun=None, why="disks.exclude names it")
+
 ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
     "vm unreadable": (
         lambda: begun().take(FactsUnavailable(*DENIED, passing=False, cause="denied")),
@@ -295,6 +310,20 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         Phase.RESUMING,
         "db-1 warns of its handler postgresql:5432 (probe_failed): No answer within 5000 ms;",
     ),
+    "nothing selected": (
+        lambda: Saga().take(Started(), FactsRead(replace(facts(disks=()), left_out=(LEFT_OUT,)))),
+        Cause.NOTHING_SELECTED,
+        "",
+        Phase.PREFLIGHT,
+        "The policy leaves out every disk of db-1; there is no recovery point.",
+    ),
+    "copy late": (
+        lambda: late(copying()),
+        Cause.COPY_FAILED,
+        "copy_late",
+        Phase.COPYING,
+        "were not copied to northeurope: it is at 0 % (copy_late); the recovery point itself is well,",
+    ),
     "copies late": (
         lambda: late(completing()).take(Cleaned()),
         Cause.COPIES_LATE,
@@ -433,6 +462,10 @@ def test_every_class_of_azures_errors_has_its_advice_and_no_other() -> None:
 
 def test_every_error_of_a_capture_has_its_advice_and_no_other() -> None:
     assert errors_of_captures() | set(AZURE) | {""} == set(CAPTURE)
+
+
+def test_every_way_in_which_a_copy_ends_has_its_advice() -> None:
+    assert {LATE, FAILED, ABANDONED} | set(AZURE) == set(COPY)
 
 
 def test_every_reason_of_the_agent_has_its_advice_and_no_other() -> None:

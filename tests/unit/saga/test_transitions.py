@@ -9,17 +9,18 @@ from tests.unit.saga.build import SAGA
 
 # Rows: from; columns: to. "." may not, "x" may, "=" stays.
 TABLE = """
-            pending preflight arming admitting quiescing capturing resuming completing cleaning done
-pending     =       x         .      .         .         .         .        .          x        .
-preflight   .       =         x      .         .         x         .        .          x        .
-arming      .       .         =      x         x         x         .        .          x        .
-admitting   .       .         .      =         x         .         .        .          x        .
-quiescing   .       .         x      .         =         x         x        .          x        .
-capturing   .       .         x      .         .         =         x        x          x        .
-resuming    .       .         x      .         .         x         =        x          x        .
-completing  .       .         .      .         .         .         .        =          x        .
-cleaning    .       .         .      .         .         .         .        .          =        x
-done        .       .         .      .         .         .         .        .          .        =
+            pending preflight arming admitting quiescing capturing resuming completing copying cleaning done
+pending     =       x         .      .         .         .         .        .          .       x        .
+preflight   .       =         x      .         .         x         .        .          .       x        .
+arming      .       .         =      x         x         x         .        .          .       x        .
+admitting   .       .         .      =         x         .         .        .          .       x        .
+quiescing   .       .         x      .         =         x         x        .          .       x        .
+capturing   .       .         x      .         .         =         x        x          .       x        .
+resuming    .       .         x      .         .         x         =        x          .       x        .
+completing  .       .         .      .         .         .         .        =          x       x        .
+copying     .       .         .      .         .         .         .        .          =       x        .
+cleaning    .       .         .      .         .         .         .        .          .       =        x
+done        .       .         .      .         .         .         .        .          .       .        =
 """
 
 

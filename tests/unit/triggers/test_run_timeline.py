@@ -49,7 +49,7 @@ async def test_a_run_fits_the_document_at_every_time_and_ends_with_its_window_ke
     assert view["continuation"] is None
     for item in view["items"]:
         assert (item["phase"], item["outcome"], item["overdue"]) == ("done", "succeeded", False)
-        assert [each["phase"] for each in item["phases"]][:3] == ["preflight", "arming", "quiescing"]
+        assert [each["phase"] for each in item["phases"]][:3] == ["preflight", "arming", "admitting"]
         [hold] = item["holds"]
         assert hold["end_ms"] - hold["start_ms"] == item["freeze_window_ms"]
         assert hold["start_ms"] <= item["snapshots_ms"][0] <= hold["limit_ms"]
@@ -68,7 +68,7 @@ async def test_a_run_that_is_over_is_shown_without_looking_at_its_sagas(
     async def nothing(saga: str) -> None:
         raise AssertionError(saga)
 
-    monkeypatch.setattr(house.sagas, "load", nothing)
+    monkeypatch.setattr(house.sagas, "look", nothing)
     monkeypatch.setattr(house.sagas, "history", nothing)
     after = await shown(house, run)
     assert after["items"] == before["items"]

@@ -1,0 +1,1 @@
+"""Posting notices to webhooks: which addresses, which signature, which answer."""
