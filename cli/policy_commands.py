@@ -134,7 +134,7 @@ def preview(
         if file:
             document = read_document(file)
             document.pop("policy", None)
-            answer = client.call("POST", "/policies/preview", "read", body=document, repeat=True)
+            answer = client.call("POST", "/policies/preview", "admin", body=document, repeat=True)
         else:
             answer = client.get(f"/policies/{quote(name, safe='')}/preview", limit=min(limit, 1_000))
     show = session.show

@@ -59,6 +59,8 @@ async def _get_instance_view(request: web.Request) -> web.Response:
 
 async def _list_vms(request: web.Request) -> web.Response:
     world = world_of(request)
+    if "group" in request.match_info:
+        world.require_group(request.match_info["group"])
     with_status = request.query.get("statusOnly", "").lower() == "true"
     with_view = with_status or request.query.get("$expand") == "instanceView"
     items = []

@@ -93,7 +93,8 @@ class Previewing:
             "name": schedule.name,
             "paused": schedule.paused,
             "guest_processing_changes": changed,
-            "next_times": [{"at": moment(at), "blackout": _blackout(schedule, at)} for at in coming],
+            "next_times": [moment(at) for at in coming],
+            "in_blackout": [moment(at) for at in coming if times.blackout_at(schedule, at)],
         }
 
 
@@ -113,11 +114,6 @@ def _first(found: Mapping[str, tuple[VmSummary, str]], limit: int) -> Sequence[t
 
 def _vm_view(vm: VmSummary, rule: str) -> dict[str, Any]:
     return {"vm": vm.id, "name": vm.name, "rule": rule}
-
-
-def _blackout(schedule: Schedule, at: int) -> str | None:
-    covering = times.blackout_at(schedule, at)
-    return covering.text() if covering else None
 
 
 def times_view(due: DueSchedule) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class PolicyService:
             "href": f"/api/policies/{stored.name}",
             "description": stored.document.get("description"),
             "problem": problem,
-            "times": await self.times(stored),
+            "schedules": await self.times(stored),
         }
 
     async def delete(self, name: str, etag: str | None) -> None:

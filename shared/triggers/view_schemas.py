@@ -248,17 +248,17 @@ def _policy_views() -> dict[str, Schema]:
         "href": _HREF,
         "description": or_null(_TEXT),
         "problem": or_null(_TEXT),
-        "times": {"type": "array", "items": ref("ScheduleTimes")},
+        "schedules": {"type": "array", "items": ref("ScheduleTimes")},
     }
     judged: dict[str, Schema] = {"vm": ref("VmId"), "name": _TEXT, "rule": _TEXT}
     selected = judged | {"found": {"enum": [True, None]}}
-    coming = _all_there("A time that comes.", {"at": _MOMENT, "blackout": or_null(_TEXT)})
     unread = _all_there("What could not be read.", {"scope": _TEXT, "code": _TEXT, "why": _TEXT})
     schedule: dict[str, Schema] = {
         "name": _TEXT,
         "paused": {"type": "boolean"},
         "guest_processing_changes": _TEXTS,
-        "next_times": {"type": "array", "items": coming},
+        "next_times": {"type": "array", "items": _MOMENT},
+        "in_blackout": {"type": "array", "items": _MOMENT},
     }
     preview: dict[str, Schema] = {
         "policy": or_null(ref("PolicyName")),

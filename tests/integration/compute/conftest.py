@@ -118,12 +118,12 @@ def lost_answer(*, method: str = "PUT", path_contains: str = "/snapshots/", drop
 
 
 @asynccontextmanager
-async def serving(vm: VmSpec = DB1, *, settings: SimSettings | None = None) -> AsyncIterator[Azure]:
+async def serving(*vms: VmSpec, settings: SimSettings | None = None) -> AsyncIterator[Azure]:
     disks, guest = NoDisks(), QuietGuest()
     world = SimWorld(
         disks=disks,
         guests=guest,
-        vms=[vm],
+        vms=vms or [DB1],
         groups=[SNAPSHOTS],
         settings=settings or SimSettings(capture_gap_s=0.02, snapshot_latency_s=0.02),
     )
