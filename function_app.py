@@ -71,6 +71,7 @@ from shared.triggers import (
     run_timeline,
     timers,
 )
+from shared.triggers import policies as policy_routes
 from shared.triggers.once import Once
 
 
@@ -190,6 +191,7 @@ application = Once(_build)
 for triggers in (
     http,
     run_lists,
+    policy_routes,
     run_timeline,
     page,
     health,
