@@ -38,7 +38,7 @@ export class Rows {
 
   show(vms, axis, now) {
     const wanted = [...vms].sort((a, b) => ORDER[group(a)] - ORDER[group(b)] || NAMES.compare(a.name, b.name));
-    const scale = Math.max(1, ...vms.flatMap((vm) => (vm.holds ?? []).map((hold) => (hold.anchored ? hold.end_ms : hold.limit_ms) - hold.start_ms)));
+    const scale = 1.02 * Math.max(1, ...vms.flatMap((vm) => (vm.holds ?? []).map((hold) => (hold.anchored ? hold.end_ms : hold.limit_ms) - hold.start_ms)));
     const box = viewBox(axis);
     const here = new Set(wanted.map((vm) => vm.saga));
     for (const [saga, row] of this.rows) {
@@ -107,7 +107,8 @@ export class Rows {
     parts.gauge.replaceChildren(gauge(hold, vm.snapshots_ms ?? [], scale, now));
     const text = holdText(vm, hold, now);
     const limit = hold.anchored ? "anchored" : `limit ${text.limit}`;
-    setText(parts.held, `held ${text.length}, ${limit}, ${text.inside} of ${count(text.all, "snapshot")} inside`);
+    const taken = text.all ? `${text.inside} of ${count(text.all, "snapshot")} inside` : "no snapshot";
+    setText(parts.held, `held ${text.length}, ${limit}, ${taken}`);
   }
 
   // A row that is moved loses the focus: it gets it back.
