@@ -140,7 +140,7 @@ def _get_timeline() -> Schema:
         **_problems(400, 404),
     }
     about = "Show a run's VMs on one time axis: phases, freeze windows, snapshots"
-    return _operation("get_timeline", about, answers, parameters=[_LIMIT, _CONTINUATION, _SINCE])
+    return _operation("get_timeline", about, answers, parameters=[*_PAGE, _SINCE])
 
 
 def _get_vm() -> Schema:
@@ -418,15 +418,6 @@ _IF_MATCH: Schema = {
     "schema": {"type": "string", "pattern": r'^(?:\*|(?:W/)?"[!#-~]*")$'},
 }
 
-
-_LIMIT = _in_query(
-    "limit",
-    {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": USUAL_LIMIT},
-    "How many items a page may have.",
-)
-_CONTINUATION = _in_query(
-    "continuation", {"type": "string", "minLength": 1}, "The continuation of the page before."
-)
 _SINCE = _in_query(
     "since",
     {"type": "string", "format": "date-time"},

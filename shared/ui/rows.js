@@ -14,13 +14,15 @@ export const GROUPS = [
   { id: "pending", name: "waiting" },
   { id: "cancelled", name: "cancelled" },
   { id: "succeeded", name: "succeeded" },
+  { id: "retried", name: "earlier tries" },
 ];
 const ORDER = Object.fromEntries(GROUPS.map(({ id }, place) => [id, place]));
-const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓" };
+const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓", retried: "↻" };
 const NAMES = new Intl.Collator(undefined, { numeric: true });
 const A_PAGE = 10;
 
 export function group(vm) {
+  if (vm.retried) return "retried";
   if (vm.outcome) return vm.outcome;
   if (vm.overdue) return "overdue";
   return vm.phase === "pending" ? "pending" : "running";
@@ -143,8 +145,14 @@ export class Rows {
     event.preventDefault();
     const next = items[Math.min(items.length - 1, Math.max(0, steps[event.key]))];
     next.querySelector("a").focus({ preventScroll: true });
-    next.scrollIntoView({ block: "nearest" });
+    bringIntoSight(next, 3);
   }
+}
+
+// Rows that come into sight get their true heights, which moves those below: so it is looked at again.
+function bringIntoSight(item, times) {
+  item.scrollIntoView({ block: "nearest" });
+  if (times > 0) requestAnimationFrame(() => bringIntoSight(item, times - 1));
 }
 
 function stateText(vm, kind) {
@@ -152,6 +160,7 @@ function stateText(vm, kind) {
   if (kind === "failed") return `failed in ${vm.problem?.step ?? "unknown"}`;
   if (kind === "overdue") return `overdue in ${vm.phase}`;
   if (kind === "running") return vm.phase === "running" ? "going on" : vm.phase;
+  if (kind === "retried") return `${vm.outcome ?? "ended"}, tried again since`;
   return kind === "pending" ? "waiting" : kind;
 }
 

@@ -6,6 +6,7 @@ With ``PAGE_SHOTS=folder`` pictures and the figures of docs/verified.md are writ
 import asyncio
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -385,8 +386,8 @@ async def test_policies_stand_by_their_next_times(stack: Stack, browser: Browser
     async with answered(browser, stack, "#/policies", datetime.now().astimezone()) as (page, _):
         cards = page.locator("ul.cards > li")
         await expect(cards).to_have_count(2)
-        await expect(cards.first).to_contain_text("next in 2 h")
-        await expect(cards.first).to_contain_text("every night")
+        await expect(cards.first).to_contain_text(re.compile(r"next in (3 h 00|2 h 59) min"))
+        await expect(cards.first).to_contain_text("missed")
         await expect(cards.first).to_contain_text(HOSTILE[0])
         await expect(cards.nth(1)).to_contain_text("no schedule")
         await shot(page, "policies")
@@ -398,10 +399,10 @@ async def test_runs_that_failed_stand_first_then_those_that_go_on(
     del seeded
     async with answered(browser, stack, "#/runs", datetime.now().astimezone()) as (page, answers):
         headings = page.locator(".runs h2")
-        await expect(headings).to_have_text(["Overdue or failed", "Going on", "Ended"])
+        await expect(headings).to_have_text(["Failed", "Going on", "Ended"])
         first = page.locator(".runs li").first
         await expect(first).to_contain_text("3 failed")
-        await expect(page.locator(".health")).to_contain_text("sql-003")
+        await expect(page.locator(".health").get_by_role("link")).to_contain_text("Overdue by")
         await shot(page, "runs")
         await page.get_by_label("Policy").fill("nightly-databases")
         await page.keyboard.press("Enter")
