@@ -179,7 +179,9 @@ class RunPage {
 }
 
 function legend() {
-  const phases = ["preflight", "arming", "quiescing", "capturing", "resuming", "completing", "copying", "cleaning"];
+  const phases = [
+    "preflight", "arming", "admitting", "quiescing", "capturing", "resuming", "completing", "copying", "cleaning",
+  ];
   return el("details", { class: "legend" }, el("summary", null, "What the colours mean"),
     el("dl", null, phases.map((phase) => [el("dt", { class: `key phase ${phase}` }, phase), el("dd", null, PHASES[phase])]),
       el("dt", { class: "key held" }, "freeze window"), el("dd", null, "writes were held in the guest"),
