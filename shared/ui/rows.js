@@ -60,6 +60,11 @@ export class Rows {
     this.rove();
   }
 
+  // The VMs as they stand in the list.
+  inOrder() {
+    return [...this.list.children].map((item) => this.rows.get(item.dataset.saga)?.vm);
+  }
+
   make(vm) {
     const parts = {
       mark: el("span", { class: "sign", "aria-hidden": "true" }),

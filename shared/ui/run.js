@@ -114,7 +114,7 @@ class RunPage {
     if (!this.head) return;
     const all = [...this.vms.values()];
     const wanted = all.filter((vm) => this.fits(vm));
-    const chosen = this.vms.get(this.rows.chosen) ?? wanted[0];
+    const chosen = [this.vms.get(this.rows.chosen), ...this.rows.inOrder()].find((vm) => vm?.holds?.length);
     const axis = reach(wanted, this.now, this.query.axis, chosen);
     const policy = this.head.policy;
     setText(this.name, policy ?? "Named VMs");
