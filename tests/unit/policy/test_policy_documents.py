@@ -165,7 +165,7 @@ BAD: list[tuple[Change, str, str]] = [
     (put("", 1), "document", "unknown field"),
     (put("snapshot", {}), "snapshot", "did you mean snapshots?"),
     (put("guestprocessing", {}), "guestprocessing", "did you mean guest_processing?"),
-    (put("zzz", {}), "zzz", "known here: vms, guest_processing, snapshots, schedule"),
+    (put("zzz", {}), "zzz", "known here: vms, guest_processing, disks, snapshots, schedule"),
     (drop("vms"), "vms", "at least one VM"),
     (put("vms", None), "vms", "at least one VM"),
     (put("vms", []), "vms", "at least one VM"),
