@@ -35,9 +35,9 @@ def test_all_disks_are_held_until_the_order_and_the_kernel_bears_witness(
     ]
     assert (resumed.body["released_by"], resumed.body["held_until_order"]) == ("order", True)
     assert [held["held_until_order"] for held in resumed.body["held"]] == [True, True, True]
-    for held, until in zip(quiesced.body["held"][1:], resumed.body["held"][1:], strict=True):
+    for held, released in zip(quiesced.body["held"][1:], resumed.body["held"][1:], strict=True):
         assert 0 <= held["took_ms"] <= quiesced.body["quiesce_ms"]
-        assert 0 <= until["held_ms"] <= resumed.body["window_ms"]
+        assert 0 <= released["held_ms"] <= resumed.body["window_ms"]
     assert runs(box.folder, "pre") == runs(box.folder, "post") == ["1"]
     assert box.can_write(data)
     assert box.can_write(log)
