@@ -188,6 +188,8 @@ def test_every_http_route_but_the_page_needs_a_function_key(indexed: dict[str, A
         "cancel_run": ("runs/{run}/cancel", ["POST"]),
         "list_runs": ("runs", ["GET"]),
         "retry_run": ("runs/{run}/retry", ["POST"]),
+        "preflight_run": ("preflight", ["POST"]),
+        "preflight_vm": ("preflight", ["GET"]),
         "start_rehearsal": ("rehearsals", ["POST"]),
         "get_rehearsal": ("rehearsals/{run}", ["GET"]),
         "put_policy": ("policies/{policy}", ["PUT"]),
