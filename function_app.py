@@ -30,6 +30,7 @@ from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
+from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
@@ -65,6 +66,7 @@ from shared.triggers import (
     queues,
     reconciliation,
     recovery_points,
+    rehearsals,
     run_lists,
     run_timeline,
     timers,
@@ -147,6 +149,7 @@ def _build() -> Application:
         queues=own_queues,
         clock=_now,
     )
+    reading = Reading(runs, sagas)
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
@@ -154,11 +157,12 @@ def _build() -> Application:
         policies=PolicyService(
             policies, run_service, _now, check_receivers=Receivers(secrets, networks).check
         ),
-        reading=Reading(runs, sagas),
+        reading=reading,
         run_listing=RunListing(RunList(tables), runs),
         retrying=Retrying(runs, run_service),
         preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
+        rehearsals=Rehearsals(runs, sagas, reading),
         health=Health(
             runs=runs,
             sagas=sagas,
@@ -180,6 +184,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
 for triggers in (
     http,
+    rehearsals,
     run_lists,
     run_timeline,
     page,

@@ -21,7 +21,10 @@ RUNS_KEPT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from."""
+    """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from.
+
+    A ``rehearsal`` holds them, and snapshots nothing.
+    """
 
     policy_name: str
     guest: GuestProcessing
@@ -33,6 +36,7 @@ class RunSettings:
     """None in a run that was written before there was any: nothing is limited then."""
     retry: Retry = NO_RETRY
     notifications: tuple[Notification, ...] = ()
+    rehearsal: bool = False
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -45,6 +49,7 @@ class RunSettings:
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
             "notifications": encode(self.notifications),
+            "rehearsal": self.rehearsal,
         }
 
 
@@ -64,6 +69,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
         notifications=read_notifications(record),
+        rehearsal=is_rehearsal(record),
     )
 
 
@@ -80,6 +86,11 @@ def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None
 
 def _concurrency(data: Any) -> Concurrency | None:
     return None if data is None else decode(Concurrency, data)
+
+
+def is_rehearsal(record: RunRecord) -> bool:
+    """Whether a run is a rehearsal; runs that were stored before there were any are none."""
+    return record.settings.get("rehearsal") is True
 
 
 def read_notifications(record: RunRecord) -> tuple[Notification, ...]:

@@ -1,6 +1,7 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -65,8 +66,10 @@ class PolicyService:
         """
         await self._policies.delete(name, etag)
 
-    async def start(self, document: RunDocument, requested_by: str, idempotency_key: str) -> str:
-        """Start the run that somebody asks for; give its id.
+    async def start(
+        self, document: RunDocument, requested_by: str, idempotency_key: str, *, rehearsal: bool = False
+    ) -> str:
+        """Start the run, or the rehearsal of one, that somebody asks for; give its id.
 
         Raises:
             PolicyNotFound: the policy is not stored.
@@ -75,7 +78,7 @@ class PolicyService:
         """
         if not document.policy:
             self._check_receivers(document.notifications)
-            settings = _own_settings(document)
+            settings = replace(_own_settings(document), rehearsal=rehearsal)
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
@@ -84,7 +87,7 @@ class PolicyService:
             if vm.lower() not in mine:
                 raise DocumentError(f"vms[{index}]", f"is not a VM of the policy {document.policy}")
         vms = document.vms or policy.vms
-        settings = _settings(document.policy, policy)
+        settings = replace(_settings(document.policy, policy), rehearsal=rehearsal)
         request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
 

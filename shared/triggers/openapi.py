@@ -43,6 +43,8 @@ def document() -> dict[str, Any]:
             "/runs/{run}/vms/{vm}": {"parameters": [_RUN, _VM], "get": _get_vm()},
             "/runs/{run}/cancel": {"parameters": [_RUN], "post": _cancel_run()},
             "/runs/{run}/retry": {"parameters": [_RUN], "post": _retry_run()},
+            "/rehearsals": {"post": _start_rehearsal()},
+            "/rehearsals/{run}": {"parameters": [_RUN], "get": _get_rehearsal()},
             "/policies/{policy}": {
                 "parameters": [_POLICY],
                 "get": _get_policy(),
@@ -111,12 +113,26 @@ def _retry_run() -> Schema:
 
 
 def _start_run() -> Schema:
+    return _starting("start_run", "Start a run of a stored policy, or of named VMs", "get_run")
+
+
+def _start_rehearsal() -> Schema:
+    told = "Hold the VMs as a run of a stored policy, or of named VMs, would; snapshot nothing"
+    return _starting("start_rehearsal", told, "get_rehearsal")
+
+
+def _get_rehearsal() -> Schema:
+    answers = {"200": _answer("The rehearsal and how its VMs were held.", "Rehearsal"), **_problems(400, 404)}
+    return _operation("get_rehearsal", "Show a rehearsal: how long each application was held", answers)
+
+
+def _starting(function: str, summary: str, shown_by: str) -> Schema:
     accepted = _answer(
         "The run is written down, and its VMs are being started.", "Accepted", "Location"
-    ) | _leads_to("run", "$response.body#/run", "get_run", "cancel_run")
+    ) | _leads_to("run", "$response.body#/run", shown_by, "cancel_run")
     return _operation(
-        "start_run",
-        "Start a run of a stored policy, or of named VMs",
+        function,
+        summary,
         {
             "202": accepted,
             **_problems(400, 413, 415),

@@ -14,10 +14,11 @@ export const GROUPS = [
   { id: "pending", name: "waiting" },
   { id: "cancelled", name: "cancelled" },
   { id: "succeeded", name: "succeeded" },
+  { id: "rehearsed", name: "rehearsed" },
   { id: "retried", name: "earlier tries" },
 ];
 const ORDER = Object.fromEntries(GROUPS.map(({ id }, place) => [id, place]));
-const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓", retried: "↻" };
+const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓", rehearsed: "○", retried: "↻" };
 const NAMES = new Intl.Collator(undefined, { numeric: true });
 const A_PAGE = 10;
 
