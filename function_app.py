@@ -28,6 +28,7 @@ from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
+from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
@@ -37,6 +38,7 @@ from shared.engine.run_listing import RunListing
 from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
+from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
 from shared.engine.timelines import Timelines
 from shared.settings import read_settings
@@ -123,12 +125,14 @@ def _build() -> Application:
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, run_settings, own_queues)
+    selecting = Selecting(runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns)
     run_service = RunService(
         runs=runs,
         sagas=sagas,
         queues=own_queues,
         steps=steps,
         scripts=scripts,
+        selecting=selecting,
         clock=_now,
         new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
@@ -155,7 +159,12 @@ def _build() -> Application:
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
         policies=PolicyService(
-            policies, run_service, _now, check_receivers=Receivers(secrets, networks).check
+            policies,
+            run_service,
+            selecting,
+            Previewing(compute, _now),
+            _now,
+            check_receivers=Receivers(secrets, networks).check,
         ),
         reading=reading,
         run_listing=RunListing(RunList(tables), runs),

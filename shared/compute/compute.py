@@ -14,12 +14,14 @@ from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
 from shared.compute.kept import Kept, list_kept, look_at
+from shared.compute.listing import VmPage, list_vms
 from shared.compute.making import FailedOperation, Window, explain
 from shared.compute.names import Kind, is_restore_point, parse_id
 from shared.compute.reaching import reach
 from shared.compute.region_copies import CopyOrder, copy_snapshots
 from shared.compute.restore_point import RestorePointTarget, take_restore_point
 from shared.policy.disks import ALL_DISKS, DiskSelection
+from shared.policy.selection import Scope
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
@@ -46,6 +48,10 @@ class Compute:
     async def reach(self) -> None:
         """See whether Azure Resource Manager can be reached, and takes the app's identity for somebody."""
         await reach(self._pool)
+
+    async def list_vms(self, scope: Scope, page: str = "") -> VmPage:
+        """List a page of the VMs of a subscription or a group: the first, or that which an answer names."""
+        return await list_vms(self._pool, scope, page)
 
     async def read_facts(
         self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection = ALL_DISKS

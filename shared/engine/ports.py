@@ -8,10 +8,12 @@ from shared.compute.diagnosing import Refusal
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
 from shared.compute.kept import Kept
+from shared.compute.listing import VmPage
 from shared.compute.making import FailedOperation
 from shared.compute.region_copies import CopyOrder
 from shared.compute.restore_point import RestorePointTarget
 from shared.policy.disks import DiskSelection
+from shared.policy.selection import Scope
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
@@ -54,6 +56,8 @@ class Compute(Protocol):
     async def warm(self, vm_id: str) -> None: ...
 
     async def reach(self) -> None: ...
+
+    async def list_vms(self, scope: Scope, page: str) -> VmPage: ...
 
     async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts: ...
 

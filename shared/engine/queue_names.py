@@ -21,6 +21,7 @@ NOTICES_DEAD = "stillframe-notices-dead"
 class RunTask(StrEnum):
     """What is to be done with the VMs of a run, page by page."""
 
+    SELECT = "select"
     FAN_OUT = "fan-out"
     CANCEL = "cancel"
     SWEEP = "sweep"

@@ -48,7 +48,7 @@ class Reading:
         Raises:
             RunNotFound: there is no such run.
         """
-        record = await self._runs.get(run_id)
+        record = await self._runs.with_unread(await self._runs.get(run_id))
         entries = [entry async for entry in self._runs.entries(run_id)]
         return run_view(record, entries, await self._phases(entries))
 

@@ -9,7 +9,7 @@ from shared.compute.errors import ComputeError
 from shared.engine.deleting import Deleting
 from shared.engine.ports import Clock
 from shared.engine.queue_names import POINTS, PointMessage, PointTask
-from shared.engine.scheduling import zone_of
+from shared.engine.times import zone_of
 from shared.logs import logger
 from shared.policy.documents import read_policy
 from shared.policy.fields import DocumentError

@@ -1,7 +1,7 @@
 """The use case of a list of runs: by policy, state and time, newest first."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -64,15 +64,16 @@ class RunListing:
 
     async def _view(self, run: ListedRun) -> dict[str, Any] | None:
         """Show a run; None for one whose creation was broken off."""
-        figures = run.figures
+        figures, selecting = run.figures, False
         if figures is None:
             try:
-                await self._runs.get(run.run_id)
+                record = await self._runs.get(run.run_id)
             except RunNotFound:
                 return None
+            selecting, run = record.selecting, replace(run, vm_count=record.vm_count)
             if run.vm_count <= COUNTED_VMS:
                 figures = figures_of([entry async for entry in self._runs.entries(run.run_id)])
-        ended = figures is not None and figures.ended == run.vm_count
+        ended = figures is not None and figures.ended >= run.vm_count and not selecting
         return {
             "run": run.run_id,
             "href": f"/api/runs/{run.run_id}",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
@@ -11,6 +11,7 @@ from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification
 from shared.policy.retry import NO_RETRY, Retry
+from shared.policy.selection import Selection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
 from shared.storage.runs import RunRecord, RunTable
@@ -21,9 +22,11 @@ RUNS_KEPT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What a run does with each of its VMs. ``trace`` is the ``traceparent`` that all of it goes on from.
+    """What a run does with each of its VMs.
 
-    A ``rehearsal`` holds them, and snapshots nothing.
+    ``trace`` is the ``traceparent`` that all of it goes on from. ``schedule`` is that of the policy whose
+    settings these are, empty when it is none's. ``selection`` has the rules by which Azure is asked for the
+    run's VMs; None when they are named one by one. A ``rehearsal`` holds its VMs, and snapshots nothing.
     """
 
     policy_name: str
@@ -35,8 +38,15 @@ class RunSettings:
     concurrency: Concurrency | None = None
     """None in a run that was written before there was any: nothing is limited then."""
     retry: Retry = NO_RETRY
+    schedule: str = ""
+    selection: Selection | None = None
+
     notifications: tuple[Notification, ...] = ()
     rehearsal: bool = False
+
+    def without_selection(self) -> "RunSettings":
+        """Give the same for VMs that are named one by one."""
+        return replace(self, selection=None)
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -48,6 +58,9 @@ class RunSettings:
             "trace": self.trace,
             "concurrency": encode(self.concurrency),
             "retry": encode(self.retry),
+            "schedule": self.schedule,
+            # The VMs that it names one by one are in the run's index.
+            "selection": encode(self.selection and replace(self.selection, vms=())),
             "notifications": encode(self.notifications),
             "rehearsal": self.rehearsal,
         }
@@ -68,6 +81,8 @@ def read_settings(record: RunRecord) -> RunSettings:
         trace=record.settings.get("trace", ""),
         concurrency=_concurrency(record.settings.get("concurrency")),
         retry=decode(Retry, record.settings["retry"]) if "retry" in record.settings else NO_RETRY,
+        schedule=record.settings.get("schedule", ""),
+        selection=_selection(record.settings.get("selection")),
         notifications=read_notifications(record),
         rehearsal=is_rehearsal(record),
     )
@@ -91,6 +106,10 @@ def _concurrency(data: Any) -> Concurrency | None:
 def is_rehearsal(record: RunRecord) -> bool:
     """Whether a run is a rehearsal; runs that were stored before there were any are none."""
     return record.settings.get("rehearsal") is True
+
+
+def _selection(data: Any) -> Selection | None:
+    return None if data is None else decode(Selection, data)
 
 
 def read_notifications(record: RunRecord) -> tuple[Notification, ...]:

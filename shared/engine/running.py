@@ -18,6 +18,7 @@ from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMess
 from shared.engine.run_listing import figures_of, listed
 from shared.engine.run_settings import RunSettings
 from shared.engine.script_storing import with_stored_scripts
+from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
 from shared.engine.views import run_entry
 from shared.logs import About, about, logger
@@ -31,7 +32,7 @@ from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues, ReloadableSagas
 from shared.storage.run_list import RunList
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable
 from shared.storage.turns import TurnTable
 
 _log = logger("runs")
@@ -85,6 +86,7 @@ class RunService:
         queues: MessageQueues,
         steps: Steps,
         scripts: ScriptStore,
+        selecting: Selecting,
         clock: Clock,
         new_run_id: Callable[[], str],
         catalogue: Catalogue | None = None,
@@ -98,6 +100,7 @@ class RunService:
         self._queues = queues
         self._steps = steps
         self._scripts = scripts
+        self._selecting = selecting
         self._clock = clock
         self._new_run_id = new_run_id
         self._catalogue = catalogue
@@ -136,7 +139,7 @@ class RunService:
                 return run_id
         at_once = _at_once(request.settings)
         entries = _entries(run_id, request, self._clock())
-        if at_once and self._turns is not None:
+        if at_once and self._turns is not None and request.settings.selection is None:
             await self._turns.create(run_id, entries, at_once)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
@@ -149,14 +152,21 @@ class RunService:
             return run_id
         self._steps.remember(run_id, settings)  # as they were written: scripts by their pins
         first = entries[:at_once] if at_once else entries
-        if len(first) <= STARTED_AT_ONCE:
+        if settings.selection is not None:
+            await self._queues.send(RUNS, RunMessage(RunTask.SELECT, run_id).text())
+        elif len(first) <= STARTED_AT_ONCE:
             for entry in first:
                 await self._start(run_id, entry)
         else:
             await self._queues.send(RUNS, RunMessage(RunTask.FAN_OUT, run_id).text())
         with about(About(run_id)):
-            _log.info("%d VMs, asked for by %s", len(request.vm_ids), request.requested_by)
+            more = ", and what its rules select" if settings.selection else ""
+            _log.info("%d VMs%s, asked for by %s", len(request.vm_ids), more, request.requested_by)
         return run_id
+
+    async def has_begun(self, idempotency_key: str) -> bool:
+        """Whether a run was asked for with this key, be it only that its id was claimed."""
+        return await self._runs.claimed(idempotency_key) is not None
 
     def _record(self, run_id: str, request: RunRequest) -> RunRecord:
         return RunRecord(
@@ -167,6 +177,9 @@ class RunService:
             vm_count=len(request.vm_ids),
             settings=request.settings.record(),
             cancel_requested=False,
+            selection=RunSelection(done=False, looked_at=self._clock())
+            if request.settings.selection
+            else None,
         )
 
     async def cancel(self, run_id: str) -> None:
@@ -180,6 +193,13 @@ class RunService:
 
     async def take(self, message: RunMessage) -> None:
         """Do a task for one page of a run's VMs, and pass the next page on."""
+        if message.task is RunTask.SELECT:
+            with (
+                about(About(message.run_id)),
+                telemetry.span("select", {"run": message.run_id}, of=message.trace, kind=SpanKind.CONSUMER),
+            ):
+                await self._selecting.go_on(message)
+            return
         entries = await self._runs.page(message.run_id, message.after or None, PAGE)
         open_entries = [entry for entry in entries if not entry.outcome]
         what = About(message.run_id)
@@ -210,6 +230,9 @@ class RunService:
             _log.error("its message %s is given up: %s", message.task, detail)
         if message.task in (RunTask.FAIL, RunTask.SWEEP):
             return
+        if message.task is RunTask.SELECT:
+            await self._selecting.give_up(message, detail)
+            return
         await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
 
     async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
@@ -236,6 +259,9 @@ class RunService:
             run = await self._runs.get(message.run_id)
         except RunNotFound:
             await self._retire_if_broken_off(message.run_id, entries)
+            return
+        if run.selecting:
+            await self._selecting.mend(run)
             return
 
         begun = await self._whose_turn_has_come(message.run_id, entries)
@@ -366,7 +392,8 @@ def _entries(run_id: str, request: RunRequest, now: int) -> list[RunEntry]:
     limits, vm_ids = request.settings.concurrency, list(request.vm_ids)
     if limits is not None and limits.order is Order.NAME:
         vm_ids.sort(key=lambda vm_id: (vm_id.rpartition("/")[2].lower(), vm_id.lower()))
-    in_turns = _at_once(request.settings) > 0
+    # The places of those that rules select are given when all are known.
+    in_turns = _at_once(request.settings) > 0 and request.settings.selection is None
     return [
         RunEntry(
             saga_id=saga_id(run_id, vm_id),

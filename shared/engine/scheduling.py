@@ -2,25 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
-
+from shared.engine import times
+from shared.engine.due import DueRuns, settings_of
 from shared.engine.ports import Clock
+from shared.engine.previewing import Previewing, times_view
 from shared.engine.run_settings import RunSettings
 from shared.engine.running import RunRequest, RunService
-from shared.logs import About, about, logger
-from shared.policy.documents import Policy, RunDocument, Schedule, read_policy
+from shared.engine.selecting import Selecting
+from shared.policy.documents import Policy, RunDocument, read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.notifications import Notification
 from shared.policy.snapshots import SnapshotSettings
 from shared.storage.errors import PolicyNotFound
 from shared.storage.policies import PolicyTable, StoredPolicy
-
-_log = logger("schedules")
 
 
 class PolicyService:
@@ -30,32 +27,79 @@ class PolicyService:
         self,
         policies: PolicyTable,
         runs: RunService,
+        selecting: Selecting,
+        previewing: Previewing,
         clock: Clock,
         *,
         check_receivers: Callable[[Sequence[Notification]], None] = lambda _: None,
     ) -> None:
         self._policies = policies
         self._runs = runs
+        self._selecting = selecting
+        self._previewing = previewing
         self._clock = clock
+        self._due = DueRuns(policies, runs, clock)
         self._check_receivers = check_receivers
 
     async def put(self, name: str, data: Any, etag: str | None) -> StoredPolicy:
         """Check and store a policy.
+
+        A time that has come but was not yet looked at stays due, if its schedule is what it was.
 
         Raises:
             DocumentError: names the field that is wrong; nothing was stored.
             PolicyChanged: ``etag`` is not the stored one's.
         """
         policy = read_policy(data)
-        self._check_receivers(policy.notifications)
-        due = next_time(policy.schedule, self._clock()) if policy.schedule else None
-        if policy.retention is not None:
-            zone_of(policy.retention.time_zone, "retention.time_zone")
-        return await self._policies.put(name, data, etag, next_due=due)
+        dues = self.check(policy)
+        kept = await self._still_due(name, policy)
+        return await self._policies.put(name, data, etag, dues=dues | kept)
 
     async def get(self, name: str) -> StoredPolicy:
         """Read a policy. Raises ``PolicyNotFound``."""
         return await self._policies.get(name)
+
+    async def listed(self, *, after: str, limit: int) -> tuple[list[dict[str, Any]], str]:
+        """Show the ``limit`` policies behind the name ``after``, and where the next page begins.
+
+        A stored document that this version cannot read is shown with what is wrong with it.
+        """
+        stored = await self._policies.page(after, limit)
+        shown = [await self._summary(each) for each in stored]
+        return shown, stored[-1].name if len(stored) == limit else ""
+
+    async def times(self, stored: StoredPolicy) -> Sequence[dict[str, Any]]:
+        """Show when the schedules of a policy are due, and what became of the times before."""
+        try:
+            policy = read_policy(stored.document)
+        except DocumentError:
+            return []
+        rows = {due.schedule: due async for due in self._policies.schedules(stored.name)}
+        return [times_view(rows[each.name]) for each in policy.schedules if each.name in rows]
+
+    async def preview(self, document: Any, limit: int) -> dict[str, Any]:
+        """Show which VMs a policy selects now, and when its schedules come.
+
+        Raises:
+            DocumentError: names the field that is wrong.
+        """
+        policy = read_policy(document)
+        self.check(policy)
+        return await self._previewing.preview(policy, limit)
+
+    async def _summary(self, stored: StoredPolicy) -> dict[str, Any]:
+        problem = None
+        try:
+            read_policy(stored.document)
+        except DocumentError as error:
+            problem = str(error)
+        return {
+            "policy": stored.name,
+            "href": f"/api/policies/{stored.name}",
+            "description": stored.document.get("description"),
+            "problem": problem,
+            "times": await self.times(stored),
+        }
 
     async def delete(self, name: str, etag: str | None) -> None:
         """Remove a policy; its runs and recovery points stay.
@@ -73,7 +117,8 @@ class PolicyService:
 
         Raises:
             PolicyNotFound: the policy is not stored.
-            DocumentError: a VM is not one of the policy's.
+            DocumentError: a VM is not one of the policy's, or the schedule is not.
+            ComputeError: it cannot be seen whether a VM is one of the policy's.
             IdempotencyMismatch: the key was used for another request.
         """
         if not document.policy:
@@ -82,12 +127,14 @@ class PolicyService:
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
-        mine = {vm.lower() for vm in policy.vms}
-        for index, vm in enumerate(document.vms):
-            if vm.lower() not in mine:
-                raise DocumentError(f"vms[{index}]", f"is not a VM of the policy {document.policy}")
-        vms = document.vms or policy.vms
-        settings = replace(_settings(document.policy, policy), rehearsal=rehearsal)
+        schedule = policy.schedule_named(document.schedule) if document.schedule else None
+        if document.schedule and schedule is None:
+            raise DocumentError("schedule", f"is not a schedule of the policy {document.policy}")
+        settings = replace(settings_of(document.policy, policy, schedule), rehearsal=rehearsal)
+        vms = policy.selection.listed()
+        if document.vms:
+            await self._selecting.require_selected(document.policy, policy.selection, document.vms)
+            vms, settings = document.vms, settings.without_selection()
         request = RunRequest(document, vms, settings, requested_by, idempotency_key)
         return await self._runs.start(request)
 
@@ -100,65 +147,40 @@ class PolicyService:
         if not document.policy:
             return _own_settings(document)
         policy = read_policy((await self._policies.get(document.policy)).document)
-        return _settings(document.policy, policy)
+        schedule = policy.schedule_named(document.schedule) if document.schedule else None
+        return settings_of(document.policy, policy, schedule)
 
     async def start_due(self) -> list[str]:
-        """Start a run of each policy whose time has come; give their ids.
+        """Start a run for each schedule whose time has come; give their ids. See ``due.py``."""
+        return await self._due.start()
 
-        A policy whose time passed more than once while nobody looked runs once. One that cannot be read, or
-        was just removed, keeps no other from running.
+    def check(self, policy: Policy) -> dict[str, int | None]:
+        """See whether all that a policy says of times can be; give when its schedules are due first.
+
+        Raises:
+            DocumentError: names the field that is wrong.
         """
-        now, started = self._clock(), []
-        async for name, due in self._policies.due(now):
-            try:
-                started.append(await self._start_scheduled(name, due, now))
-            except (DocumentError, PolicyNotFound) as error:
-                _log.error("policy %s: no run by schedule: %s", name, error)
-        return started
+        self._check_receivers(policy.notifications)
+        if policy.retention is not None:
+            times.zone_of(policy.retention.time_zone, "retention.time_zone")
+        now = self._clock()
+        return {each.name: times.first_due(each, now) for each in policy.schedules}
 
-    async def _start_scheduled(self, name: str, due: int, now: int) -> str:
-        policy = read_policy((await self._policies.get(name)).document)
-        # The key makes the run one, however many instances see the policy due, and after a crash too: the
-        # run is there before the due time moves on. No header can carry a line break, so no user's key is
-        # ever this one.
-        key = f"schedule\n{name}\n{due}"
-        asked = RunDocument(policy=name)
-        request = RunRequest(asked, policy.vms, _settings(name, policy), "schedule", key)
-        run_id = await self._runs.start(request)
-        following = next_time(policy.schedule, now) if policy.schedule else None
-        await self._policies.claim_due(name, due, following)
-        with about(About(run_id)):
-            _log.info("policy %s: by schedule", name)
-        return run_id
-
-
-def next_time(schedule: Schedule, now: int) -> int:
-    """Give the next time (ms since the epoch) of a schedule after ``now``.
-
-    Daylight saving is cronsim's, that is Debian cron's: a time that a change leaves out comes right after it,
-    one that comes twice counts once.
-
-    Raises:
-        DocumentError: the expression or the time zone is none.
-    """
-    zone = zone_of(schedule.time_zone, "schedule.time_zone")
-    local = datetime.fromtimestamp(now / 1000, UTC).astimezone(zone)
-    try:
-        return int(next(CronSim(schedule.cron, local)).timestamp() * 1000)
-    except (CronSimError, StopIteration) as error:
-        raise DocumentError("schedule.cron", f"expected a cron expression: {error}") from None
-
-
-def zone_of(name: str, field: str) -> ZoneInfo:
-    """Give a time zone of the IANA database by its name.
-
-    Raises:
-        DocumentError: there is none of that name; ``field`` is where it was given.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a region without a city is a folder
-        raise DocumentError(field, "expected a name like Europe/Berlin") from None
+    async def _still_due(self, name: str, policy: Policy) -> dict[str, int | None]:
+        """Give the times of unchanged schedules that have come already."""
+        now = self._clock()
+        try:
+            before = read_policy((await self._policies.get(name)).document)
+        except (PolicyNotFound, DocumentError):
+            return {}
+        kept: dict[str, int | None] = {}
+        async for due in self._policies.schedules(name):
+            old, new = before.schedule_named(due.schedule), policy.schedule_named(due.schedule)
+            if due.next_due is None or due.next_due > now or old is None or new is None or new.paused:
+                continue
+            if (old.cron, old.time_zone) == (new.cron, new.time_zone):
+                kept[due.schedule] = due.next_due
+        return kept
 
 
 def _own_settings(document: RunDocument) -> RunSettings:
@@ -171,17 +193,4 @@ def _own_settings(document: RunDocument) -> RunSettings:
         concurrency=document.concurrency,
         retry=document.retry,
         notifications=document.notifications,
-    )
-
-
-def _settings(name: str, policy: Policy) -> RunSettings:
-    return RunSettings(
-        policy_name=name,
-        guest=policy.guest,
-        layers=policy.layers,
-        snapshots=policy.snapshots,
-        disks=policy.disks,
-        concurrency=policy.concurrency,
-        retry=policy.retry,
-        notifications=policy.notifications,
     )

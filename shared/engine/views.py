@@ -44,11 +44,14 @@ def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, s
     """Show a run; ``phases`` has the phase of each saga that goes on."""
     latest = [entry for entry in entries if not entry.retried]
     ended = sum(1 for entry in latest if entry.outcome)
+    whole = len(latest) >= record.vm_count and ended == len(latest)
     return {
         "run": record.run_id,
-        "state": "ended" if ended == record.vm_count else "running",
+        "state": "selecting" if record.selecting else "ended" if whole else "running",
         "policy": record.policy_name or None,
         "rehearsal": is_rehearsal(record),
+        "schedule": record.settings.get("schedule") or None,
+        "selection": selection_view(record),
         "requested_by": record.requested_by,
         "created_at": moment(record.created_at),
         "cancel_requested": record.cancel_requested,
@@ -56,6 +59,28 @@ def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, s
         "vms_ended": ended,
         "warnings": sum(entry.warnings for entry in latest),
         "vms": [_entry_view(record.run_id, entry, phases, _earlier(entry, entries)) for entry in latest],
+    }
+
+
+def selection_view(record: RunRecord) -> dict[str, Any] | None:
+    """Show how a run's VMs were selected; None where they were named one by one."""
+    selection = record.selection
+    if selection is None:
+        return None
+    if not selection.done:
+        state, sentence = "selecting", "Azure is being asked which VMs these are."
+    elif selection.unread:
+        state = "partial"
+        sentence = "Not all could be read in Azure: VMs that the policy is for may be missing from this run."
+    elif record.vm_count:
+        state, sentence = "complete", f"{record.vm_count} VMs were selected."
+    else:
+        state, sentence = "empty", "No VM was selected: nothing was done."
+    return {
+        "state": state,
+        "sentence": sentence,
+        "excluded": selection.excluded,
+        "unread": [{"scope": each.scope, "code": each.code, "why": each.detail} for each in selection.unread],
     }
 
 
@@ -80,6 +105,7 @@ def _entry_view(
         "grade": entry.grade or None,
         "freeze_window_ms": entry.freeze_window_ms,
         "warnings": entry.warnings,
+        "selected_by": entry.selected_by or None,
         "why": entry.reason,
         "problem": {"sentence": entry.problem, "step": entry.step} if entry.problem else None,
         "ended_at": moment(entry.ended_at),

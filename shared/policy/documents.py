@@ -8,49 +8,56 @@ from shared.policy.concurrency import Concurrency, read_concurrency
 from shared.policy.disk_fields import read_disks
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
-from shared.policy.guest_fields import read_guest
+from shared.policy.guest_fields import place_guest, read_guest, read_layers_over
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification, read_notifications
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
+from shared.policy.schedules import (
+    Schedule,
+    check_names,
+    read_schedule,
+    schedule_fields,
+    schedule_items,
+)
+from shared.policy.selection import Selection
+from shared.policy.selection_fields import read_allowed_tags, read_selection
 from shared.policy.snapshot_fields import read_snapshots
 from shared.policy.snapshots import SnapshotSettings
+from shared.policy.vm_ids import read_vm_ids
 
-#: A run request may name this many VMs; a policy's selection will have no such limit.
-MOST_VMS = 2_000
-
-#: Resource names: Azure's rules for VMs and resource groups, taken together and a little stricter.
-#: Only a group's may have letters beyond ASCII, and only ASCII's case is ignored: K is not the kelvin sign.
-_VM_ID = re.compile(
-    r"(?ai:/subscriptions/[0-9a-f-]{36}/resourceGroups)/[\w.()-]{1,90}"
-    r"(?ai:/providers/Microsoft\.Compute/virtualMachines/[\w.-]{1,64})"
-)
 _POLICY_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """When a policy runs: a cron expression of five fields in a time zone of the IANA database."""
+#: The one version of the policy document.
+VERSION = 1
 
-    cron: str
-    time_zone: str = "UTC"
+#: What stands in the place of a policy's name in the paths of the API.
+RESERVED = ("preview", "validate")
+
+LONGEST_DESCRIPTION = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Which VMs, when, and how: ``layers`` lie over ``guest`` for the VMs that they fit."""
 
-    vms: tuple[str, ...]
+    selection: Selection
     guest: GuestProcessing
     layers: tuple[Layer, ...] = ()
     snapshots: SnapshotSettings
-    disks: DiskSelection = ALL_DISKS
-    schedule: Schedule | None = None
     retention: Retention | None = None
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
+    disks: DiskSelection = ALL_DISKS
     notifications: tuple[Notification, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    description: str = ""
+
+    def schedule_named(self, name: str) -> Schedule | None:
+        """Give the schedule of a name, if there is one."""
+        return next((each for each in self.schedules if each.name == name), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +65,7 @@ class RunDocument:
     """A request for a run: of a stored policy, or of named VMs with settings of their own."""
 
     policy: str = ""
+    schedule: str = ""
     vms: tuple[str, ...] = ()
     guest: GuestProcessing | None = None
     layers: tuple[Layer, ...] = ()
@@ -72,19 +80,44 @@ class RunDocument:
 _BY_POLICY = ("guest_processing", "disks", "snapshots", "concurrency", "retry", "notifications")
 
 
+_MEMBERS = (
+    "version",
+    "description",
+    "vms",
+    "selection",
+    "allow_tags",
+    "guest_processing",
+    "snapshots",
+    "schedule",
+    "schedules",
+    "retention",
+    "concurrency",
+    "retry",
+    "disks",
+    "notifications",
+)  # fmt: skip
+_RUN_MEMBERS = ("policy", "schedule", "vms", *_BY_POLICY)
+
+
 def read_run(data: Any) -> RunDocument:
     """Read a run request.
 
     Raises:
         DocumentError: names the field that is wrong.
     """
-    fields = Fields(data, "", ("policy", "vms", *_BY_POLICY))
+    fields = Fields(data, "", _RUN_MEMBERS)
     if fields.has("policy"):
         for name in _BY_POLICY:
             if fields.has(name):
                 raise DocumentError(name, "not together with policy, which says it already")
-        return RunDocument(policy=read_policy_name(fields.raw("policy")), vms=_vms(fields))
-    vms = _vms(fields)
+        return RunDocument(
+            policy=read_policy_name(fields.raw("policy")),
+            schedule=fields.text("schedule", "", longest=63),
+            vms=read_vm_ids(fields, "vms"),
+        )
+    if fields.has("schedule"):
+        raise DocumentError("schedule", "only together with policy, which says what its schedules are")
+    vms = read_vm_ids(fields, "vms")
     if not vms:
         raise DocumentError("vms", "expected at least one VM, or name a policy")
     guest, layers = read_guest(fields, vms)
@@ -106,26 +139,30 @@ def read_policy(data: Any) -> Policy:
     Raises:
         DocumentError: names the field that is wrong.
     """
-    known = (
-        "vms", "guest_processing", "disks", "snapshots", "schedule", "retention", "concurrency", "retry",
-        "notifications",
-    )  # fmt: skip
-    fields = Fields(data, "", known)
-    vms = _vms(fields)
-    if not vms:
-        raise DocumentError("vms", "expected at least one VM")
-    guest, layers = read_guest(fields, vms)
+    fields = Fields(data, "", _MEMBERS)
+    version = fields.raw("version")
+    if fields.has("version") and (type(version) is not int or version != VERSION):
+        raise DocumentError("version", f"expected {VERSION}, the only version there is")
+    selection = read_selection(fields, by_tag="exclude" in read_allowed_tags(fields))
+    vms = selection.vms if not selection.include else None
+    guest, placed = place_guest(fields, vms)
+    schedules = []
+    for item, at in schedule_items(fields):
+        schedule = schedule_fields(item, at)
+        schedules.append(read_schedule(schedule, read_layers_over(schedule, guest, placed, vms)))
+    check_names(schedules)
     return Policy(
-        vms=vms,
+        selection=selection,
         guest=guest,
-        layers=layers,
+        layers=tuple(each.layer for each in placed),
         snapshots=read_snapshots(fields),
         disks=read_disks(fields),
-        schedule=_schedule(fields),
+        notifications=read_notifications(fields),
+        schedules=tuple(schedules),
         retention=read_retention(fields),
         concurrency=read_concurrency(fields),
         retry=read_retry(fields),
-        notifications=read_notifications(fields),
+        description=fields.text("description", "", longest=LONGEST_DESCRIPTION),
     )
 
 
@@ -137,28 +174,6 @@ def read_policy_name(name: Any) -> str:
     """
     if not isinstance(name, str) or not _POLICY_NAME.fullmatch(name):
         raise DocumentError("policy", "expected a name of small letters, digits and hyphens, at most 63")
+    if name in RESERVED:
+        raise DocumentError("policy", f"{name} is the name of a call, and no policy's")
     return name
-
-
-def _vms(fields: Fields) -> tuple[str, ...]:
-    vms = fields.texts("vms", most=MOST_VMS)
-    seen: set[str] = set()
-    for index, vm in enumerate(vms):
-        at = f"{fields.at('vms')}[{index}]"
-        if not _VM_ID.fullmatch(vm):
-            shape = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/V"
-            raise DocumentError(at, f"expected the ARM id of a VM, {shape}")
-        if vm.lower() in seen:
-            raise DocumentError(at, "this VM is named twice")
-        seen.add(vm.lower())
-    return vms
-
-
-def _schedule(fields: Fields) -> Schedule | None:
-    if not fields.has("schedule"):
-        return None
-    schedule = Fields(fields.raw("schedule"), fields.at("schedule"), ("cron", "time_zone"))
-    cron = schedule.text("cron", longest=200)
-    if len(cron.split()) != 5:
-        raise DocumentError(schedule.at("cron"), "expected five fields: minute hour day month weekday")
-    return Schedule(cron=cron, time_zone=schedule.text("time_zone", "UTC", longest=64))

@@ -118,6 +118,6 @@ class Fields:
 
 
 def _unknown(name: str, names: tuple[str, ...]) -> str:
-    near = get_close_matches(name, names, n=1)
+    near = get_close_matches(name.lower(), names, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(names)}"
     return f"unknown field; {hint}"

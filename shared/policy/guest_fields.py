@@ -21,6 +21,7 @@ from shared.policy.guest_processing import (
 )
 from shared.policy.layers import Changes, Layer
 from shared.policy.script_fields import read_script
+from shared.policy.vm_ids import read_vm_ids
 
 #: No application should be held longer; and the capture must fit into host.json's functionTimeout.
 LONGEST_FREEZE_MS = 300_000
@@ -41,21 +42,59 @@ _SETTINGS = (
 _NULLABLE = ("pre_script", "post_script", "anchor")
 
 
+_NAME = "guest_processing"
+
+
 def read_guest(document: Fields, vms: Sequence[str]) -> tuple[GuestProcessing, tuple[Layer, ...]]:
     """Read ``guest_processing`` of a document about ``vms``: what goes for all of them, and its layers.
 
     Raises:
         DocumentError: names the field that is wrong, by itself or together with others.
     """
-    name = "guest_processing"
-    if not document.has(name):
-        return GuestProcessing(), ()
-    guest = Fields(document.raw(name), document.at(name), (*_SETTINGS, *SYSTEMS, "overrides"))
-    base = _changes(guest).on(GuestProcessing())
-    systems = [_system(guest, os) for os in SYSTEMS if guest.has(os)]
-    placed = (*systems, *_overrides(guest, vms))
-    combinations.check(guest.path, base, placed, vms)
+    base, placed = place_guest(document, vms)
     return base, tuple(each.layer for each in placed)
+
+
+def place_guest(document: Fields, vms: Sequence[str] | None) -> tuple[GuestProcessing, tuple[Placed, ...]]:
+    """Read the same, with where each layer stands; ``vms`` is None when rules say which VMs these are.
+
+    Raises:
+        DocumentError: names the field that is wrong, by itself or together with others.
+    """
+    if not document.has(_NAME):
+        return GuestProcessing(), ()
+    guest = Fields(document.raw(_NAME), document.at(_NAME), (*_SETTINGS, *SYSTEMS, "overrides"))
+    base = _changes(guest).on(GuestProcessing())
+    placed = (*_systems(guest), *_overrides(guest, vms))
+    combinations.check(guest.path, base, placed, _told_apart(vms, placed))
+    return base, placed
+
+
+def read_layers_over(
+    part: Fields, base: GuestProcessing, placed: Sequence[Placed], vms: Sequence[str] | None
+) -> tuple[Layer, ...]:
+    """Read the ``guest_processing`` of a part of the document (a schedule), which lies over all the rest.
+
+    Raises:
+        DocumentError: names the field that is wrong, by itself or together with the rest.
+    """
+    if not part.has(_NAME):
+        return ()
+    guest = Fields(part.raw(_NAME), part.at(_NAME), (*_SETTINGS, *SYSTEMS))
+    over = (Placed(guest.path, Layer(changes=_changes(guest))), *_systems(guest))
+    combinations.check(guest.path, base, (*placed, *over), _told_apart(vms, placed))
+    return tuple(each.layer for each in over)
+
+
+def _told_apart(vms: Sequence[str] | None, placed: Sequence[Placed]) -> Sequence[str]:
+    """Give VMs that stand for all: of those that rules select, the ones that layers name, and any other."""
+    if vms is not None:
+        return vms
+    return (*dict.fromkeys(vm.lower() for each in placed for vm in each.layer.vms), "")
+
+
+def _systems(guest: Fields) -> list[Placed]:
+    return [_system(guest, os) for os in SYSTEMS if guest.has(os)]
 
 
 def _system(guest: Fields, os: str) -> Placed:
@@ -63,7 +102,7 @@ def _system(guest: Fields, os: str) -> Placed:
     return Placed(settings.path, Layer(os=os, changes=_changes(settings)))
 
 
-def _overrides(guest: Fields, vms: Sequence[str]) -> list[Placed]:
+def _overrides(guest: Fields, vms: Sequence[str] | None) -> list[Placed]:
     value = guest.raw("overrides")
     if value is None:
         return []
@@ -73,10 +112,10 @@ def _overrides(guest: Fields, vms: Sequence[str]) -> list[Placed]:
     return [_override(item, f"{at}[{index}]", vms) for index, item in enumerate(value)]
 
 
-def _override(value: Any, at: str, vms: Sequence[str]) -> Placed:
+def _override(value: Any, at: str, vms: Sequence[str] | None) -> Placed:
     override = Fields(value, at, ("vms", "tags", "guest_processing"))
-    named = override.texts("vms", most=max(1, len(vms)))
-    known = {vm.lower() for vm in vms}
+    named = read_vm_ids(override, "vms") if vms is None else override.texts("vms", most=max(1, len(vms)))
+    known = {vm.lower() for vm in (named if vms is None else vms)}
     for index, vm in enumerate(named):
         if vm.lower() not in known:
             raise DocumentError(f"{override.at('vms')}[{index}]", "expected one of the document's own vms")

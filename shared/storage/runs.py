@@ -4,6 +4,7 @@
 |---|---|---|
 | the run's id | ``run`` | the run; it exists from the moment that this row does |
 | the run's id | ``vm-<saga id>`` | the index row of one VM |
+| the run's id | ``unread-<place>`` | a part of Azure that the selection could not read, and why |
 | the run's id | ``told-<what>`` | nothing; somebody was told of this already |
 | ``active`` | ``run-<run id>`` | nothing; the sweep walks these |
 | ``key-<SHA-256>`` | ``claim`` | which run the first request with this idempotency key became |
@@ -33,9 +34,35 @@ _REASON_CHARS = 8_000
 _TIMELINE_CHARS = 30_000
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A part of Azure (``scope``, its path) that a selection could not read, and the error."""
+
+    scope: str
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSelection:
+    """How far the selection of a run's VMs is. ``looked_at`` (ms since the epoch) is when it last went on.
+
+    ``excluded`` is the number of VMs that were listed and left out by a rule.
+    """
+
+    done: bool
+    looked_at: int
+    excluded: int = 0
+    unread: tuple[Unread, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What a run was asked to do. ``created_at`` is ms since the epoch, ``settings`` JSON."""
+    """What a run was asked to do. ``created_at`` is ms since the epoch, ``settings`` JSON.
+
+    ``selection`` is None where the VMs were named one by one; while it is not done, ``vm_count`` is that of
+    the VMs known so far.
+    """
 
     run_id: str
     created_at: int
@@ -44,11 +71,19 @@ class RunRecord:
     vm_count: int
     settings: dict[str, Any]
     cancel_requested: bool = False
+    selection: RunSelection | None = None
+
+    @property
+    def selecting(self) -> bool:
+        """Whether Azure is still being asked which VMs these are."""
+        return self.selection is not None and not self.selection.done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEntry:
     """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch.
+
+    ``selected_by`` is the place in the policy's document by which it was selected, where one was.
 
     ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in, ``what_to_do``
     the advice. ``timeline`` is None where it was not kept: the saga's history has it.
@@ -74,6 +109,7 @@ class RunEntry:
     place: int = 0
     try_number: int = 1
     retried: bool = False
+    selected_by: str = ""
 
 
 class RunTable:
@@ -121,7 +157,52 @@ class RunTable:
         found = await self._storage.get(self._table, key(run_id), _RUN)
         if found is None:
             return None
-        return RunRecord(**unpack(found[0]), cancel_requested=found[0]["cancel_requested"])
+        return _run(found[0])
+
+    async def with_unread(self, record: RunRecord) -> RunRecord:
+        """Give the record with what its selection could not read."""
+        if record.selection is None:
+            return record
+        unread = [
+            Unread(**unpack(row))
+            async for row, _ in self._storage.rows(
+                self._table, key(record.run_id), after="unread-", until="unread."
+            )
+        ]
+        return replace(record, selection=replace(record.selection, unread=tuple(unread)))
+
+    async def add_entries(self, run_id: str, entries: Sequence[RunEntry]) -> None:
+        """Add VMs to the index of a run whose selection goes on; doing it again changes nothing."""
+        index = [tables.upsert(_entry_row(key(run_id), entry, brief=True), mode="merge") for entry in entries]
+        for batch in batched(index, MAX_OPERATIONS, strict=False):
+            await self._write(list(batch))
+
+    async def drop_entry(self, run_id: str, saga_id: str) -> None:
+        """Take a VM out of the index of a run whose selection goes on; doing it again changes nothing."""
+        try:
+            await self._write([tables.delete(key(run_id), key(_VM, saga_id))])
+        except WriteRefused:
+            return
+
+    async def add_unread(self, run_id: str, place: str, unread: Unread) -> None:
+        """Note what a selection could not read; ``place`` is the same for the same part."""
+        data = {"scope": unread.scope, "code": unread.code, "detail": unread.detail[:_REASON_CHARS]}
+        await self._write([tables.upsert(pack(key(run_id), key("unread", place), data))])
+
+    async def note_selection(self, run_id: str, selection: RunSelection, vm_count: int) -> None:
+        """Say how far the selection of a run is. Raises ``RunNotFound``."""
+        row = {
+            "PartitionKey": key(run_id),
+            "RowKey": _RUN,
+            "selected": selection.done,
+            "select_at": int64(selection.looked_at),
+            "select_excluded": selection.excluded,
+            "select_count": vm_count,
+        }
+        try:
+            await self._write([tables.merge(row)])
+        except WriteRefused as error:
+            raise RunNotFound(run_id) from error
 
     async def entries(self, run_id: str) -> AsyncIterator[RunEntry]:
         """All index rows of a run in the order of their saga ids, 1,000 per request."""
@@ -199,13 +280,18 @@ class RunTable:
         except WriteRefused:
             return
 
+    async def claimed(self, idempotency_key: str) -> str | None:
+        """Give the run that the first request with this key became; None if there was no such request."""
+        found = await self._storage.get(self._table, _claim_partition(idempotency_key), _CLAIM)
+        return str(unpack(found[0])["run_id"]) if found else None
+
     async def claim(self, idempotency_key: str, request_digest: str, run_id: str) -> str:
         """Claim the key for ``run_id``; returns the run id of the first claim, which may be an earlier one.
 
         Raises:
             IdempotencyMismatch: the first claim was for another request.
         """
-        partition = key("key", hashlib.sha256(idempotency_key.encode()).hexdigest())
+        partition = _claim_partition(idempotency_key)
         wanted = {"request_digest": request_digest, "run_id": run_id}
         try:
             await self._write([tables.create(pack(partition, _CLAIM, wanted))])
@@ -233,7 +319,34 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "vm_count": record.vm_count,
         "settings": record.settings,
     }
-    return pack(record.run_id, _RUN, data, cancel_requested=record.cancel_requested)
+    if record.selection is None:
+        return pack(record.run_id, _RUN, data, cancel_requested=record.cancel_requested)
+    return pack(
+        record.run_id,
+        _RUN,
+        data,
+        cancel_requested=record.cancel_requested,
+        selected=record.selection.done,
+        select_at=int64(record.selection.looked_at),
+        select_excluded=record.selection.excluded,
+        select_count=record.vm_count,
+    )
+
+
+def _run(row: dict[str, Any]) -> RunRecord:
+    record = RunRecord(**unpack(row), cancel_requested=row["cancel_requested"])
+    if "selected" not in row:
+        return record
+    selection = RunSelection(
+        done=row["selected"],
+        looked_at=whole(row["select_at"]),
+        excluded=whole(row["select_excluded"]),
+    )
+    return replace(record, selection=selection, vm_count=whole(row["select_count"]))
+
+
+def _claim_partition(idempotency_key: str) -> str:
+    return key("key", hashlib.sha256(idempotency_key.encode()).hexdigest())
 
 
 def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str, Any]:
@@ -254,10 +367,12 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "step": entry.step,
         "what_to_do": entry.what_to_do[:_REASON_CHARS],
     }
+    selected = {"selected_by": entry.selected_by} if entry.selected_by else {}  # never erased by an end
     return {
         "PartitionKey": run_id,
         "RowKey": key(_VM, entry.saga_id),
         "vm_id": entry.vm_id,
+        **selected,
         **{name: int64(number) for name, number in numbers.items() if number is not None},
         **{name: text for name, text in texts.items() if text or not brief},
         **_timeline_column(entry.timeline),
@@ -286,5 +401,6 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         place=whole(row.get("place", 0)),
         try_number=whole(row.get("try", 1)),
         retried=row.get("retried", False),
+        selected_by=row.get("selected_by", ""),
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

@@ -5,7 +5,7 @@ The readers in ``shared/policy`` decide; these say the same as far as a schema c
 """
 
 from shared.policy import variables
-from shared.policy.documents import MOST_VMS
+from shared.policy.documents import LONGEST_DESCRIPTION, RESERVED, VERSION
 from shared.policy.guest_fields import LONGEST_FREEZE_MS, MOST_HANDLERS, MOST_OVERRIDES
 from shared.policy.guest_processing import (
     AgentCredential,
@@ -19,8 +19,11 @@ from shared.policy.guest_processing import (
     Script,
     StderrRule,
 )
+from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
-from shared.triggers import disk_schemas, notice_schemas, snapshot_schemas
+from shared.policy.selection_fields import OWN_TAGS
+from shared.policy.vm_ids import MOST_VMS
+from shared.triggers import disk_schemas, notice_schemas, policy_schemas, snapshot_schemas
 from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, text, whole
 
 _VARIABLES = "|".join(variables.VARIABLES)
@@ -36,7 +39,7 @@ def schemas() -> dict[str, Schema]:
             "type": "string",
             "pattern": _vm_id(),
         },
-        "PolicyName": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"},
+        "PolicyName": {"type": "string", "pattern": _policy_name()},
         "Policy": _policy(),
         "RunRequest": {"anyOf": [ref("RunOfPolicy"), ref("RunOfVms")]},
         "RunOfPolicy": _run_of_policy(),
@@ -53,26 +56,51 @@ def schemas() -> dict[str, Schema]:
         "DiskRule": disk_schemas.rule(),
         "RegionCopySettings": snapshot_schemas.region_copy(),
         "Snapshots": snapshot_schemas.snapshots(),
-        "Schedule": _schedule(),
+        "ScheduleGuestProcessing": _schedule_guest_processing(),
+        **policy_schemas.schemas(),
     }
 
 
+def _policy_name() -> str:
+    return f"^(?!(?:{'|'.join(RESERVED)})$)[a-z0-9][a-z0-9-]{{0,62}}$"
+
+
 def _policy() -> Schema:
+    schedules = {"type": "array", "items": ref("NamedSchedule"), "maxItems": MOST_SCHEDULES}
     return closed(
         "Which VMs, when and how.",
         {
-            "vms": _vms(least=1),
+            "version": {"enum": [VERSION, None]},
+            "description": or_null({**text(LONGEST_DESCRIPTION)}),
+            "vms": or_null(_vms()),
+            "selection": or_null(ref("Selection")),
+            "allow_tags": or_null(
+                {"type": "array", "items": {"enum": list(OWN_TAGS)}, "maxItems": len(OWN_TAGS)}
+            ),
             "guest_processing": or_null(ref("GuestProcessing")),
             "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "schedules": or_null(schedules),
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
             "notifications": notice_schemas.notifications(),
         },
-        required=("vms",),
-    )
+    ) | {
+        "anyOf": [
+            {"required": ["vms"], "properties": {"vms": {"type": "array", "minItems": 1}}},
+            {"required": ["selection"], "properties": {"selection": _some_rule()}},
+        ]
+    }
+
+
+def _some_rule() -> Schema:
+    return {
+        "type": "object",
+        "required": ["include"],
+        "properties": {"include": {"type": "array", "minItems": 1}},
+    }
 
 
 def _run_of_policy() -> Schema:
@@ -80,6 +108,7 @@ def _run_of_policy() -> Schema:
         "A run of a stored policy, over some of its VMs or (without vms) over all.",
         {
             "policy": ref("PolicyName"),
+            "schedule": or_null(text(63)),
             "vms": or_null(_vms()),
             "guest_processing": {"type": "null"},
             "disks": {"type": "null"},
@@ -97,6 +126,7 @@ def _run_of_vms() -> Schema:
         "A run of named VMs with settings of its own.",
         {
             "policy": {"type": "null"},
+            "schedule": {"type": "null"},
             "vms": _vms(least=1),
             "guest_processing": or_null(ref("GuestProcessing")),
             "disks": or_null(ref("Disks")),
@@ -126,6 +156,11 @@ def _guest_processing() -> Schema:
         "take less than resume_timeout_ms, and something is held."
     )
     return closed(told, _settings() | layers)
+
+
+def _schedule_guest_processing() -> Schema:
+    systems = {"linux": or_null(ref("GuestSettings")), "windows": or_null(ref("GuestSettings"))}
+    return closed("The settings for the runs of a schedule, over all others.", _settings() | systems)
 
 
 def _settings() -> dict[str, Schema]:
@@ -254,17 +289,6 @@ def _anchor() -> Schema:
             "settings": or_null(table(32, 256)),
         },
         required=("provider",),
-    )
-
-
-def _schedule() -> Schema:
-    return closed(
-        "A cron expression of five fields that comes at some time, in a time zone of the IANA database.",
-        {
-            "cron": {"type": "string", "maxLength": 200, "pattern": r"^\s*\S+(?:\s+\S+){4}\s*$"},
-            "time_zone": or_null({**text(64), "default": "UTC"}),
-        },
-        required=("cron",),
     )
 
 

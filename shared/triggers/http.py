@@ -4,13 +4,12 @@ import azure.functions as func
 from opentelemetry.trace import SpanKind
 
 from shared import telemetry
-from shared.policy.documents import read_policy_name, read_run
-from shared.storage.policies import StoredPolicy
+from shared.policy.documents import read_run
 from shared.triggers import openapi
 from shared.triggers.once import Once
 from shared.triggers.problems import answer
 from shared.triggers.replies import reply
-from shared.triggers.requests import read_idempotency_key, read_if_match, read_json
+from shared.triggers.requests import read_idempotency_key, read_json
 
 
 def blueprint(application: Once) -> func.Blueprint:
@@ -18,7 +17,6 @@ def blueprint(application: Once) -> func.Blueprint:
     http = func.Blueprint()
     _api_routes(http)
     _run_routes(http, application)
-    _policy_routes(http, application)
     return http
 
 
@@ -69,35 +67,3 @@ def _run_routes(http: func.Blueprint, application: Once) -> None:
             return reply({"run": run_id, "href": href}, 202, {"Location": href})
 
         return await answer(work)
-
-
-def _policy_routes(http: func.Blueprint, application: Once) -> None:
-    @http.route("policies/{policy}", methods=["PUT"])
-    async def put_policy(req: func.HttpRequest) -> func.HttpResponse:
-        async def work() -> func.HttpResponse:
-            name = read_policy_name(req.route_params["policy"])
-            document, etag = read_json(req), read_if_match(req)
-            return _policy(await application().policies.put(name, document, etag))
-
-        return await answer(work)
-
-    @http.route("policies/{policy}", methods=["GET"])
-    async def get_policy(req: func.HttpRequest) -> func.HttpResponse:
-        async def work() -> func.HttpResponse:
-            name = read_policy_name(req.route_params["policy"])
-            return _policy(await application().policies.get(name))
-
-        return await answer(work)
-
-    @http.route("policies/{policy}", methods=["DELETE"])
-    async def delete_policy(req: func.HttpRequest) -> func.HttpResponse:
-        async def work() -> func.HttpResponse:
-            name = read_policy_name(req.route_params["policy"])
-            await application().policies.delete(name, read_if_match(req))
-            return func.HttpResponse(status_code=204)
-
-        return await answer(work)
-
-
-def _policy(stored: StoredPolicy) -> func.HttpResponse:
-    return reply({"policy": stored.name, **stored.document}, 200, {"ETag": stored.etag})

@@ -42,6 +42,11 @@ def document() -> dict[str, Any]:
             "/runs/{run}/timeline": {"parameters": [_RUN], "get": _get_timeline()},
             "/runs/{run}/vms/{vm}": {"parameters": [_RUN, _VM], "get": _get_vm()},
             "/runs/{run}/cancel": {"parameters": [_RUN], "post": _cancel_run()},
+            "/policies": {"get": _list_policies()},
+            "/policies/validate": {"post": _validate_policy()},
+            "/policies/preview": {"post": _try_policy()},
+            "/policies/{policy}/preview": {"parameters": [_POLICY], "get": _preview_policy()},
+            "/schemas/policy.json": {"get": _get_policy_schema()},
             "/runs/{run}/retry": {"parameters": [_RUN], "post": _retry_run()},
             "/rehearsals": {"post": _start_rehearsal()},
             "/rehearsals/{run}": {"parameters": [_RUN], "get": _get_rehearsal()},
@@ -208,8 +213,43 @@ def _put_policy() -> Schema:
         "Store a policy; with If-Match only over the version that it names",
         {"200": stored, **_problems(400, 412, 413, 415)},
         parameters=[_IF_MATCH],
-        requestBody=_body("Policy", POLICY=POLICY),
+        requestBody=_document_body(),
     )
+
+
+def _list_policies() -> Schema:
+    answers = {"200": _answer("Policies, by their names.", "Policies"), **_problems(400)}
+    return _operation("list_policies", "List policies and their next times", answers, parameters=[*_PAGE])
+
+
+def _validate_policy() -> Schema:
+    answers = {"200": _answer("It is valid.", "ValidPolicy"), **_problems(400, 413, 415)}
+    body = _document_body()
+    return _operation("validate_policy", "Check a policy; nothing is stored", answers, requestBody=body)
+
+
+def _preview_policy() -> Schema:
+    answers = {"200": _answer("What it would do now.", "PolicyPreview"), **_problems(400, 404)}
+    told = "Show which VMs a policy selects now and why, and its next times"
+    return _operation("preview_policy", told, answers, parameters=[_PAGE[0]])
+
+
+def _try_policy() -> Schema:
+    answers = {"200": _answer("What it would do now.", "PolicyPreview"), **_problems(400, 413, 415)}
+    told = "Show the same for a policy that is not stored"
+    return _operation("try_policy", told, answers, parameters=[_PAGE[0]], requestBody=_document_body())
+
+
+def _get_policy_schema() -> Schema:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    answer = {"description": "A JSON Schema (2020-12).", "content": content}
+    return _operation("get_policy_schema", "Show the schema of a policy", {"200": answer})
+
+
+def _document_body() -> Schema:
+    body = _body("Policy", POLICY=POLICY)
+    body["content"]["application/yaml"] = {"schema": ref("Policy")}
+    return body
 
 
 def _delete_policy() -> Schema:

@@ -8,6 +8,7 @@ from typing import Any
 import azure.functions as func
 
 from shared.policy.fields import DocumentError
+from shared.triggers.yaml_documents import parse_yaml
 
 #: Bytes. 2,000 VM ids and a policy fit several times over.
 LARGEST_BODY = 1024 * 1024
@@ -16,6 +17,9 @@ LARGEST_BODY = 1024 * 1024
 LONGEST_KEY = 255
 
 _JSON = re.compile(r'application/json[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE)
+_YAML = re.compile(
+    r'(?:application|text)/(?:x-)?yaml[ \t]*(?:;[ \t]*charset=(?:utf-8|"utf-8")[ \t]*)?', re.IGNORECASE
+)
 _KEY = re.compile("[ -~]*")
 _ETAG = re.compile(r'\*|(?:W/)?"[!#-~]*"')
 
@@ -53,6 +57,26 @@ def read_json(req: func.HttpRequest) -> Any:
     if len(body) > LARGEST_BODY:
         raise BodyTooLarge(len(body))
     return _parse(body)
+
+
+def read_document(req: func.HttpRequest) -> Any:
+    """Read a body that may be JSON or YAML: by its ``Content-Type``, JSON if there is none.
+
+    Raises:
+        NotJson, BodyTooLarge, DocumentError: see ``read_json`` and ``parse_yaml``.
+    """
+    content_type: str = req.headers.get("content-type", "")
+    if not _YAML.fullmatch(content_type):
+        return read_json(req)
+    if req.headers.get("content-encoding", "").lower() not in ("", "identity"):
+        raise NotJson(f"what is encoded as {req.headers.get('content-encoding', '')}")
+    body = req.get_body()
+    if len(body) > LARGEST_BODY:
+        raise BodyTooLarge(len(body))
+    try:
+        return parse_yaml(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise DocumentError("body", "expected YAML in UTF-8") from None
 
 
 def read_idempotency_key(req: func.HttpRequest) -> str:

@@ -29,6 +29,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
     Right.READ: (
         "get_api",
         "get_policy",
+        "get_policy_schema",
         "get_reconciliation",
         "get_point",
         "get_rehearsal",
@@ -37,6 +38,8 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "get_vm",
         "health",
         "list_points",
+        "list_policies",
+        "preview_policy",
         "list_runs",
         "preflight_vm",
         "preview_retention",
@@ -51,7 +54,9 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "put_policy",
         "reconcile",
         "release_point",
+        "try_policy",
         "try_retention",
+        "validate_policy",
     ),
 }
 

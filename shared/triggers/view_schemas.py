@@ -32,12 +32,14 @@ def schemas() -> dict[str, Schema]:
         "Rehearsal": _rehearsal(),
         "RehearsalVm": _rehearsal_vm(),
         "Rehearsed": _rehearsed(),
+        "RunSelection": _run_selection(),
         "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
         "PendingSaga": _pending(),
         "Saga": _saga(),
         "Warning": _warning(),
         "HistoryEntry": _history_entry(),
         "StoredPolicy": _stored_policy(),
+        **_policy_views(),
         "Problem": _problem(),
         "WhatWentWrong": _what_went_wrong(),
         "Health": _health(),
@@ -57,8 +59,10 @@ def _rehearsal() -> Schema:
 def _run_members(vm: str) -> dict[str, Schema]:
     return {
         "run": _TEXT,
-        "state": {"enum": ["running", "ended"]},
+        "state": {"enum": ["selecting", "running", "ended"]},
         "policy": or_null(ref("PolicyName")),
+        "schedule": or_null(_TEXT),
+        "selection": or_null(ref("RunSelection")),
         "rehearsal": {"type": "boolean"},
         "requested_by": _REQUESTED_BY,
         "created_at": _MOMENT,
@@ -121,6 +125,7 @@ def _run_vm_members() -> dict[str, Schema]:
         "grade": {"enum": [*Grade, None]},
         "freeze_window_ms": or_null(_COUNT),
         "warnings": _COUNT,
+        "selected_by": or_null(_TEXT),
         "why": _TEXT,
         "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
         "ended_at": or_null(_MOMENT),
@@ -152,6 +157,19 @@ def _rehearsed() -> Schema:
         "not_held": {"type": "array", "items": _all_there("Something that was left writing.", left)},
     }
     return _all_there("How a VM was held in a rehearsal; null is what nobody measured, or not yet.", members)
+
+
+def _run_selection() -> Schema:
+    unread = {"scope": _TEXT, "code": _TEXT, "why": _TEXT}
+    return _all_there(
+        "How the run's VMs were selected; partial where not all could be read in Azure.",
+        {
+            "state": {"enum": ["selecting", "complete", "partial", "empty"]},
+            "sentence": _TEXT,
+            "excluded": _COUNT,
+            "unread": {"type": "array", "items": _all_there("What could not be read.", unread)},
+        },
+    )
 
 
 def _pending() -> Schema:
@@ -259,6 +277,55 @@ def _history_entry() -> Schema:
     return _all_there("A transition: the event that caused it, and the effects that it had.", members)
 
 
+def _policy_views() -> dict[str, Schema]:
+    missed = _all_there("The last time at which no run began.", {"at": _MOMENT, "why": _TEXT})
+    scheduled: dict[str, Schema] = {
+        "name": _TEXT,
+        "next_time": or_null(_MOMENT),
+        "last_run": or_null(_TEXT),
+        "last_run_at": or_null(_MOMENT),
+        "last_missed": or_null(missed),
+    }
+    listed: dict[str, Schema] = {
+        "policy": ref("PolicyName"),
+        "href": _HREF,
+        "description": or_null(_TEXT),
+        "problem": or_null(_TEXT),
+        "times": {"type": "array", "items": ref("ScheduleTimes")},
+    }
+    judged: dict[str, Schema] = {"vm": ref("VmId"), "name": _TEXT, "rule": _TEXT}
+    selected = judged | {"found": {"enum": [True, None]}}
+    coming = _all_there("A time that comes.", {"at": _MOMENT, "blackout": or_null(_TEXT)})
+    unread = _all_there("What could not be read.", {"scope": _TEXT, "code": _TEXT, "why": _TEXT})
+    schedule: dict[str, Schema] = {
+        "name": _TEXT,
+        "paused": {"type": "boolean"},
+        "guest_processing_changes": _TEXTS,
+        "next_times": {"type": "array", "items": coming},
+    }
+    preview: dict[str, Schema] = {
+        "policy": or_null(ref("PolicyName")),
+        "complete": {"type": "boolean"},
+        "selected_count": _COUNT,
+        "excluded_count": _COUNT,
+        "selected": {"type": "array", "items": _all_there("A VM, and by which rule.", selected)},
+        "excluded": {"type": "array", "items": _all_there("A VM, and by which rule.", judged)},
+        "unread": {"type": "array", "items": unread},
+        "schedules": {"type": "array", "items": _all_there("A schedule.", schedule)},
+    }
+    page: dict[str, Schema] = {
+        "items": {"type": "array", "items": _all_there("A policy.", listed)},
+        "continuation": or_null(_TEXT),
+    }
+    valid: dict[str, Schema] = {"valid": {"const": True}, "document": ref("Policy")}
+    return {
+        "ScheduleTimes": _all_there("When a schedule is due, and what became of it before.", scheduled),
+        "Policies": _all_there("Policies, by their names.", page),
+        "PolicyPreview": _all_there("What a policy would do now; not complete where Azure was not.", preview),
+        "ValidPolicy": _all_there("A valid policy, written the one way.", valid),
+    }
+
+
 def _stored_policy() -> Schema:
     """Say what a policy is with its name; a policy itself is closed, so this cannot be put onto it."""
     return {
@@ -266,17 +333,23 @@ def _stored_policy() -> Schema:
         "type": "object",
         "properties": {
             "policy": ref("PolicyName"),
-            "vms": {"type": "array", "items": ref("VmId")},
+            "version": {"type": ["integer", "null"]},
+            "description": or_null(_TEXT),
+            "vms": or_null({"type": "array", "items": ref("VmId")}),
+            "selection": or_null(ref("Selection")),
+            "allow_tags": or_null(_TEXTS),
             "guest_processing": or_null(ref("GuestProcessing")),
             "disks": or_null(ref("Disks")),
             "snapshots": or_null(ref("Snapshots")),
             "schedule": or_null(ref("Schedule")),
             "retention": or_null(ref("Retention")),
+            "schedules": or_null({"type": "array", "items": ref("NamedSchedule")}),
+            "times": {"type": "array", "items": ref("ScheduleTimes")},
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
             "notifications": notice_schemas.notifications(),
         },
-        "required": ["policy", "vms"],
+        "required": ["policy"],
     }
 
 

@@ -13,7 +13,7 @@ from shared.saga.state import Phase
 from shared.storage.clients import QUEUE_RETRIES, TABLE_RETRIES, queue_service, table_service
 from shared.storage.connection import Connection
 from shared.storage.errors import SagaChanged, SagaExists
-from shared.storage.policies import PolicyTable
+from shared.storage.policies import DueSchedule, PolicyTable
 from shared.storage.queues import Queues
 from shared.storage.runs import RunEntry, RunTable
 from shared.storage.sagas import SagaTable
@@ -169,14 +169,15 @@ async def test_a_claimed_due_time_whose_answer_was_lost_is_still_ours(
     watched: Tables, requests: Requests, lost: int
 ) -> None:
     policies, name = PolicyTable(watched), unique("policy")
-    stored = await policies.put(name, {"vms": []}, next_due=1_790_000_000_000)
+    stored = await policies.put(name, {"vms": []}, dues={"default": 1_790_000_000_000})
 
     requests.lose = lost
-    assert await policies.claim_due(name, 1_790_000_000_000, 1_790_000_060_000)
+    due = DueSchedule(policy=name, next_due=1_790_000_000_000)
+    assert await policies.claim_due(due, replace(due, next_due=1_790_000_060_000))
     assert requests.lose == 0
     assert await policies.next_due(name) == 1_790_000_060_000
     requests.lose = lost
-    replaced = await policies.put(name, {"vms": ["a"]}, stored.etag, next_due=None)
+    replaced = await policies.put(name, {"vms": ["a"]}, stored.etag)
     assert await policies.get(name) == replaced
 
 

@@ -423,6 +423,7 @@ class App:
             queues=anything,
             steps=steps,
             scripts=anything,
+            selecting=anything,
             clock=lambda: NOW,
             new_run_id=lambda: RUN,
         )

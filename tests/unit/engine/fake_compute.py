@@ -13,10 +13,12 @@ from shared.compute.agent_package import AgentInstallation
 from shared.compute.diagnosing import Refusal
 from shared.compute.errors import Refused
 from shared.compute.kept import Kept
+from shared.compute.listing import VmPage
 from shared.compute.making import CLOCK_TOLERANCE_MS, OPERATION_FAILED, STALE
 from shared.compute.region_copies import CopyOrder
 from shared.engine.ports import Clock
 from shared.policy.disks import DiskSelection, SelectableDisk
+from shared.policy.selection import Scope, VmSummary
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import DiskFacts, LeftOut, VmFacts
@@ -92,12 +94,30 @@ class FakeCompute:
     region_copy_ms: int = 0
     closed_regions: set[str] = field(default_factory=set)
     after_capture: Callable[[], Awaitable[None]] | None = None
+    vms: list[VmSummary] = field(default_factory=list)
+    page_size: int = 50
+    unlistable: dict[Scope, ComputeError] = field(default_factory=dict)
 
     async def warm(self, vm_id: str) -> None:
         """Nothing to warm."""
 
     async def reach(self) -> None:
         self._fail("reach")
+
+    async def list_vms(self, scope: Scope, page: str) -> VmPage:
+        async with self.interruptions.around(f"list {scope.text()}"):
+            self._fail("list_vms")
+            if scope in self.unlistable:
+                raise self.unlistable[scope]
+            found = [
+                vm
+                for vm in self.vms
+                if vm.subscription.lower() == scope.subscription
+                and (not scope.group or vm.resource_group.lower() == scope.group)
+            ]
+            start = int(page or 0)
+            behind = start + self.page_size
+            return VmPage(tuple(found[start:behind]), str(behind) if behind < len(found) else "")
 
     async def read_facts(self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection) -> VmFacts:
         async with self.interruptions.around(f"read {vm_id}"):

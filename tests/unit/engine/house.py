@@ -35,6 +35,7 @@ from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
+from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -45,6 +46,7 @@ from shared.engine.run_listing import RunListing
 from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
+from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
 from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
@@ -77,6 +79,7 @@ from shared.triggers import (
     run_timeline,
     timers,
 )
+from shared.triggers import policies as policy_routes
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -193,12 +196,16 @@ class House:
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
         steps = Steps(loop, run_settings, self.queues)
+        selecting = Selecting(
+            runs=self.runs, queues=self.queues, compute=self.compute, clock=self.clock, turns=turns
+        )
         runs = RunService(
             runs=self.runs,
             sagas=sagas,
             queues=self.queues,
             steps=steps,
             scripts=self.scripts,
+            selecting=selecting,
             clock=self.clock,
             new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
@@ -229,6 +236,8 @@ class House:
             policies=PolicyService(
                 self.policies,
                 runs,
+                selecting,
+                Previewing(self.compute, self.clock),
                 self.clock,
                 check_receivers=Receivers(secrets, read_networks(self.environment)).check,
             ),
@@ -374,6 +383,7 @@ def functions_of(application: Callable[[], Application]) -> dict[str, Callable[.
         http,
         rehearsals,
         run_lists,
+        policy_routes,
         run_timeline,
         page,
         health,

@@ -7,9 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.engine.scheduling import next_time
-from shared.policy.documents import RunDocument, Schedule, read_run
+from shared.engine.due import DueRuns
+from shared.engine.times import next_time
+from shared.policy.documents import RunDocument, read_run
 from shared.policy.fields import DocumentError
+from shared.policy.schedules import Schedule
 from shared.storage.errors import IdempotencyMismatch, PolicyChanged, PolicyNotFound
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import T0, VM, House
@@ -93,24 +95,25 @@ async def test_it_runs_once_even_if_the_app_dies_at_any_point_of_starting_it(whe
 async def test_a_policy_changed_between_two_instances_starting_it_runs_once() -> None:
     house = await with_policies()
     house.clock.now = DUE
-    dues = [(name, due) async for name, due in house.policies.due(DUE)]
+    dues = [due async for due in house.policies.due(DUE)]
     [run] = await house.app.policies.start_due()
     await house.app.policies.put("hourly", {**HOURLY, "vms": [vm_id("db-2")]}, None)
     # An instance that had read the list of due ones before goes on only now.
-    [(name, due)] = dues
-    assert await house.app.policies._start_scheduled(name, due, house.clock()) == run
+    [due] = dues
+    other = DueRuns(house.policies, house.app.runs, house.clock)
+    assert await other.take(due, house.clock()) == run
 
 
 async def test_a_policy_that_cannot_be_read_keeps_no_other_from_running(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     house = await with_policies("a", "b", "c")
-    await house.policies.put("a", {"vms": "of an older version"}, next_due=DUE)
+    await house.policies.put("a", {"vms": "of an older version"}, dues={"default": DUE})
     house.clock.now = DUE
     runs = await house.app.policies.start_due()
     names = [(await house.runs.get(run)).policy_name for run in runs]
     assert names == ["b", "c"]
-    assert "policy a: no run by schedule: vms: " in caplog.text
+    assert "policy a: no run by schedule default: vms: " in caplog.text
 
 
 async def test_a_policy_removed_meanwhile_does_not_run() -> None:

@@ -95,8 +95,52 @@ NOTIFICATIONS: list[dict[str, Any]] = [
     {"on": None, "webhook": None, "queue": "backup-results"},
 ]
 
+SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
+SELECTION: dict[str, Any] = {
+    "include": [
+        {"vms": [VM]},
+        {
+            "subscriptions": [SUBSCRIPTION],
+            "resource_groups": ["shop"],
+            "names": ["db-*", "web-?"],
+            "locations": ["westeurope"],
+            "os": "linux",
+            "tags": {
+                "all": [
+                    {"tag": "env", "in": ["prod", "stage"]},
+                    {"any": [{"tag": "tier", "equals": "db"}, {"tag": "tier", "pattern": "w*"}]},
+                    {"not": {"tag": "temporary", "exists": True}},
+                ]
+            },
+        },
+    ],
+    "exclude": [{"names": ["*-old"]}, {"vms": [OTHER]}, {"tags": {"tag": "backup", "equals": "no"}}],
+}
+SCHEDULES: list[dict[str, Any]] = [
+    {
+        "name": "nightly",
+        "cron": "30 2 * * *",
+        "time_zone": "Europe/Berlin",
+        "start_within_ms": 7_200_000,
+        "blackout": [
+            {"days": ["sat", "sun"], "from": "22:00", "to": "06:00"},
+            {"from": "12:00", "to": "24:00"},
+        ],
+        "guest_processing": {"attempts": 3, "linux": {"handlers": "auto"}, "windows": None},
+    },
+    {"name": "hourly", "cron": "0 * * * *", "guest_processing": {"enabled": False}, "paused": True},
+]
+
 POLICIES: list[dict[str, Any]] = [
     POLICY,
+    {
+        "version": 1,
+        "description": "all that is in production",
+        "selection": SELECTION,
+        "allow_tags": ["exclude"],
+        "guest_processing": {"handlers": "auto", "overrides": [{"vms": [VM], "guest_processing": {}}]},
+        "schedules": SCHEDULES,
+    },
     {
         "vms": [VM, OTHER],
         "guest_processing": GUEST,
@@ -127,6 +171,8 @@ POLICIES: list[dict[str, Any]] = [
 RUNS: list[dict[str, Any]] = [
     RUN_OF_POLICY,
     RUN_OF_VMS,
+    {"policy": "nightly", "vms": [VM], "schedule": "hourly"},
+    {"vms": [VM, OTHER], "guest_processing": GUEST, "snapshots": SNAPSHOTS},
     {"policy": "nightly", "vms": [VM]},
     {"vms": [VM, OTHER], "guest_processing": GUEST, "disks": DISKS, "snapshots": SNAPSHOTS},
 ]

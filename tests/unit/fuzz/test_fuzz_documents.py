@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.engine.scheduling import next_time
+from shared.engine.times import first_due
 from shared.policy.documents import Policy, RunDocument, read_policy, read_policy_name, read_run
 from shared.policy.fields import DocumentError
 from shared.saga.codec import decode, encode
@@ -30,8 +30,8 @@ BEYOND_A_SCHEMA = re.compile(
 def read_due(data: Any) -> Policy:
     """Read a policy as it is read when it is stored: its schedule has to come at some time."""
     policy = read_policy(data)
-    if policy.schedule:
-        next_time(policy.schedule, 1_800_000_000_000)
+    for schedule in policy.schedules:
+        first_due(schedule, 1_800_000_000_000)
     return policy
 
 

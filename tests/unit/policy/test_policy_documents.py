@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.documents import (
-    MOST_VMS,
     Policy,
     RunDocument,
-    Schedule,
     read_policy,
     read_policy_name,
     read_run,
 )
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import Filesystems, GuestProcessing, OnGuestFailure, Script
+from shared.policy.schedules import Schedule
 from shared.policy.script_fields import LARGEST_SCRIPT
+from shared.policy.selection import Selection
 from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
+from shared.policy.vm_ids import MOST_VMS
 from shared.protocol import MAX_BYTES
 from shared.saga.codec import decode, encode
 
@@ -87,13 +88,13 @@ def test_a_request_may_name_a_policy_and_some_of_its_vms() -> None:
 
 def test_a_full_policy_is_read() -> None:
     policy = read_policy(FULL_POLICY)
-    assert policy.schedule == Schedule(cron="0 2 * * *", time_zone="Europe/Berlin")
-    assert (policy.vms, policy.guest) == ((VM, VM_2), read_run(FULL).guest)
+    assert policy.schedules == (Schedule(cron="0 2 * * *", time_zone="Europe/Berlin"),)
+    assert (policy.selection.vms, policy.guest) == ((VM, VM_2), read_run(FULL).guest)
 
 
 def test_a_policy_need_not_say_more_than_its_vms() -> None:
     assert read_policy({"vms": [VM]}) == Policy(
-        vms=(VM,), guest=GuestProcessing(), snapshots=SnapshotSettings(), schedule=None
+        selection=Selection(vms=(VM,)), guest=GuestProcessing(), snapshots=SnapshotSettings()
     )
 
 
@@ -161,11 +162,11 @@ BAD: list[tuple[Change, str, str]] = [
     (instead("vms"), "document", "JSON object"),
     (instead(7), "document", "JSON object"),
     (put("vm", [VM]), "vm", "did you mean vms?"),
-    (put("VMS", [VM]), "VMS", "known here: vms"),
+    (put("VMS", [VM]), "VMS", "did you mean vms?"),
     (put("", 1), "document", "unknown field"),
     (put("snapshot", {}), "snapshot", "did you mean snapshots?"),
     (put("guestprocessing", {}), "guestprocessing", "did you mean guest_processing?"),
-    (put("zzz", {}), "zzz", "known here: vms, guest_processing, disks, snapshots, schedule"),
+    (put("zzz", {}), "zzz", "known here: version, description, vms"),
     (drop("vms"), "vms", "at least one VM"),
     (put("vms", None), "vms", "at least one VM"),
     (put("vms", []), "vms", "at least one VM"),

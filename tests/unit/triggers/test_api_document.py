@@ -65,6 +65,8 @@ def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> Non
     assert all(path.startswith(("/runs", "/preflight", "/rehearsals")) for path, _ in methods[Right.RUN])
     assert methods[Right.ADMIN] == {
         ("/policies/{policy}", "put"),
+        ("/policies/validate", "post"),
+        ("/policies/preview", "post"),
         ("/policies/{policy}", "delete"),
         ("/recovery-points/{point}", "delete"),
         ("/recovery-points/{point}/hold", "post"),
@@ -76,7 +78,7 @@ def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> Non
     }
 
 
-@pytest.mark.parametrize("name", ["start_run", "put_policy"])
+@pytest.mark.parametrize("name", ["start_run", "put_policy", "validate_policy", "try_policy"])
 def test_every_example_is_taken_by_its_reader(name: str) -> None:
     content = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
     schema = content["schema"]["$ref"].rpartition("/")[2]

@@ -15,7 +15,7 @@ from azure.core.exceptions import (
 )
 
 from shared.engine.application import Application
-from shared.policy.documents import MOST_VMS
+from shared.policy.vm_ids import MOST_VMS
 from shared.storage.errors import MissingSetting, TornRead, UnknownSchema
 from shared.triggers import http
 from shared.triggers.once import Once
@@ -216,7 +216,10 @@ async def test_a_policy_is_stored_shown_and_removed() -> None:
     stored = await call(house, "put_policy", POLICY, policy="nightly")
     shown = await call(house, "get_policy", policy="nightly")
     assert (stored.status_code, shown.status_code) == (200, 200)
-    assert told(stored) == told(shown) == {"policy": "nightly", **POLICY}
+    assert told(stored) == {"policy": "nightly", **POLICY}
+    [times] = told(shown).pop("times")
+    assert (times["name"], times["next_time"]) == ("default", "2027-01-16T01:00:00.000Z")
+    assert {**told(shown), "times": None} == {"policy": "nightly", **POLICY, "times": None}
     assert stored.headers["ETag"] == shown.headers["ETag"]
     removed = await call(house, "delete_policy", policy="nightly")
     assert (removed.status_code, removed.get_body()) == (204, b"")

@@ -195,8 +195,6 @@ def test_every_http_route_but_the_page_needs_a_function_key(indexed: dict[str, A
         "put_policy": ("policies/{policy}", ["PUT"]),
         "get_policy": ("policies/{policy}", ["GET"]),
         "delete_policy": ("policies/{policy}", ["DELETE"]),
-        "preflight_vm": ("preflight", ["GET"]),
-        "preflight_run": ("preflight", ["POST"]),
         "list_points": ("recovery-points", ["GET"]),
         "get_point": ("recovery-points/{point}", ["GET"]),
         "delete_point": ("recovery-points/{point}", ["DELETE"]),

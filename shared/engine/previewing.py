@@ -1,0 +1,132 @@
+"""What a policy would do, asked beforehand: which VMs it selects and why, and when its schedules come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.compute.errors import ComputeError
+from shared.engine import times
+from shared.engine.ports import Clock, Compute
+from shared.engine.views import moment
+from shared.policy.documents import Policy
+from shared.policy.schedules import Schedule
+from shared.policy.selection import Scope, Selection, VmSummary, summary_of_id
+from shared.storage.policies import DueSchedule
+
+#: A preview asks Azure for no longer than this (ms), and says when it did not come to the end.
+PREVIEW_FOR_MS = 60_000
+
+NEXT_TIMES = 5
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was seen so far: verdicts by id, and what could not be read."""
+
+    selected: dict[str, tuple[VmSummary, str]] = field(default_factory=dict)
+    excluded: dict[str, tuple[VmSummary, str]] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    unread: list[dict[str, str]] = field(default_factory=list)
+    complete: bool = True
+
+
+class Previewing:
+    """Shows what policies would do. Nothing is changed."""
+
+    def __init__(self, compute: Compute, clock: Clock) -> None:
+        self._compute = compute
+        self._clock = clock
+
+    async def preview(self, policy: Policy, limit: int) -> dict[str, Any]:
+        """Show the first ``limit`` VMs that are selected and those that are excluded, by their ids.
+
+        Raises:
+            DocumentError: a schedule never comes.
+        """
+        schedules = [self._schedule(each) for each in policy.schedules]
+        found = await self._look(policy.selection)
+        return {
+            "complete": found.complete and not found.unread,
+            "selected_count": len(found.selected),
+            "excluded_count": len(found.excluded),
+            "selected": [
+                _vm_view(vm, rule) | {"found": vm.id.lower() in found.seen or None}
+                for vm, rule in _first(found.selected, limit)
+            ],
+            "excluded": [_vm_view(vm, rule) for vm, rule in _first(found.excluded, limit)],
+            "unread": found.unread,
+            "schedules": schedules,
+        }
+
+    async def _look(self, selection: Selection) -> _Found:
+        found = _Found()
+        for vm in selection.vms:
+            _judge(found, selection, summary_of_id(vm))
+        found.seen.clear()
+        began = self._clock()
+        for scope in selection.scopes():
+            if self._clock() - began > PREVIEW_FOR_MS:
+                found.complete = False
+                break
+            await self._list(found, selection, scope, began)
+        return found
+
+    async def _list(self, found: _Found, selection: Selection, scope: Scope, began: int) -> None:
+        page, more = "", True
+        while more:
+            try:
+                listed = await self._compute.list_vms(scope, page)
+            except ComputeError as error:
+                found.unread.append({"scope": scope.text(), "code": error.code, "why": error.detail})
+                return
+            for vm in listed.vms:
+                _judge(found, selection, vm)
+            page, more = listed.following, bool(listed.following)
+            if more and self._clock() - began > PREVIEW_FOR_MS:
+                found.complete = False
+                return
+
+    def _schedule(self, schedule: Schedule) -> dict[str, Any]:
+        coming = times.next_times(schedule, self._clock(), NEXT_TIMES)
+        changed = sorted({name for layer in schedule.layers for name in layer.changes.settings})
+        return {
+            "name": schedule.name,
+            "paused": schedule.paused,
+            "guest_processing_changes": changed,
+            "next_times": [{"at": moment(at), "blackout": _blackout(schedule, at)} for at in coming],
+        }
+
+
+def _judge(found: _Found, selection: Selection, vm: VmSummary) -> None:
+    key, verdict = vm.id.lower(), selection.judge(vm)
+    found.seen.add(key)
+    if verdict.selected:
+        found.selected[key] = (vm, verdict.rule)
+    elif verdict.rule:
+        found.selected.pop(key, None)
+        found.excluded[key] = (vm, verdict.rule)
+
+
+def _first(found: Mapping[str, tuple[VmSummary, str]], limit: int) -> Sequence[tuple[VmSummary, str]]:
+    return [found[key] for key in sorted(found)[:limit]]
+
+
+def _vm_view(vm: VmSummary, rule: str) -> dict[str, Any]:
+    return {"vm": vm.id, "name": vm.name, "rule": rule}
+
+
+def _blackout(schedule: Schedule, at: int) -> str | None:
+    covering = times.blackout_at(schedule, at)
+    return covering.text() if covering else None
+
+
+def times_view(due: DueSchedule) -> dict[str, Any]:
+    """Show when a schedule is due, and what became of the times before."""
+    missed = {"at": moment(due.missed_at), "why": due.missed_why}
+    return {
+        "name": due.schedule,
+        "next_time": moment(due.next_due),
+        "last_run": due.last_run or None,
+        "last_run_at": moment(due.last_run_at),
+        "last_missed": missed if due.missed_at is not None else None,
+    }
