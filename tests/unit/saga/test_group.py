@@ -196,10 +196,6 @@ PLANTED = {
         "return tuple(member for member in self.members if not member.fallen)",
         "return self.members",
     ),
-    "the others are not told that the group is broken": (
-        "return GroupStep(broken, (Break(state.attempt, why, (member.saga,)), told))",
-        "return GroupStep(broken, (Break(state.attempt, why, (member.saga,)),))",
-    ),
     "who comes late is not told that it is out": (
         'return GroupStep(state, (out,), ignored="it is out of the group")',
         'return GroupStep(state, ignored="it is out of the group")',
