@@ -31,6 +31,7 @@ from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
+from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
@@ -67,6 +68,7 @@ from shared.triggers import (
     queues,
     reconciliation,
     recovery_points,
+    rehearsals,
     run_lists,
     run_timeline,
     timers,
@@ -152,6 +154,7 @@ def _build() -> Application:
         queues=own_queues,
         clock=_now,
     )
+    reading = Reading(runs, sagas)
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
@@ -164,11 +167,12 @@ def _build() -> Application:
             _now,
             check_receivers=Receivers(secrets, networks).check,
         ),
-        reading=Reading(runs, sagas),
+        reading=reading,
         run_listing=RunListing(RunList(tables), runs),
         retrying=Retrying(runs, run_service),
         preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
+        rehearsals=Rehearsals(runs, sagas, reading),
         health=Health(
             runs=runs,
             sagas=sagas,
@@ -190,6 +194,7 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
 for triggers in (
     http,
+    rehearsals,
     run_lists,
     policy_routes,
     run_timeline,

@@ -1,6 +1,6 @@
 """The bodies of acks, as the app reads them: whole numbers, times in ms."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from agent.records import (
     Answer,
@@ -62,7 +62,7 @@ def _ready(facts: Ready, guest: Guest) -> Dict[str, Any]:
 def _quiesced(facts: Quiesced, _guest: Guest) -> Dict[str, Any]:
     return {
         "dead_man": {"armed": True, "locked": facts.locked},
-        "held": [dict(hold._asdict()) for hold in facts.held],
+        "held": [_known(hold._asdict()) for hold in facts.held],
         "not_held": [dict(one._asdict()) for one in facts.not_held],
         "quiesce_ms": facts.quiesce_ms,
         "budget_left_ms": facts.budget_left_ms,
@@ -89,7 +89,15 @@ def _resumed(facts: Resumed, _guest: Guest) -> Dict[str, Any]:
         "released_by": facts.released_by,
         "held_until_order": facts.held_until_order,
         "held": [
-            {"kind": e.kind, "name": e.name, "held_until_order": e.whole, "detail": e.detail}
+            _known(
+                {
+                    "kind": e.kind,
+                    "name": e.name,
+                    "held_until_order": e.whole,
+                    "detail": e.detail,
+                    "held_ms": e.held_ms,
+                }
+            )
             for e in facts.held
         ],
         "window_ms": facts.window_ms,
@@ -97,6 +105,11 @@ def _resumed(facts: Resumed, _guest: Guest) -> Dict[str, Any]:
         "warnings": _warnings(facts.warnings, facts.script),
         "script": _script(facts.script),
     }
+
+
+def _known(members: Mapping[str, Any]) -> Dict[str, Any]:
+    """Leave out what nobody measured."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def _released(facts: Released, _guest: Guest) -> Dict[str, Any]:

@@ -179,7 +179,7 @@ class DeadMan:
 
     def _begin(self, watch: Watch) -> None:
         self._log.start(watch.saga, watch.generation, watch.mounts)
-        freezer = Freezer(self._system, self._log, self._notify)
+        freezer = Freezer(self._system, self._log, self._notify, self._clock.monotonic)
         try:
             freezer.open(watch.mounts)
         except OSError as error:

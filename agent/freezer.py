@@ -32,6 +32,8 @@ class Mount:
         self.frozen = False
         self.freezing = False
         self.refused: Optional[FreezeRefused] = None
+        self.took_ms = 0
+        self.frozen_at = 0
         self.evidence: Optional[Evidence] = None
 
 
@@ -39,12 +41,16 @@ class Freezer:
     """The mounts of one generation, from `open` to `close`.
 
     ``notify`` is called from the mounts' threads whenever something is known that was not before.
+    ``monotonic`` gives ms; by it people are told how long each mount took and was held.
     """
 
-    def __init__(self, system: System, log: FreezeLog, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, system: System, log: FreezeLog, notify: Callable[[], None], monotonic: Callable[[], int]
+    ) -> None:
         self._system = system
         self._log = log
         self._notify = notify
+        self._monotonic = monotonic
         self._changed = Condition()
         self._released = threading.Event()
         self._mounts: List[Mount] = []
@@ -77,7 +83,7 @@ class Freezer:
             refusal = next((m.refused for m in self._mounts if _fatal(m)), None)
             if refusal is None and not all(m.frozen or m.refused for m in self._mounts):
                 return None
-            held = tuple(Hold(FILESYSTEM, m.path) for m in self._mounts if m.frozen)
+            held = tuple(Hold(FILESYSTEM, m.path, took_ms=m.took_ms) for m in self._mounts if m.frozen)
             left = tuple(
                 NotHeld(FILESYSTEM, m.path, m.refused.reason) for m in self._mounts if m.refused is not None
             )
@@ -111,6 +117,7 @@ class Freezer:
             return
         self._released.wait()
         evidence = thaw(self._system, mount.path, mount.handle)
+        evidence = evidence._replace(held_ms=self._monotonic() - mount.frozen_at)
         self._log.note(mount.index, FreezeLog.WHOLE if evidence.whole else FreezeLog.BROKEN)
         with self._changed:
             mount.evidence = evidence
@@ -118,11 +125,13 @@ class Freezer:
 
     def _freeze(self, mount: Mount) -> None:
         self._log.note(mount.index, FreezeLog.BEGUN)
-        refusal = None
+        refusal, begun = None, self._monotonic()
         try:
             self._system.freeze(mount.handle)
         except FreezeRefused as refused:
             refusal = FreezeRefused(refused.reason, "{}: {}".format(mount.path, refused.detail))
+        mount.frozen_at = self._monotonic()
+        mount.took_ms = mount.frozen_at - begun
         self._log.note(mount.index, FreezeLog.REFUSED if refusal else FreezeLog.FROZEN)
         with self._changed:
             mount.freezing = False

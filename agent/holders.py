@@ -40,6 +40,7 @@ class Process:
         self.spec = prepare.spec
         self.number = prepare.number
         self.quiet: Optional[Quiet] = None
+        self.held_at: Optional[int] = None
         self._lost = lost
         self._changed = Condition()
         self._said: List[Any] = []
@@ -149,11 +150,13 @@ class Holders:
         deadline = self._around.clock.monotonic() + timeout_ms
         held: List[Hold] = []
         for process in list(self._processes):
-            left = max(1, deadline - self._around.clock.monotonic())
+            begun = self._around.clock.monotonic()
+            left = max(1, deadline - begun)
             process.tell(Quieten(left))
             said = process.answer(Quiet, left + _GRACE_MS)
             if isinstance(said, Quiet):
-                held.append(said.hold)
+                process.held_at = self._around.clock.monotonic()
+                held.append(said.hold._replace(took_ms=process.held_at - begun))
                 self._warnings.extend(said.warnings)
                 continue
             try:
@@ -165,11 +168,15 @@ class Holders:
     def release(self) -> HandlersReleased:
         """Let the applications go on, the last one first; what a dead process left is undone."""
         self._log.close()
+        held_ms = {}  # by the name of what was held
         for process in reversed(self._processes):
             process.tell(LetGo())
             process.answer(LetGone, known.resume_ms(process.spec.name))
+            if process.quiet is not None and process.held_at is not None:
+                held_ms[process.quiet.hold.name] = self._around.clock.monotonic() - process.held_at
         evidence, warnings = self._undoing.all()
-        return HandlersReleased(self._generation, evidence, warnings)
+        timed = tuple(each._replace(held_ms=held_ms.get(each.name)) for each in evidence)
+        return HandlersReleased(self._generation, timed, warnings)
 
     def close(self) -> None:
         """End the processes; nothing is held any more."""

@@ -53,12 +53,14 @@ class Hold(NamedTuple):
     """Something that holds still: a script's or a handler's application, a filesystem, an anchor's volume.
 
     ``mode`` says what a handler's hold rests on (``frozen``, ``drained``, ``stopped``, ``halted``), and is
-    ``anchor`` for what an in-guest snapshot covers.
+    ``anchor`` for what an in-guest snapshot covers. ``took_ms``: how long it took to hold it, where somebody
+    measured it.
     """
 
     kind: str
     name: str
     mode: str = ""
+    took_ms: Optional[int] = None
 
 
 class NotHeld(NamedTuple):
@@ -73,7 +75,8 @@ class Evidence(NamedTuple):
     """What the release of one hold showed.
 
     ``whole``: it had been held without a gap until this release; for a filesystem the kernel says so (FITHAW
-    succeeds only on one that is still frozen). ``released``: it holds no write any more.
+    succeeds only on one that is still frozen). ``released``: it holds no write any more. ``held_ms``: for how
+    long it was held, where somebody measured it.
     """
 
     kind: str
@@ -81,6 +84,7 @@ class Evidence(NamedTuple):
     whole: bool
     released: bool = True
     detail: str = ""
+    held_ms: Optional[int] = None
 
 
 class Failure(NamedTuple):

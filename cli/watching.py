@@ -17,7 +17,8 @@ from cli.shown import Show, styled, window
 View = Mapping[str, Any]
 
 PHASES = (
-    "pending", "preflight", "arming", "quiescing", "capturing", "resuming", "completing", "cleaning", "done",
+    "pending", "preflight", "arming", "admitting", "quiescing", "capturing", "resuming", "completing",
+    "cleaning", "done",
 )  # fmt: skip
 #: Phases in which writes of the guest may be held.
 HELD = ("quiescing", "capturing", "resuming")
@@ -156,7 +157,7 @@ class Watch:
         vms = sorted(run.get("vms", ()), key=_interest)
         room = max(3, self._show.notes.height - 6)
         table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-        for column, width in (("VM", 22), ("phase", 11), ("", len(PHASES) - 1), ("held", 9), ("outcome", 23)):
+        for column, width in (("VM", 22), ("phase", 11), ("", len(PHASES) - 1), ("held", 9), ("outcome", 22)):
             table.add_column(column, width=width, no_wrap=True, overflow="ellipsis")
         for vm in vms[:room]:
             table.add_row(*self._row(vm, now))

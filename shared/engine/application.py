@@ -10,6 +10,7 @@ from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
+from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
@@ -32,6 +33,7 @@ class Application:
     retrying: Retrying
     preflights: Preflights
     timelines: Timelines
+    rehearsals: Rehearsals
     health: Health
     points: Points
     retaining: Retaining

@@ -58,7 +58,12 @@ def _quiesced(ack: Ack, queued_at: int) -> Event:
         boot_id=_text(body, "boot_id"),
         dead_man_armed=_flag(_object(body, "dead_man"), "armed"),
         held=tuple(
-            Held(_text(item, "kind"), _text(item, "name"), _optional_text(item, "mode"))
+            Held(
+                _text(item, "kind"),
+                _text(item, "name"),
+                _optional_text(item, "mode"),
+                _optional_number(item, "took_ms"),
+            )
             for item in _objects(body, "held")
         ),
         not_held=tuple(
@@ -99,6 +104,7 @@ def _resumed(ack: Ack, _queued_at: int) -> Event:
                 _text(item, "name"),
                 _flag(item, "held_until_order"),
                 _optional_text(item, "detail"),
+                _optional_number(item, "held_ms"),
             )
             for item in _objects(body, "held")
         ),
@@ -168,6 +174,10 @@ def _number(body: Mapping[str, Any], name: str) -> int:
     if type(value) is not int or not 0 <= value <= LARGEST_NUMBER:
         raise Malformed(name, f"a whole number from 0 to {LARGEST_NUMBER}")
     return value
+
+
+def _optional_number(body: Mapping[str, Any], name: str) -> int | None:
+    return _number(body, name) if name in body else None
 
 
 def _jump(body: Mapping[str, Any], name: str) -> int:

@@ -26,7 +26,7 @@ class RunSettings:
 
     ``trace`` is the ``traceparent`` that all of it goes on from. ``schedule`` is that of the policy whose
     settings these are, empty when it is none's. ``selection`` has the rules by which Azure is asked for the
-    run's VMs; None when they are named one by one.
+    run's VMs; None when they are named one by one. A ``rehearsal`` holds its VMs, and snapshots nothing.
     """
 
     policy_name: str
@@ -41,11 +41,12 @@ class RunSettings:
     schedule: str = ""
     selection: Selection | None = None
 
+    notifications: tuple[Notification, ...] = ()
+    rehearsal: bool = False
+
     def without_selection(self) -> "RunSettings":
         """Give the same for VMs that are named one by one."""
         return replace(self, selection=None)
-
-    notifications: tuple[Notification, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Write the settings for the run's record."""
@@ -61,6 +62,7 @@ class RunSettings:
             # The VMs that it names one by one are in the run's index.
             "selection": encode(self.selection and replace(self.selection, vms=())),
             "notifications": encode(self.notifications),
+            "rehearsal": self.rehearsal,
         }
 
 
@@ -82,6 +84,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         schedule=record.settings.get("schedule", ""),
         selection=_selection(record.settings.get("selection")),
         notifications=read_notifications(record),
+        rehearsal=is_rehearsal(record),
     )
 
 
@@ -98,6 +101,11 @@ def admission_rules(settings: RunSettings, run_id: str) -> AdmissionRules | None
 
 def _concurrency(data: Any) -> Concurrency | None:
     return None if data is None else decode(Concurrency, data)
+
+
+def is_rehearsal(record: RunRecord) -> bool:
+    """Whether a run is a rehearsal; runs that were stored before there were any are none."""
+    return record.settings.get("rehearsal") is True
 
 
 def _selection(data: Any) -> Selection | None:

@@ -70,7 +70,9 @@ class RunRequest:
 
         Not over what it means today: a policy may be changed between a request and its repetition.
         """
-        return hashlib.sha256(json.dumps(encode(self.asked), sort_keys=True).encode()).hexdigest()
+        what = json.dumps(encode(self.asked), sort_keys=True)
+        kind = "rehearsal\n" if self.settings.rehearsal else ""
+        return hashlib.sha256(f"{kind}{what}".encode()).hexdigest()
 
 
 class RunService:

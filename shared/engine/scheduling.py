@@ -1,6 +1,7 @@
 """The use cases of stored policies: store one, run it, run those whose time has come."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from shared.engine import times
@@ -109,8 +110,10 @@ class PolicyService:
         """
         await self._policies.delete(name, etag)
 
-    async def start(self, document: RunDocument, requested_by: str, idempotency_key: str) -> str:
-        """Start the run that somebody asks for; give its id.
+    async def start(
+        self, document: RunDocument, requested_by: str, idempotency_key: str, *, rehearsal: bool = False
+    ) -> str:
+        """Start the run, or the rehearsal of one, that somebody asks for; give its id.
 
         Raises:
             PolicyNotFound: the policy is not stored.
@@ -120,14 +123,14 @@ class PolicyService:
         """
         if not document.policy:
             self._check_receivers(document.notifications)
-            settings = _own_settings(document)
+            settings = replace(_own_settings(document), rehearsal=rehearsal)
             request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
         schedule = policy.schedule_named(document.schedule) if document.schedule else None
         if document.schedule and schedule is None:
             raise DocumentError("schedule", f"is not a schedule of the policy {document.policy}")
-        settings = settings_of(document.policy, policy, schedule)
+        settings = replace(settings_of(document.policy, policy, schedule), rehearsal=rehearsal)
         vms = policy.selection.listed()
         if document.vms:
             await self._selecting.require_selected(document.policy, policy.selection, document.vms)

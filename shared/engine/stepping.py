@@ -88,4 +88,5 @@ class Steps:
             admission=admission_rules(settings, message.run_id),
             retry=settings.retry,
             try_number=message.try_number,
+            rehearsal=settings.rehearsal,
         )

@@ -115,6 +115,7 @@ def _item(record: RunRecord, entry: RunEntry, seen: _Seen, now: int) -> dict[str
         "saga": entry.saga_id,
         "phase": str(seen.phase),
         "outcome": entry.outcome or None,
+        "retried": entry.retried,
         "grade": entry.grade or None,
         "freeze_window_ms": entry.freeze_window_ms,
         "warnings": entry.warnings,

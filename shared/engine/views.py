@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.engine.run_settings import is_rehearsal
 from shared.policy.guest_processing import GuestProcessing
 from shared.saga.codec import encode
+from shared.saga.consistency import Grade
+from shared.saga.evidence import NotHeld
 from shared.saga.history import HistoryEntry
 from shared.saga.problems import Problem, problem_of
-from shared.saga.state import Phase, SagaState, SagaWarning
+from shared.saga.rehearsing import Rehearsed, best_verdict, left_for_snapshots_ms, what_was_held
+from shared.saga.state import Outcome, Phase, SagaState, SagaWarning
 from shared.storage.runs import RunEntry, RunRecord
 
 #: In the place of what is not shown.
@@ -45,6 +49,7 @@ def run_view(record: RunRecord, entries: Sequence[RunEntry], phases: dict[str, s
         "run": record.run_id,
         "state": "selecting" if record.selecting else "ended" if whole else "running",
         "policy": record.policy_name or None,
+        "rehearsal": is_rehearsal(record),
         "schedule": record.settings.get("schedule") or None,
         "selection": selection_view(record),
         "requested_by": record.requested_by,
@@ -138,12 +143,13 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "problem": problem_view(problem_of(state)),
         "reasons": list(state.reasons),
         "notes": list(state.notes),
-        "warnings": [_warning_view(warning) for warning in state.warnings],
+        "warnings": [_plain(warning) for warning in state.warnings],
         "freeze_window_ms": evidence.freeze_window_ms if evidence else None,
         "started_at": moment(state.started_at),
         "ended_at": moment(state.ended_at),
         "deadline": moment(state.deadline),
         "guest_processing": _guest_view(state.spec.guest),
+        "rehearsal": rehearsal_view(state),
         "recovery_point": [
             {_kind(state): copy.snapshot_id, "completion_percent": copy.completion_percent}
             for copy in state.recovery_point
@@ -167,6 +173,28 @@ def saga_view(state: SagaState, history: Sequence[HistoryEntry]) -> dict[str, An
         "evidence": encode(evidence) if evidence else None,
         "evidence_sha256": evidence.digest() if evidence else None,
         "history": [_history_view(entry) for entry in history],
+    }
+
+
+def rehearsal_view(state: SagaState) -> dict[str, Any] | None:
+    """Show how a rehearsal held its VM, as far as it is known; None of what is none."""
+    if not state.spec.rehearsal:
+        return None
+    evidence = state.evidence
+    quiesced, resumed = (evidence.quiesced, evidence.resumed) if evidence else (None, None)
+    verdict = best_verdict(state) if state.phase is Phase.DONE and resumed else None
+    nothing_held = state.outcome is Outcome.REHEARSED and evidence is None
+    best = verdict.grade if verdict else Grade.CRASH if nothing_held else None
+    return {
+        "best_grade": best.value if best else None,
+        "because": list(verdict.reasons) if verdict else list(state.reasons),
+        "quiesce_ms": quiesced.quiesce_ms if quiesced else None,
+        "held_ms": resumed.window_ms if resumed else None,
+        "freeze_budget_ms": state.spec.guest.longest_hold_ms,
+        "left_for_snapshots_ms": left_for_snapshots_ms(evidence) if evidence else None,
+        "post_script_ms": resumed.script.duration_ms if resumed and resumed.script else None,
+        "things": [_plain(thing) for thing in what_was_held(evidence)] if evidence else [],
+        "not_held": [_plain(thing) for thing in quiesced.not_held] if quiesced else [],
     }
 
 
@@ -200,8 +228,8 @@ def _kind(state: SagaState) -> str:
     return "restore_point" if state.spec.snapshots.is_restore_point else "snapshot"
 
 
-def _warning_view(warning: SagaWarning) -> dict[str, Any]:
-    return {name: value for name, value in encode(warning).items() if name != "type"}
+def _plain(record: SagaWarning | Rehearsed | NotHeld) -> dict[str, Any]:
+    return {name: value for name, value in encode(record).items() if name != "type"}
 
 
 def _history_view(entry: HistoryEntry) -> dict[str, Any]:

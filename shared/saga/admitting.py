@@ -106,6 +106,6 @@ def leaving(before: SagaState, transition: Transition) -> Transition:
     in_use = after.phase is Phase.ADMITTING or not after.guest_released
     if not after.admission or (in_use and after.generation == after.admission):
         return transition
-    captured = before.phase not in (Phase.ADMITTING, Phase.QUIESCING)
+    captured = before.phase not in (Phase.ADMITTING, Phase.QUIESCING) and not after.spec.rehearsal
     left = Leave(after.admission, captured=captured)
     return replace(transition, state=replace(after, admission=0), effects=(*transition.effects, left))

@@ -13,6 +13,7 @@ from shared.saga.phases import (
     enter_unheld_capturing,
     snapshot_ids,
 )
+from shared.saga.rehearsing import as_if_captured, best_verdict
 from shared.saga.restore_points import (
     asked_of_platform,
     by_platforms_word,
@@ -59,10 +60,18 @@ def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> 
     noted = replace(state, notes=(*state.notes, note), guest_failure="")
     if passing and state.generation < state.spec.guest.attempts:
         return enter_arming(noted, now)
-    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and not state.spec.rehearsal:
         return enter_unheld_capturing(noted, now, "snapshotted without the guest, as on_guest_failure says")
     given_up = replace(state, guest_failure="")  # the ending says what the note would
     return enter_cleaning(given_up, now, Ending(Outcome.FAILED, f"the guest could not be held: {reason}"))
+
+
+def without_guest(state: SagaState, now: int, note: str) -> Transition:
+    """Go on where no guest is to be held; ``note`` says why. A rehearsal has nothing to do then."""
+    if not state.spec.rehearsal:
+        return enter_unheld_capturing(state, now, note)
+    notes = (*state.notes, note)
+    return enter_cleaning(replace(state, notes=notes, reasons=notes, outcome=Outcome.REHEARSED), now)
 
 
 def settle(state: SagaState, now: int) -> Transition:
@@ -74,6 +83,8 @@ def settle(state: SagaState, now: int) -> Transition:
         return enter_cleaning(_discarding(state), now, state.ending)
     if state.guest_failure:
         return guest_gave_up(_discarding(state), now, state.guest_failure, passing=True)
+    if state.spec.rehearsal:
+        return _settle_rehearsal(state, now)
     failure = _capture_failure(state.evidence)
     if failure:
         return _capture_failed(_discarding(state), now, failure)
@@ -89,6 +100,24 @@ def settle(state: SagaState, now: int) -> Transition:
         return _keep(_telling(lacking, verdict), now, Outcome.DEGRADED)
     why = f"only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
     return enter_cleaning(_discarding(lacking), now, Ending(Outcome.FAILED, why))
+
+
+def _settle_rehearsal(state: SagaState, now: int) -> Transition:
+    """Say how a rehearsal went. It fails where a backup could not have proved, or kept, what it held."""
+    assert state.evidence is not None
+    verdict = best_verdict(state)
+    told = replace(state, reasons=(*state.notes, *verdict.reasons))
+    if verdict.unbroken and verdict.grade.at_least(_asked(state)):
+        marred = blemished(told, guest_given_up=False)
+        return enter_cleaning(replace(marred, outcome=Outcome.REHEARSED), now)
+    if not verdict.unbroken and _may_try_again(state):
+        return enter_arming(_regretting(told, verdict.reasons), now)
+    imagined = replace(told, evidence=as_if_captured(state.evidence))
+    lacking = replace(grade_troubled(imagined, verdict), evidence=state.evidence)
+    if verdict.unbroken and state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+        return enter_cleaning(replace(lacking, outcome=Outcome.REHEARSED), now)
+    why = f"a recovery point would be only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
+    return enter_cleaning(lacking, now, Ending(Outcome.FAILED, why))
 
 
 def _held_verdict(evidence: Evidence) -> Verdict:
@@ -214,7 +243,9 @@ def _disk_failure(disk_id: str, capture: DiskCapture | None) -> str:
 
 
 def _discarding(state: SagaState) -> SagaState:
-    """Mark everything that the current generation may have made for deletion."""
+    """Mark everything that the current generation may have made for deletion; a rehearsal makes nothing."""
+    if state.spec.rehearsal:
+        return state
     mine = snapshot_ids(state)
     others = tuple(snapshot for snapshot in state.discard if snapshot not in mine)
     return replace(state, discard=others + mine)

@@ -45,12 +45,14 @@ class Held:
     ``mode`` says how: ``frozen`` (relies on the frozen filesystems), ``drained`` (holds every write by
     itself), ``stopped``, ``halted`` (SIGSTOPped in mid-work), ``anchor`` (the instant lies in a snapshot
     inside the guest); empty where there is only one way. A handler's name is its application, and what
-    tells one from another: ``postgresql:5432``.
+    tells one from another: ``postgresql:5432``. ``took_ms`` is how long it took to hold it, by the guest's
+    clock; None where the guest does not say.
     """
 
     kind: str
     name: str
     mode: str = ""
+    took_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,16 @@ class NotHeld:
 
 @dataclass(frozen=True, slots=True)
 class HeldUntil:
-    """Whether one thing was still held when the order to let go came."""
+    """Whether one thing was still held when the order to let go came.
+
+    ``held_ms`` is for how long it was held, by the guest's clock; None where the guest does not say.
+    """
 
     kind: str
     name: str
     held_until_order: bool
     detail: str = ""
+    held_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

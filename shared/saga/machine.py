@@ -15,7 +15,7 @@ from shared.saga.admitting import (
 from shared.saga.agents import is_too_old, replace_agent
 from shared.saga.causes import Cause
 from shared.saga.copying import ABANDONED, end_copying, enter_copying, on_region_copies_seen
-from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle
+from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle, without_guest
 from shared.saga.effects import Alert
 from shared.saga.errors import IllegalTransitionError
 from shared.saga.events import (
@@ -51,7 +51,6 @@ from shared.saga.phases import (
     enter_preflight,
     enter_quiescing,
     enter_resuming,
-    enter_unheld_capturing,
     kept_ids,
     look_later,
 )
@@ -118,11 +117,11 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         return wait_for_disks(replace(state, facts=facts), now)
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
-        return enter_unheld_capturing(known, now, note)
+        return without_guest(known, now, note)
     if not guest.enabled:
-        return enter_unheld_capturing(known, now, "guest processing is off")
+        return without_guest(known, now, "guest processing is off")
     if held_by_platform(known):
-        return enter_unheld_capturing(known, now, "Azure's own VSS holds the guest, and no agent")
+        return without_guest(known, now, "Azure's own VSS holds the guest, and no agent")
     problem = too_large(known)
     if problem:
         unfit = troubled(known, Cause.SCRIPT_TOO_LARGE, detail=problem)
@@ -190,6 +189,8 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
         late = troubled(held, Cause.BUDGET_TOO_SHORT, detail=f"{event.report.quiesce_ms} ms")
         why = "too little of the freeze budget was left to snapshot in"
         return enter_resuming(replace(late, guest_failure=why), now)
+    if state.spec.rehearsal:
+        return enter_resuming(held, now)
     return enter_capturing(held, not_before=min(event.queued_at, now), capture_deadline=deadline)
 
 

@@ -52,7 +52,12 @@ def passes(trouble: Trouble) -> bool:
 
 
 def is_tried_again(state: SagaState) -> bool:
-    """Say whether this saga, which is done, is followed by another one of its VM in the same run."""
+    """Say whether this saga, which is done, is followed by another one of its VM in the same run.
+
+    Never in a rehearsal: nobody's applications are held again for an answer that is there.
+    """
+    if state.spec.rehearsal:
+        return False
     failed = state.outcome is Outcome.FAILED and not state.recovery_point
     left = state.spec.try_number <= state.spec.retry.attempts
     return failed and left and state.trouble is not None and passes(state.trouble)

@@ -37,7 +37,7 @@ def problem_of(state: SagaState) -> Problem | None:
         return None
     trouble = state.trouble
     if trouble is None:
-        if state.outcome is Outcome.SUCCEEDED:
+        if state.outcome in (Outcome.SUCCEEDED, Outcome.REHEARSED):
             return None
         trouble = Trouble(
             cause=Cause.UNRECORDED,
@@ -94,6 +94,10 @@ def _consequence(state: SagaState) -> str:
             return f"; the recovery point is {_consistent(state.grade)}"
         case Outcome.SUCCEEDED:
             return f"; the recovery point itself is well, and {_consistent(state.grade)}"
+        case Outcome.REHEARSED:
+            return "; a backup would be degraded"
+        case _ if state.spec.rehearsal:
+            return "; it was a rehearsal, and nothing was snapshotted"
         case _ if state.recovery_point:
             return "; its snapshots are kept, but should not be relied on"
         case _:

@@ -49,6 +49,9 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
     """Ended on request; no recovery point."""
 
+    REHEARSED = "rehearsed"
+    """The guest was held and let go as in a backup, and nothing was snapshotted."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaSpec:
@@ -58,6 +61,7 @@ class SagaSpec:
     ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
     Without ``admission`` the guest is held as soon as it is armed. ``try_number`` counts the sagas of this VM
     in this run: the first is 1.
+    ``rehearsal``: hold the guest and let it go, and snapshot nothing.
     """
 
     saga_id: str
@@ -72,6 +76,7 @@ class SagaSpec:
     admission: AdmissionRules | None = None
     retry: Retry = NO_RETRY
     try_number: int = 1
+    rehearsal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

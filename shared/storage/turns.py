@@ -112,7 +112,7 @@ class TurnTable:
         raise TurnsBusy(run_id)
 
     async def passed_on(self, run_id: str, first: str, last: str) -> set[str]:
-        """Give the sagas, of those from ``first`` to ``last``, whose end let another VM begin."""
+        """Give the sagas from ``first`` (or a little before) to ``last`` whose end let another VM begin."""
         after, until = f"turn-{first[:-1]}", key("turn", last)
         rows = self._storage.rows(self._table, key(run_id), after=after, until=until)
         return {row["RowKey"].removeprefix("turn-") async for row, _ in rows}

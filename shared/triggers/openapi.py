@@ -48,6 +48,8 @@ def document() -> dict[str, Any]:
             "/policies/{policy}/preview": {"parameters": [_POLICY], "get": _preview_policy()},
             "/schemas/policy.json": {"get": _get_policy_schema()},
             "/runs/{run}/retry": {"parameters": [_RUN], "post": _retry_run()},
+            "/rehearsals": {"post": _start_rehearsal()},
+            "/rehearsals/{run}": {"parameters": [_RUN], "get": _get_rehearsal()},
             "/policies/{policy}": {
                 "parameters": [_POLICY],
                 "get": _get_policy(),
@@ -116,12 +118,26 @@ def _retry_run() -> Schema:
 
 
 def _start_run() -> Schema:
+    return _starting("start_run", "Start a run of a stored policy, or of named VMs", "get_run")
+
+
+def _start_rehearsal() -> Schema:
+    told = "Hold the VMs as a run of a stored policy, or of named VMs, would; snapshot nothing"
+    return _starting("start_rehearsal", told, "get_rehearsal")
+
+
+def _get_rehearsal() -> Schema:
+    answers = {"200": _answer("The rehearsal and how its VMs were held.", "Rehearsal"), **_problems(400, 404)}
+    return _operation("get_rehearsal", "Show a rehearsal: how long each application was held", answers)
+
+
+def _starting(function: str, summary: str, shown_by: str) -> Schema:
     accepted = _answer(
         "The run is written down, and its VMs are being started.", "Accepted", "Location"
-    ) | _leads_to("run", "$response.body#/run", "get_run", "cancel_run")
+    ) | _leads_to("run", "$response.body#/run", shown_by, "cancel_run")
     return _operation(
-        "start_run",
-        "Start a run of a stored policy, or of named VMs",
+        function,
+        summary,
         {
             "202": accepted,
             **_problems(400, 413, 415),
@@ -145,7 +161,7 @@ def _get_timeline() -> Schema:
         **_problems(400, 404),
     }
     about = "Show a run's VMs on one time axis: phases, freeze windows, snapshots"
-    return _operation("get_timeline", about, answers, parameters=[_LIMIT, _CONTINUATION, _SINCE])
+    return _operation("get_timeline", about, answers, parameters=[*_PAGE, _SINCE])
 
 
 def _get_vm() -> Schema:
@@ -458,15 +474,6 @@ _IF_MATCH: Schema = {
     "schema": {"type": "string", "pattern": r'^(?:\*|(?:W/)?"[!#-~]*")$'},
 }
 
-
-_LIMIT = _in_query(
-    "limit",
-    {"type": "integer", "minimum": 1, "maximum": LARGEST_LIMIT, "default": USUAL_LIMIT},
-    "How many items a page may have.",
-)
-_CONTINUATION = _in_query(
-    "continuation", {"type": "string", "minLength": 1}, "The continuation of the page before."
-)
 _SINCE = _in_query(
     "since",
     {"type": "string", "format": "date-time"},

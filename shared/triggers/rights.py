@@ -15,7 +15,7 @@ class Right(StrEnum):
     """Look at runs, policies and recovery points; changes nothing."""
 
     RUN = "run"
-    """Start and cancel runs."""
+    """Start and cancel runs, and rehearse them."""
 
     ADMIN = "admin"
     """Say what is run and what is kept: store and remove policies, hold and delete recovery points."""
@@ -32,6 +32,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "get_policy_schema",
         "get_reconciliation",
         "get_point",
+        "get_rehearsal",
         "get_run",
         "get_timeline",
         "get_vm",
@@ -43,7 +44,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "preflight_vm",
         "preview_retention",
     ),
-    Right.RUN: ("cancel_run", "preflight_run", "retry_run", "start_run"),
+    Right.RUN: ("cancel_run", "preflight_run", "retry_run", "start_rehearsal", "start_run"),
     Right.ADMIN: (
         "apply_retention",
         "delete_orphan",

@@ -3,6 +3,7 @@
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
 from shared.triggers.schema_parts import Schema, or_null, ref
+from shared.triggers.view_schemas import all_there
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -21,8 +22,8 @@ def schemas() -> dict[str, Schema]:
     return {
         "RunTimeline": _run_timeline(),
         "VmTimeline": _vm_timeline(),
-        "Timeline": _all_there("The times of a VM.", {"run_created_at": _MOMENT, **_TIMES}),
-        "PhaseStart": _all_there(
+        "Timeline": all_there("The times of a VM.", {"run_created_at": _MOMENT, **_TIMES}),
+        "PhaseStart": all_there(
             "A phase was entered.", {"phase": {"enum": list(Phase)}, "at_ms": _MS, "generation": _COUNT}
         ),
         "Hold": _hold(),
@@ -30,7 +31,7 @@ def schemas() -> dict[str, Schema]:
 
 
 def _run_timeline() -> Schema:
-    return _all_there(
+    return all_there(
         "A page of a run's VMs on one time axis.",
         {
             "run": _TEXT,
@@ -47,11 +48,11 @@ def _run_timeline() -> Schema:
 
 
 def _vm_timeline() -> Schema:
-    problem = _all_there(
+    problem = all_there(
         "What went wrong, in which phase, and what to do.",
         {"sentence": _TEXT, "step": {"enum": list(Phase)}, "what_to_do": _TEXT},
     )
-    return _all_there(
+    return all_there(
         "The times of a VM. The phase is running where so many go on that each is not looked at.",
         {
             "vm": ref("VmId"),
@@ -59,6 +60,7 @@ def _vm_timeline() -> Schema:
             "saga": _TEXT,
             "phase": {"enum": [*(each.value for each in Phase), "running"]},
             "outcome": {"enum": [*Outcome, None]},
+            "retried": {"description": "The VM was tried again: this try counts no more.", "type": "boolean"},
             "grade": {"enum": [*Grade, None]},
             "freeze_window_ms": or_null(_COUNT),
             "warnings": _COUNT,
@@ -73,7 +75,7 @@ def _vm_timeline() -> Schema:
 
 
 def _hold() -> Schema:
-    return _all_there(
+    return all_there(
         "A freeze window. Its length is measured by the guest, its place is good to one hop of a queue.",
         {
             "generation": _COUNT,
@@ -84,12 +86,3 @@ def _hold() -> Schema:
             "released_by": or_null(_TEXT),
         },
     )
-
-
-def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
-    return {
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }

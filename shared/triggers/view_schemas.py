@@ -29,6 +29,9 @@ def schemas() -> dict[str, Schema]:
         "Runs": _runs(),
         "ListedRun": _listed_run(),
         "RunVm": _run_vm(),
+        "Rehearsal": _rehearsal(),
+        "RehearsalVm": _rehearsal_vm(),
+        "Rehearsed": _rehearsed(),
         "RunSelection": _run_selection(),
         "Vm": {"anyOf": [ref("Saga"), ref("PendingSaga")]},
         "PendingSaga": _pending(),
@@ -46,23 +49,29 @@ def schemas() -> dict[str, Schema]:
 
 
 def _run() -> Schema:
-    return _all_there(
-        "A run and its VMs.",
-        {
-            "run": _TEXT,
-            "state": {"enum": ["selecting", "running", "ended"]},
-            "policy": or_null(ref("PolicyName")),
-            "schedule": or_null(_TEXT),
-            "selection": or_null(ref("RunSelection")),
-            "requested_by": _REQUESTED_BY,
-            "created_at": _MOMENT,
-            "cancel_requested": {"type": "boolean"},
-            "vm_count": _COUNT,
-            "vms_ended": _COUNT,
-            "warnings": _COUNT,
-            "vms": {"type": "array", "items": ref("RunVm")},
-        },
-    )
+    return _all_there("A run and its VMs.", _run_members("RunVm"))
+
+
+def _rehearsal() -> Schema:
+    return _all_there("A rehearsal and how its VMs were held.", _run_members("RehearsalVm"))
+
+
+def _run_members(vm: str) -> dict[str, Schema]:
+    return {
+        "run": _TEXT,
+        "state": {"enum": ["selecting", "running", "ended"]},
+        "policy": or_null(ref("PolicyName")),
+        "schedule": or_null(_TEXT),
+        "selection": or_null(ref("RunSelection")),
+        "rehearsal": {"type": "boolean"},
+        "requested_by": _REQUESTED_BY,
+        "created_at": _MOMENT,
+        "cancel_requested": {"type": "boolean"},
+        "vm_count": _COUNT,
+        "vms_ended": _COUNT,
+        "warnings": _COUNT,
+        "vms": {"type": "array", "items": ref(vm)},
+    }
 
 
 def _earlier_try() -> Schema:
@@ -94,27 +103,60 @@ def _listed_run() -> Schema:
 
 
 def _run_vm() -> Schema:
+    told = "A VM of a run. The phase is running where so many go on that each is not looked at."
+    return _all_there(told, _run_vm_members())
+
+
+def _rehearsal_vm() -> Schema:
+    told = "A VM of a rehearsal. Of more than 200 the others are shown by href."
+    more = {"rehearsal": or_null(ref("Rehearsed")), "what_to_do": or_null(_TEXT)}
+    return _all_there(told, _run_vm_members() | more)
+
+
+def _run_vm_members() -> dict[str, Schema]:
     phases = [*(each.value for each in Phase), "running"]
-    return _all_there(
-        "A VM of a run. The phase is running where so many go on that each is not looked at.",
-        {
-            "vm": ref("VmId"),
-            "name": _TEXT,
-            "saga": _TEXT,
-            "href": _HREF,
-            "phase": {"enum": phases},
-            "outcome": {"enum": [*Outcome, None]},
-            "grade": {"enum": [*Grade, None]},
-            "freeze_window_ms": or_null(_COUNT),
-            "warnings": _COUNT,
-            "selected_by": or_null(_TEXT),
-            "why": _TEXT,
-            "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
-            "ended_at": or_null(_MOMENT),
-            "try": {"type": "integer", "minimum": 1},
-            "earlier_tries": {"type": "array", "items": _earlier_try()},
-        },
-    )
+    return {
+        "vm": ref("VmId"),
+        "name": _TEXT,
+        "saga": _TEXT,
+        "href": _HREF,
+        "phase": {"enum": phases},
+        "outcome": {"enum": [*Outcome, None]},
+        "grade": {"enum": [*Grade, None]},
+        "freeze_window_ms": or_null(_COUNT),
+        "warnings": _COUNT,
+        "selected_by": or_null(_TEXT),
+        "why": _TEXT,
+        "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
+        "ended_at": or_null(_MOMENT),
+        "try": {"type": "integer", "minimum": 1},
+        "earlier_tries": {"type": "array", "items": _earlier_try()},
+    }
+
+
+def _rehearsed() -> Schema:
+    ms = or_null(_COUNT)
+    thing: dict[str, Schema] = {
+        "kind": _TEXT,
+        "name": _TEXT,
+        "mode": _TEXT,
+        "took_ms": ms,
+        "held_ms": ms,
+        "held_until_order": or_null({"type": "boolean"}),
+    }
+    left: dict[str, Schema] = {"kind": _TEXT, "name": _TEXT, "reason": _TEXT}
+    members: dict[str, Schema] = {
+        "best_grade": {"enum": [*Grade, None]},
+        "because": _TEXTS,
+        "quiesce_ms": ms,
+        "held_ms": ms,
+        "freeze_budget_ms": _COUNT,
+        "left_for_snapshots_ms": ms,
+        "post_script_ms": ms,
+        "things": {"type": "array", "items": _all_there("Something that was held.", thing)},
+        "not_held": {"type": "array", "items": _all_there("Something that was left writing.", left)},
+    }
+    return _all_there("How a VM was held in a rehearsal; null is what nobody measured, or not yet.", members)
 
 
 def _run_selection() -> Schema:
@@ -160,6 +202,7 @@ def _saga() -> Schema:
         "ended_at": or_null(_MOMENT),
         "deadline": or_null(_MOMENT),
         "guest_processing": _OBJECT,
+        "rehearsal": or_null(ref("Rehearsed")),
         "recovery_point": {"type": "array", "items": _copy()},
         "copies": {"type": "array", "items": _region_copy()},
         "left_out": {"type": "array", "items": _left_out()},

@@ -64,7 +64,7 @@ export function gauge(hold, snapshots, scale, now) {
 // The marks of an axis, as a list of places for HTML: texts in a stretched drawing would be stretched too.
 export function axisBar(axis, most) {
   const width = axis.to - axis.from;
-  const places = marks(axis, most).map((at) => ({ at, left: ((at - axis.from) / width) * 100 })).filter(({ left }) => left < 95);
+  const places = marks(axis, most).map((at) => ({ at, left: ((at - axis.from) / width) * 100 })).filter(({ left }) => left < (most > 4 ? 95 : 84));
   const svg = draw(
     "svg", { class: "rule", viewBox: `0 0 100 ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true", focusable: "false" },
     places.map(({ left }) => line("mark", left, 0, HEIGHT)),

@@ -1,7 +1,7 @@
 // Policies with their next times, the soonest first.
 
 import { getAll } from "./api.js";
-import { el } from "./dom.js";
+import { el, unseen } from "./dom.js";
 import { poll } from "./live.js";
 import { link } from "./router.js";
 import { at, count, fromNow } from "./text.js";
@@ -24,26 +24,37 @@ export function policiesView(page) {
   } });
 }
 
-// The next times of a policy: [{name, at}], the soonest first.
+// The schedules that have a next time, the soonest first.
 export function nextTimes(policy) {
-  const named = (policy.schedules ?? []).flatMap((schedule) => [schedule.next ?? []].flat().map((moment) => ({ name: schedule.name ?? "", at: moment })));
-  const own = [policy.next ?? []].flat().map((each) => (typeof each === "string" ? { name: "", at: each } : { name: each.schedule ?? each.name ?? "", at: each.at }));
-  return [...named, ...own].filter((each) => each.at).sort((a, b) => new Date(a.at) - new Date(b.at));
+  const due = (policy.times ?? []).filter((each) => each.next_time && !each.paused);
+  return due.sort((a, b) => new Date(a.next_time) - new Date(b.next_time));
 }
 
 function sooner(a, b) {
-  const first = (policy) => new Date(nextTimes(policy)[0]?.at ?? 8.64e15).getTime();
+  const first = (policy) => new Date(nextTimes(policy)[0]?.next_time ?? 8.64e15).getTime();
   return first(a) - first(b) || String(a.policy).localeCompare(String(b.policy));
 }
 
 function card(policy) {
-  const times = nextTimes(policy);
-  return el("li", { class: "card", "data-policy": policy.policy },
+  const [next] = nextTimes(policy);
+  const times = policy.times ?? [];
+  const selects = policy.selects ? "VMs by conditions" : policy.vms_named === undefined ? null : count(policy.vms_named, "VM");
+  return el("li", { class: `card ${policy.readable === false ? "bad" : ""}`, "data-policy": policy.policy },
     el("strong", null, policy.policy),
-    el("span", { class: "state" }, times.length ? `next ${fromNow(times[0].at)}` : "no schedule"),
+    el("span", { class: "state" }, next ? `next ${fromNow(next.next_time)}` : times.length ? "no next time" : "no schedule"),
+    policy.readable === false ? el("strong", { class: "bad" }, "This version of the app cannot read it: it is not run.") : null,
     policy.description ? el("span", null, policy.description) : null,
-    times.length ? el("ul", { class: "times-list" }, times.slice(0, 5).map((each) => el("li", null, el("time", { datetime: each.at }, at(each.at)), each.name ? ` – ${each.name}` : ""))) : null,
-    el("span", { class: "quiet" }, policy.vm_count === undefined ? "" : count(policy.vm_count, "VM")),
-    el("a", { href: link(["runs"], { policy: policy.policy }) }, "Its runs"), " ",
-    el("a", { href: link(["points"], { policy: policy.policy }) }, "Its recovery points"));
+    times.length ? el("ul", { class: "times-list" }, times.map(line)) : null,
+    selects ? el("span", { class: "quiet" }, selects) : null,
+    el("a", { href: link(["runs"], { policy: policy.policy }) }, "Its runs", unseen(`: ${policy.policy}`)), " ",
+    el("a", { href: link(["points"], { policy: policy.policy }) }, "Its recovery points", unseen(`: ${policy.policy}`)));
+}
+
+// One schedule: when it comes next, when it ran last, what was missed.
+function line({ schedule, paused, next_time: next, last_run: last, last_missed: missed }) {
+  return el("li", null,
+    schedule ? `${schedule}: ` : null,
+    paused ? "paused" : next ? el("time", { datetime: next }, at(next)) : "no next time",
+    last ? [", last ", el("a", { href: link(["runs", last.run]) }, at(last.time))] : ", not run yet",
+    missed ? el("strong", { class: "bad" }, `, missed ${at(missed.time)}${missed.count > 1 ? ` (${missed.count} times)` : ""}: ${missed.why}`) : null);
 }

@@ -14,13 +14,16 @@ export const GROUPS = [
   { id: "pending", name: "waiting" },
   { id: "cancelled", name: "cancelled" },
   { id: "succeeded", name: "succeeded" },
+  { id: "rehearsed", name: "rehearsed" },
+  { id: "retried", name: "earlier tries" },
 ];
 const ORDER = Object.fromEntries(GROUPS.map(({ id }, place) => [id, place]));
-const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓" };
+const MARKS = { overdue: "‼", failed: "✕", degraded: "!", running: "…", pending: "·", cancelled: "–", succeeded: "✓", rehearsed: "○", retried: "↻" };
 const NAMES = new Intl.Collator(undefined, { numeric: true });
 const A_PAGE = 10;
 
 export function group(vm) {
+  if (vm.retried) return "retried";
   if (vm.outcome) return vm.outcome;
   if (vm.overdue) return "overdue";
   return vm.phase === "pending" ? "pending" : "running";
@@ -38,7 +41,7 @@ export class Rows {
 
   show(vms, axis, now) {
     const wanted = [...vms].sort((a, b) => ORDER[group(a)] - ORDER[group(b)] || NAMES.compare(a.name, b.name));
-    const scale = Math.max(1, ...vms.flatMap((vm) => (vm.holds ?? []).map((hold) => (hold.anchored ? hold.end_ms : hold.limit_ms) - hold.start_ms)));
+    const scale = 1.02 * Math.max(1, ...vms.flatMap((vm) => (vm.holds ?? []).map((hold) => (hold.anchored ? hold.end_ms : hold.limit_ms) - hold.start_ms)));
     const box = viewBox(axis);
     const here = new Set(wanted.map((vm) => vm.saga));
     for (const [saga, row] of this.rows) {
@@ -56,6 +59,11 @@ export class Rows {
       before = row.item;
     }
     this.rove();
+  }
+
+  // The VMs as they stand in the list.
+  inOrder() {
+    return [...this.list.children].map((item) => this.rows.get(item.dataset.saga)?.vm);
   }
 
   make(vm) {
@@ -107,7 +115,8 @@ export class Rows {
     parts.gauge.replaceChildren(gauge(hold, vm.snapshots_ms ?? [], scale, now));
     const text = holdText(vm, hold, now);
     const limit = hold.anchored ? "anchored" : `limit ${text.limit}`;
-    setText(parts.held, `held ${text.length}, ${limit}, ${text.inside} of ${count(text.all, "snapshot")} inside`);
+    const taken = text.all ? `${text.inside} of ${count(text.all, "snapshot")} inside` : "no snapshot";
+    setText(parts.held, `held ${text.length}, ${limit}, ${taken}`);
   }
 
   // A row that is moved loses the focus: it gets it back.
@@ -142,8 +151,14 @@ export class Rows {
     event.preventDefault();
     const next = items[Math.min(items.length - 1, Math.max(0, steps[event.key]))];
     next.querySelector("a").focus({ preventScroll: true });
-    next.scrollIntoView({ block: "nearest" });
+    bringIntoSight(next, 3);
   }
+}
+
+// Rows that come into sight get their true heights, which moves those below: so it is looked at again.
+function bringIntoSight(item, times) {
+  item.scrollIntoView({ block: "nearest" });
+  if (times > 0) requestAnimationFrame(() => bringIntoSight(item, times - 1));
 }
 
 function stateText(vm, kind) {
@@ -151,6 +166,7 @@ function stateText(vm, kind) {
   if (kind === "failed") return `failed in ${vm.problem?.step ?? "unknown"}`;
   if (kind === "overdue") return `overdue in ${vm.phase}`;
   if (kind === "running") return vm.phase === "running" ? "going on" : vm.phase;
+  if (kind === "retried") return `${vm.outcome ?? "ended"}, tried again since`;
   return kind === "pending" ? "waiting" : kind;
 }
 

@@ -64,14 +64,15 @@ class RunPage {
   }
 
   // Ask what has changed. VMs that ended before `since` are left out of the answer; one that was going on and
-  // is left out ended without being seen to, and then everything is asked again.
+  // is left out ended without being seen to. Then, and when a VM is tried again, everything is asked again.
   async look(signal) {
     const told = await getAll(`runs/${encodeURIComponent(this.run)}/timeline`, { query: { limit: PAGE, since: this.since }, signal, most: 20_000 });
     if (!told.changed && this.head) return false;
     this.ahead = new Date(told.head.now).getTime() - Date.now();
     const here = new Set(told.items.map((vm) => vm.saga));
     const missed = [...this.vms.values()].some((vm) => !vm.outcome && !here.has(vm.saga));
-    if (missed) {
+    const triedAgain = this.since !== null && told.items.some((vm) => !this.vms.has(vm.saga));
+    if (missed || triedAgain) {
       this.since = null;
       return 100;
     }
@@ -96,7 +97,7 @@ class RunPage {
   }
 
   announce(news) {
-    const bad = news.filter((vm) => vm.outcome === "failed" || (vm.overdue && !vm.outcome));
+    const bad = news.filter((vm) => (vm.outcome === "failed" && !vm.retried) || (vm.overdue && !vm.outcome));
     const names = (vms) => vms.slice(0, 5).map((vm) => vm.name).join(", ") + (vms.length > 5 ? " and others" : "");
     const over = news.length && !this.goingOn ? `The run has ended: ${this.countText()}. ` : "";
     if (bad.length || over) say(`${over}${bad.length ? `${count(bad.length, "VM")} failed or overdue: ${names(bad)}` : ""}`);
@@ -113,7 +114,7 @@ class RunPage {
     if (!this.head) return;
     const all = [...this.vms.values()];
     const wanted = all.filter((vm) => this.fits(vm));
-    const chosen = this.vms.get(this.rows.chosen) ?? wanted[0];
+    const chosen = [this.vms.get(this.rows.chosen), ...this.rows.inOrder()].find((vm) => vm?.holds?.length);
     const axis = reach(wanted, this.now, this.query.axis, chosen);
     const policy = this.head.policy;
     setText(this.name, policy ?? "Named VMs");
@@ -178,7 +179,9 @@ class RunPage {
 }
 
 function legend() {
-  const phases = ["preflight", "arming", "quiescing", "capturing", "resuming", "completing", "copying", "cleaning"];
+  const phases = [
+    "preflight", "arming", "admitting", "quiescing", "capturing", "resuming", "completing", "copying", "cleaning",
+  ];
   return el("details", { class: "legend" }, el("summary", null, "What the colours mean"),
     el("dl", null, phases.map((phase) => [el("dt", { class: `key phase ${phase}` }, phase), el("dd", null, PHASES[phase])]),
       el("dt", { class: "key held" }, "freeze window"), el("dd", null, "writes were held in the guest"),

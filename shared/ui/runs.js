@@ -4,10 +4,11 @@ import { get, hasKey } from "./api.js";
 import { el, say, unseen } from "./dom.js";
 import { poll } from "./live.js";
 import { link } from "./router.js";
-import { at, count, fromNow, lasting } from "./text.js";
+import { at, count, fromNow, lasting, shortName } from "./text.js";
 
 const LIMIT = 100;
 const HEALTH_EVERY_MS = 30_000;
+const RUNNING_EVERY_MS = 5_000;
 
 export function runsView(page, query) {
   page.title("Runs");
@@ -26,8 +27,7 @@ export function runsView(page, query) {
   } });
 
   const stopRuns = poll(async (signal) => {
-    const { body, changed } = await get("runs", { query: { limit: LIMIT, ...asFilter(query) }, signal });
-    if (!changed) return false;
+    const { body } = await get("runs", { query: { limit: LIMIT, ...asFilter(query) }, signal });
     const more = showRuns(list, body);
     announce(body.items, known);
     return more;
@@ -78,7 +78,7 @@ function showHealth(place, health) {
         el("h2", null, problems.length ? "The app is not well" : "Somebody should look"),
         el("ul", null, [...problems, ...attention].map((each) => el("li", null, each))),
         late ? el("p", null, el("a", { href: link(["runs", late.run, "vms", late.saga]) },
-          `Overdue by ${lasting(late.overdue_s * 1000)}: ${late.vm ?? late.saga}, while ${late.phase}`)) : null)
+          `Overdue by ${lasting(late.overdue_s * 1000)}: ${late.vm ? shortName(late.vm) : late.saga}, while ${late.phase}`)) : null)
       : el("p", { class: "quiet" }, `The app is well; nothing is overdue. Version ${health.version}.`),
   );
 }
@@ -89,18 +89,15 @@ function showNoHealth(place, error) {
 
 // How bad a run is: the smaller, the further up it stands.
 export function rank(run) {
-  const outcomes = run.outcomes ?? {};
-  if (run.overdue) return 0;
-  if (outcomes.failed) return 1;
+  if (run.vms_failed) return 1;
   if (run.state === "running") return 2;
-  if (outcomes.degraded) return 3;
-  return 4;
+  return run.warnings ? 3 : 4;
 }
 
 function showRuns(place, body) {
   const held = document.activeElement?.closest?.("[data-run]")?.dataset.run;
   const runs = body.items.map((run, order) => ({ run, order })).sort((a, b) => rank(a.run) - rank(b.run) || a.order - b.order);
-  const groups = [["Overdue or failed", (r) => r < 2], ["Going on", (r) => r === 2], ["Ended", (r) => r > 2]];
+  const groups = [["Failed", (r) => r < 2], ["Going on", (r) => r === 2], ["Ended", (r) => r > 2]];
   place.replaceChildren(...groups.map(([name, fits]) => {
     const rows = runs.filter(({ run }) => fits(rank(run)));
     return rows.length ? el("section", null, el("h2", null, name), el("ul", { class: "cards" }, rows.map(({ run }) => card(run)))) : null;
@@ -108,7 +105,7 @@ function showRuns(place, body) {
   if (!runs.length) place.replaceChildren(el("p", { class: "quiet" }, "There is no such run."));
   if (body.continuation) place.append(el("p", { class: "quiet" }, `The newest ${body.items.length} are shown; filter by policy to see others.`));
   if (held) place.querySelector(`[data-run="${CSS.escape(held)}"] a`)?.focus({ preventScroll: true });
-  return runs.some(({ run }) => run.state === "running") ? true : HEALTH_EVERY_MS / 2;
+  return runs.some(({ run }) => run.state === "running") ? RUNNING_EVERY_MS : HEALTH_EVERY_MS / 2;
 }
 
 function card(run) {
@@ -126,10 +123,13 @@ export function asked(by) {
 }
 
 function stateOf(run) {
-  const parts = Object.entries(run.outcomes ?? {}).filter(([, number]) => number).map(([outcome, number]) => `${number} ${outcome}`);
-  const ended = run.vms_ended === undefined || run.vms_ended === null ? null : `${run.vms_ended} of ${run.vm_count} ended`;
-  const words = run.state === "running" ? ["going on", ended] : [parts.length ? null : run.state ?? "", null];
-  return [...words, run.overdue ? "overdue" : null, count(run.vm_count, "VM"), ...parts].filter(Boolean).join(" · ");
+  const on = run.state === "running";
+  return [
+    run.vms_failed ? `${run.vms_failed} failed` : null,
+    on ? "going on" : "ended",
+    on && run.vms_ended !== null ? `${run.vms_ended} of ${count(run.vm_count, "VM")} ended` : count(run.vm_count, "VM"),
+    run.warnings ? count(run.warnings, "warning") : null,
+  ].filter(Boolean).join(" · ");
 }
 
 // Only what a person would want to be told of: a run that fails while the page is open.
@@ -137,5 +137,5 @@ function announce(runs, known) {
   const first = known.size === 0;
   const fresh = runs.filter((run) => rank(run) < 2 && known.get(run.run) !== true);
   for (const run of runs) known.set(run.run, rank(run) < 2);
-  if (!first && fresh.length) say(`${count(fresh.length, "run")} failed or overdue: ${fresh.map((run) => run.policy ?? run.run).join(", ")}`);
+  if (!first && fresh.length) say(`${count(fresh.length, "run")} with failed VMs: ${fresh.map((run) => run.policy ?? run.run).join(", ")}`);
 }

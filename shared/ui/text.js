@@ -1,6 +1,6 @@
 // Words, times and lengths, the same everywhere on the page.
 
-export const OUTCOMES = { succeeded: "succeeded", degraded: "degraded", failed: "failed", cancelled: "cancelled" };
+export const OUTCOMES = { succeeded: "succeeded", degraded: "degraded", failed: "failed", cancelled: "cancelled", rehearsed: "rehearsed" };
 
 export const GRADES = {
   application: "the applications held still across the snapshots of all disks",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.saga.timeline import Hold, PhaseStart, Timeline
 from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
 from shared.storage.memory import MemoryTables
 from shared.storage.runs import RunEntry, RunTable
@@ -167,3 +168,21 @@ async def test_a_creation_that_was_refused_while_there_is_no_such_run_is_not_tak
     monkeypatch.setattr(tables, "transact", refusing)
     with pytest.raises(WriteRefused):
         await runs.create(run_record("run-1", 1), entries(1))
+
+
+async def test_an_entry_keeps_its_timeline_unless_that_is_too_long_for_a_column(storage: Storage) -> None:
+    run_id = unique("run")
+    await storage.runs.create(run_record(run_id, 2), entries(2))
+    hold = Hold(generation=1, start=1, limit=30_001, end=1_901, released_by="order")
+    timeline = Timeline((PhaseStart("preflight", 0, 0), PhaseStart("done", 9, 1)), (hold,), (700, 750))
+    ended = replace(entries(1)[0], outcome="failed", what_to_do="Look at the disk.", timeline=timeline)
+    await storage.runs.end_entry(run_id, ended)
+    longest = Timeline(tuple(PhaseStart("arming", at, at) for at in range(2_000)))
+    await storage.runs.end_entry(run_id, replace(entries(2)[1], outcome="failed", timeline=longest))
+
+    first, second = await everything(storage, run_id)
+
+    assert first == ended
+    assert (second.outcome, second.timeline) == ("failed", None)
+    await storage.runs.end_entry(run_id, replace(ended, timeline=None))  # the sweep ends it again
+    assert (await everything(storage, run_id))[0] == ended

@@ -169,3 +169,14 @@ async def test_a_quote_in_an_id_reads_no_other_saga(storage: Storage) -> None:
 
     with pytest.raises(SagaNotFound):
         await storage.sagas.load(f"x' or PartitionKey eq '{other.state.spec.saga_id}")
+
+
+async def test_who_looks_gets_state_and_history_with_or_without_effects_waiting(storage: Storage) -> None:
+    state = saga_state(phase=Phase.PREFLIGHT)
+    stored = await storage.sagas.create(state, cause="start", outbox=[READ, WATCH], history=[entry(1)])
+    assert await storage.sagas.look(state.spec.saga_id) == (state, [entry(1)])
+    after = saga_state(state.spec.saga_id, Phase.ARMING)
+    await storage.sagas.save(stored, after, cause="facts", outbox=[], history=[entry(2)])
+    assert await storage.sagas.look(state.spec.saga_id) == (after, [entry(1), entry(2)])
+    with pytest.raises(SagaNotFound):
+        await storage.sagas.look("saga-nobody")

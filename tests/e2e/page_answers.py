@@ -48,6 +48,28 @@ def points(now: datetime) -> list[dict[str, Any]]:
 _HOLD = {"reason": "audit of the year", "since": "2026-01-01T00:00:00.000Z", "until": None, "immutable": True}
 
 
+def _policy(name: str, description: str, times: list[str]) -> dict[str, Any]:
+    missed = {"time": "2026-11-20T02:00:00.000Z", "count": 2, "why": "the app was down"}
+    return {
+        "policy": name,
+        "href": f"/api/policies/{name}",
+        "description": description,
+        "readable": True,
+        "vms_named": 3,
+        "selects": False,
+        "times": [
+            {
+                "schedule": f"schedule {number}",
+                "paused": False,
+                "next_time": time,
+                "last_run": {"run": "0" * 16, "time": "2026-11-26T02:00:00.000Z"},
+                "last_missed": missed if number == 1 else None,
+            }
+            for number, time in enumerate(times)
+        ],
+    }
+
+
 class Answers:
     """Answers a page's calls; ``asked`` has the queries of each."""
 
@@ -95,33 +117,31 @@ class Answers:
         times = [moment(self.now + timedelta(hours=hours)) for hours in (3, 27)]
         return {
             "items": [
-                {"policy": "no-schedule", "schedules": []},
-                {
-                    "policy": "nightly-databases",
-                    "description": HOSTILE[0],
-                    "schedules": [{"name": "every night", "next": times}],
-                },
+                _policy("no-schedule", "", []),
+                _policy("nightly-databases", HOSTILE[0], times),
             ],
             "continuation": None,
         }
 
     def _runs(self) -> dict[str, Any]:
-        def run(number: int, state: str, **outcomes: int) -> dict[str, Any]:
+        def run(number: int, state: str, ended: int, failed: int, warnings: int) -> dict[str, Any]:
             return {
                 "run": f"{number:016}",
+                "href": f"/api/runs/{number:016}",
                 "state": state,
                 "policy": "nightly-databases",
                 "requested_by": "schedule",
                 "created_at": moment(self.now - timedelta(hours=24 * number)),
                 "vm_count": 40,
-                "vms_ended": sum(outcomes.values()),
-                "outcomes": outcomes,
+                "vms_ended": ended,
+                "vms_failed": failed,
+                "warnings": warnings,
             }
 
         items = [
-            run(0, "running", succeeded=12),
-            run(1, "ended", succeeded=40),
-            run(2, "ended", succeeded=37, failed=3),
-            run(3, "ended", succeeded=38, degraded=2),
+            run(0, "running", 12, 0, 0),
+            run(1, "ended", 40, 0, 0),
+            run(2, "ended", 40, 3, 0),
+            run(3, "ended", 40, 0, 2),
         ]
         return {"items": items, "continuation": None}

@@ -55,7 +55,7 @@ async def seed(tables: Tables, now: int, vms: int, subscription: str) -> Seeded:
     for number, entry in enumerate(entries):
         start = began + 400 * number
         if number % 40 == 7:
-            await runs.end_entry(RUN, _failed(entry, start))
+            await runs.end_entry(RUN, _failed(entry, start, f" ({HOSTILE[1]})" if number > 7 else ""))
         elif number == 3 or number % 5 == 2:
             await _going_on(sagas, entry, start, now, late=number == 3)
             going_on.append(entry)
@@ -88,8 +88,8 @@ def _well(entry: RunEntry, start: int, number: int) -> RunEntry:
     )
 
 
-def _failed(entry: RunEntry, start: int) -> RunEntry:
-    """Hostile where whatever a guest printed could be: in the sentence."""
+def _failed(entry: RunEntry, start: int, said: str) -> RunEntry:
+    """Give an entry that failed; ``said`` stands where whatever a guest printed could be, in the sentence."""
     history = [*_history(start, BUDGET_MS, disks=0, copy_ms=0, by="dead-man")][:6]
     end = HistoryEntry(
         at=history[-1].at + 900, event="Cleaned", from_phase="completing", to_phase="done", generation=1,
@@ -99,8 +99,8 @@ def _failed(entry: RunEntry, start: int) -> RunEntry:
         entry,
         outcome="failed",
         reason="the snapshot of disk 1 did not succeed in time",
-        problem=f"The snapshot of disk data1 was not there within the freeze budget of 30 s {HOSTILE[1]}; "
-        "there is no recovery point.",
+        problem="The snapshot of disk data1 was not there within the freeze budget of 30 s"
+        f"{said}; there is no recovery point.",
         step="capturing",
         what_to_do="Look at the limits of the disk's type, and ask for fewer snapshots at once.",
         freeze_window_ms=BUDGET_MS,

@@ -20,7 +20,11 @@ PROPERTIES = {
     5: "doing anything twice does what doing it once does",
     6: "something can always happen until the saga is done, and nothing is without an answer",
     7: "who is held was admitted, and its place is nobody else's before it goes on, and free afterwards",
+    8: "a rehearsal asks for no snapshot, and is no recovery point",
 }
+
+
+_WELL = (Outcome.SUCCEEDED, Outcome.REHEARSED)
 
 
 class Violation(NamedTuple):
@@ -49,6 +53,9 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
     wrong = _scripts(guest) if scripts else ""
     if wrong:
         return Violation(3, wrong)
+    wrong = _rehearsed(cloud) if worlds.scene.rehearsal else ""
+    if wrong:
+        return Violation(8, wrong)
     wrong = worlds.repeated(world)
     return Violation(5, wrong) if wrong else None
 
@@ -92,6 +99,15 @@ def _graded(state: SagaState, cloud: Cloud) -> str:
     return ""
 
 
+def _rehearsed(cloud: Cloud) -> str:
+    if cloud.jobs or cloud.snapshots:
+        return "a rehearsal has snapshots made"
+    state = cloud.stored.state if cloud.stored else None
+    if state is not None and (state.grade is not None or state.recovery_point or state.discard):
+        return "a rehearsal has a grade, or snapshots"
+    return ""
+
+
 def _scripts(guest: Guest) -> str:
     for hook in guest.hooks:
         if hook.wrong:
@@ -112,7 +128,7 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
     wrong = _left_in_azure(cloud, record.state)
     if wrong:
         return Violation(4, wrong)
-    if record.state.outcome is not Outcome.SUCCEEDED and record.state.trouble is None:
+    if record.state.outcome not in _WELL and record.state.trouble is None:
         return Violation(4, "a saga that did not end well cannot say what went wrong")
     if cloud.place[0] and _no_crash(worlds, world):
         return Violation(7, "all is over, and nobody gave up its place")
@@ -147,7 +163,7 @@ def _as_asked(worlds: Worlds, world: World, state: SagaState) -> str:
     asked = len(DISKS) * len(worlds.scene.snapshots.copy_to)
     if len([copy for copy in state.copies if copy.completion_percent >= 100]) != asked:
         return "without any fault a copy in another region is missing"
-    if state.outcome is Outcome.SUCCEEDED:
+    if state.outcome is (Outcome.REHEARSED if worlds.scene.rehearsal else Outcome.SUCCEEDED):
         return ""
     return f"without any fault the saga ended as {state.outcome}"
 

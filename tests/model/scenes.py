@@ -40,6 +40,7 @@ class Scene:
     """A policy's guest processing, and whether an agent lives in the guest (and is started again there).
 
     Without ``concurrency`` a guest that is ready is held at once.
+    ``rehearsal``: nothing is to be snapshotted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Scene:
     resident: bool
     concurrency: Concurrency | None = None
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    rehearsal: bool = False
 
     @property
     def spec(self) -> SagaSpec:
@@ -59,6 +61,7 @@ class Scene:
             guest=self.guest,
             snapshots=self.snapshots,
             admission=admission_rules(self.settings, RUN),
+            rehearsal=self.rehearsal,
         )
 
     @property
@@ -70,6 +73,7 @@ class Scene:
             layers=(),
             snapshots=self.snapshots,
             concurrency=self.concurrency,
+            rehearsal=self.rehearsal,
         )
 
     @property
@@ -106,6 +110,12 @@ SCENES = {
             replace(_BASE, enabled=False, pre_script=None, post_script=None),
             resident=True,
             snapshots=SnapshotSettings(copy_to=build.TARGETS[:1]),
+        ),
+        Scene(
+            "rehearsal",
+            replace(_BASE, agent=AgentUse.RESIDENT, on_guest_failure=OnGuestFailure.CONTINUE),
+            resident=True,
+            rehearsal=True,
         ),
     )
 }

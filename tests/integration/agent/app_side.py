@@ -147,6 +147,14 @@ class App:
         wanted = self.sequence if sequence is None else sequence
         return until(lambda: next(self._answers(wanted), None), f"answer to {wanted}", patience_s)
 
+    @staticmethod
+    def held(quiesced: protocol.Ack) -> list[dict[str, Any]]:
+        """Give what a guest says that it holds, but for how long each took."""
+        return [
+            {name: value for name, value in held.items() if name != "took_ms"}
+            for held in quiesced.body["held"]
+        ]
+
     def unasked(self, patience_s: float = PATIENCE_S) -> protocol.Ack:
         """Wait for an ack that answers no command."""
         return until(lambda: next(self._answers(0), None), "an ack unasked", patience_s)

@@ -28,13 +28,16 @@ def test_all_disks_are_held_until_the_order_and_the_kernel_bears_witness(
     resumed = app.answer()
 
     assert ready.body["boot_id"] == quiesced.body["boot_id"] == resumed.body["boot_id"]
-    assert quiesced.body["held"] == [
+    assert app.held(quiesced) == [
         {"kind": "script", "name": str(box.folder / "pre"), "mode": ""},
         {"kind": "filesystem", "name": str(data), "mode": ""},
         {"kind": "filesystem", "name": str(log), "mode": ""},
     ]
     assert (resumed.body["released_by"], resumed.body["held_until_order"]) == ("order", True)
     assert [held["held_until_order"] for held in resumed.body["held"]] == [True, True, True]
+    for held, released in zip(quiesced.body["held"][1:], resumed.body["held"][1:], strict=True):
+        assert 0 <= held["took_ms"] <= quiesced.body["quiesce_ms"]
+        assert 0 <= released["held_ms"] <= resumed.body["window_ms"]
     assert runs(box.folder, "pre") == runs(box.folder, "post") == ["1"]
     assert box.can_write(data)
     assert box.can_write(log)
@@ -250,7 +253,7 @@ def test_disks_found_by_rule_are_held_and_the_rest_is_named(box: Box, app: App) 
     app.resume()
 
     assert quiesced.kind == "quiesced", quiesced.body
-    assert {"kind": "filesystem", "name": str(data), "mode": ""} in quiesced.body["held"]
+    assert {"kind": "filesystem", "name": str(data), "mode": ""} in app.held(quiesced)
     assert {"kind": "filesystem", "name": "/", "reason": "skipped_by_administrator"} in quiesced.body[
         "not_held"
     ]

@@ -109,7 +109,7 @@ def freeze(root: Root, app: App) -> None:
     app.quiesce(freeze_budget_ms=300_000, **root.hooks())
     quiesced = app.answer()
     assert quiesced.kind == "quiesced", quiesced.body
-    assert {"kind": "filesystem", "name": "/", "mode": ""} in quiesced.body["held"]
+    assert {"kind": "filesystem", "name": "/", "mode": ""} in app.held(quiesced)
     assert not root.box.can_write(root.point)
 
 

@@ -4,6 +4,22 @@ from tests.model.planting import Mutant
 
 MUTANTS = (
     Mutant(
+        "a rehearsal captures",
+        "shared.saga.machine",
+        "    if state.spec.rehearsal:\n        return enter_resuming(held, now)\n",
+        "",
+        "A rehearsal goes on as a backup once its guest is held.",
+        caught_by=8,
+    ),
+    Mutant(
+        "a rehearsal goes on without its guest",
+        "shared.saga.decide",
+        "is OnGuestFailure.CONTINUE and not state.spec.rehearsal:",
+        "is OnGuestFailure.CONTINUE:",
+        "A rehearsal whose guest could not be held makes snapshots all the same.",
+        caught_by=8,
+    ),
+    Mutant(
         "the dead-man is forgotten",
         "shared.saga.phases",
         "dead_man_acted = max(now, last_start) + guest.longest_hold_ms + GRACE_MS",

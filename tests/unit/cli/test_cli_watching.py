@@ -13,6 +13,7 @@ from cli.client import Client
 from cli.config import Config, Output
 from cli.errors import Code
 from cli.shown import Show
+from shared.saga.state import Phase
 from tests.unit.cli.api_double import URL, Api, entry, ok, problem, run_view
 
 Capture = pytest.CaptureFixture[str]
@@ -29,6 +30,10 @@ def nobody_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
 def api_of(*views: Any) -> Api:
     api = Api().on("POST", "/runs", ok({"run": "r1", "href": "/api/runs/r1"}, 202))
     return api.on("GET", "/runs/r1", *(ok(view) if isinstance(view, dict) else view for view in views))
+
+
+def test_the_phases_are_those_of_a_saga() -> None:
+    assert list(watching.PHASES) == list(Phase)
 
 
 WELL = (

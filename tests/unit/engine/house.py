@@ -39,6 +39,7 @@ from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
+from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
 from shared.engine.retrying import Retrying
 from shared.engine.run_listing import RunListing
@@ -73,6 +74,7 @@ from shared.triggers import (
     queues,
     reconciliation,
     recovery_points,
+    rehearsals,
     run_lists,
     run_timeline,
     timers,
@@ -226,6 +228,7 @@ class House:
             queues=self.queues,
             clock=self.clock,
         )
+        reading = Reading(self.runs, sagas)
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
@@ -239,10 +242,11 @@ class House:
                 check_receivers=Receivers(secrets, read_networks(self.environment)).check,
             ),
             preflights=Preflights(self.compute, self.agents, keys, self.clock),
-            reading=Reading(self.runs, sagas),
+            reading=reading,
             run_listing=RunListing(RunList(self.tables), self.runs),
             retrying=Retrying(self.runs, runs),
             timelines=Timelines(self.runs, sagas, self.clock),
+            rehearsals=Rehearsals(self.runs, sagas, reading),
             health=Health(
                 runs=self.runs,
                 sagas=sagas,
@@ -377,6 +381,7 @@ def functions_of(application: Callable[[], Application]) -> dict[str, Callable[.
     app = func.FunctionApp()
     for triggers in (
         http,
+        rehearsals,
         run_lists,
         policy_routes,
         run_timeline,

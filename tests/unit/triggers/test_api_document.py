@@ -62,7 +62,7 @@ def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> Non
         for right, names in FUNCTIONS.items()
     }
     assert {method for _, method in methods[Right.READ]} == {"get"}
-    assert all(path.startswith(("/runs", "/preflight")) for path, _ in methods[Right.RUN])
+    assert all(path.startswith(("/runs", "/preflight", "/rehearsals")) for path, _ in methods[Right.RUN])
     assert methods[Right.ADMIN] == {
         ("/policies/{policy}", "put"),
         ("/policies/validate", "post"),
