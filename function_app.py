@@ -166,6 +166,7 @@ def _build() -> Application:
             Previewing(compute, _now),
             _now,
             check_receivers=Receivers(secrets, networks).check,
+            notices=told,
         ),
         reading=reading,
         run_listing=RunListing(RunList(tables), runs),

@@ -18,12 +18,12 @@ View = Mapping[str, Any]
 
 PHASES = (
     "pending", "preflight", "arming", "admitting", "quiescing", "capturing", "resuming", "completing",
-    "cleaning", "done",
+    "copying", "cleaning", "done",
 )  # fmt: skip
 #: Phases in which writes of the guest may be held.
 HELD = ("quiescing", "capturing", "resuming")
 #: Phases after which the guest's own word on its freeze window is there.
-AFTER = ("completing", "cleaning")
+AFTER = ("completing", "copying", "cleaning")
 
 #: Seconds between two looks: short while a run is young, when its guests are held; then longer.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _YOUNG_S = 0.5, 5.0, 20.0

@@ -7,6 +7,7 @@ between neither loses it nor makes it two; and a time is given up as missed only
 from dataclasses import dataclass, replace
 
 from shared.engine import times
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.run_settings import RunSettings
 from shared.engine.running import RunRequest, RunService
@@ -32,6 +33,7 @@ class DueRuns:
     policies: PolicyTable
     runs: RunService
     clock: Clock
+    notices: Notices | None = None
 
     async def start(self) -> list[str]:
         """Start a run for each schedule whose time has come; give their ids.
@@ -61,9 +63,12 @@ class DueRuns:
         key = _key(due)
         why = _why_not(schedule, passed, now)
         if why and not await self.runs.has_begun(key):
-            await self._miss(due, passed, following, why)
+            await self._miss(due, policy, passed, following, why)
             return None
         run_id = await self._run(due, policy, schedule, key)
+        if passed.before:
+            gone = f"{passed.before} times passed while nobody looked; one run was started for all, {run_id}"
+            await self._tell(policy, due, due.next_due, gone)
         await self._move_on(due, run_id, passed, following, now)
         return run_id
 
@@ -92,12 +97,19 @@ class DueRuns:
             if passed.before:
                 _missed(due, due.next_due, then.missed_why)
 
-    async def _miss(self, due: DueSchedule, passed: Passed, following: int, why: str) -> None:
+    async def _miss(self, due: DueSchedule, policy: Policy, passed: Passed, following: int, why: str) -> None:
         if passed.before:
             why = f"{why}; {passed.before} times before it passed while nobody looked"
+        await self._tell(policy, due, passed.last, why)
         then = replace(due, next_due=following, missed_at=passed.last, missed_why=why)
         if await self.policies.claim_due(due, then):
             _missed(due, passed.last, why)
+
+    async def _tell(self, policy: Policy, due: DueSchedule, time: int, why: str) -> None:
+        """Tell whom the policy names, before the due time moves on: a crash in between tells it again."""
+        if self.notices is not None:
+            named = "" if due.schedule == DEFAULT_SCHEDULE else due.schedule
+            await self.notices.missed(due.policy, policy.notifications, named, time, why)
 
 
 def settings_of(name: str, policy: Policy, schedule: Schedule | None = None) -> RunSettings:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.engine.views import moment, run_entry
+from shared.engine.views import moment, run_entry, selection_view
 from shared.policy.notifications import NoticeKind
 from shared.saga.problems import problem_of
 from shared.saga.state import Outcome, SagaState
@@ -50,13 +50,18 @@ def kind_of_vm(entry: RunEntry) -> NoticeKind:
     """Say what the end of a VM's saga is to those who are told."""
     if entry.outcome == Outcome.FAILED:
         return NoticeKind.FAILURE
-    well = entry.outcome == Outcome.SUCCEEDED and not entry.warnings and not entry.problem
-    return NoticeKind.SUCCESS if well else NoticeKind.WARNING
+    well = entry.outcome in (Outcome.SUCCEEDED, Outcome.REHEARSED)
+    return NoticeKind.SUCCESS if well and not entry.warnings and not entry.problem else NoticeKind.WARNING
 
 
-def kind_of_run(entries: Sequence[RunEntry]) -> NoticeKind:
-    """Say what the end of a run is: what the worst of its VMs came to."""
+def kind_of_run(record: RunRecord, entries: Sequence[RunEntry]) -> NoticeKind:
+    """Say what the end of a run is: what the worst of its VMs came to.
+
+    A run without VMs, or one whose selection could not read all, did less than somebody may think it did.
+    """
     kinds = {kind_of_vm(entry) for entry in entries}
+    if not entries or (record.selection is not None and record.selection.unread):
+        kinds.add(NoticeKind.WARNING)
     worst = (NoticeKind.FAILURE, NoticeKind.WARNING)
     return next((kind for kind in worst if kind in kinds), NoticeKind.SUCCESS)
 
@@ -88,7 +93,7 @@ def vm_overdue(source: str, record: RunRecord, late: Lateness) -> Event:
 
 def run_ended(source: str, record: RunRecord, entries: Sequence[RunEntry]) -> tuple[NoticeKind, Event]:
     """Tell of the end of a run, all of whose VMs have ended."""
-    kind = kind_of_run(entries)
+    kind = kind_of_run(record, entries)
     at = max((entry.ended_at or 0 for entry in entries), default=record.created_at)
     data = _run(record, entries, ended_at=at)
     ids = ("run", "ended", record.run_id, str(at))
@@ -160,12 +165,18 @@ def _run(record: RunRecord, entries: Sequence[RunEntry], *, ended_at: int | None
         "created_at": moment(record.created_at),
         "ended_at": moment(ended_at),
         "vm_count": record.vm_count,
+        "selection": _selection(record),
         "vms": {each: outcomes[each] for each in (*Outcome, "running")},
         "warnings": sum(entry.warnings for entry in entries),
         "problems": [_problem(record.run_id, entry) for entry in unwell[:PROBLEMS_AT_MOST]],
         "problems_left_out": max(0, len(unwell) - PROBLEMS_AT_MOST),
         "href": f"/api/runs/{record.run_id}",
     }
+
+
+def _selection(record: RunRecord) -> dict[str, Any] | None:
+    view = selection_view(record)
+    return view and {"state": view["state"], "sentence": _cut(view["sentence"], _TEXT_CHARS)}
 
 
 def _problem(run_id: str, entry: RunEntry) -> dict[str, Any]:

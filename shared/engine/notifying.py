@@ -66,10 +66,13 @@ class Notices:
         entries = await self._entries(run_id)
         if not all(entry.outcome for entry in entries):
             return
+        record = await self._runs.with_unread(await self._runs.get(run_id))
+        if record.selecting:  # more VMs may come
+            return
         what = f"{_ENDED}-{max((entry.ended_at or 0 for entry in entries), default=0)}"
         if await self._runs.was_told(run_id, what):
             return
-        kind, event = notice_events.run_ended(self._source, await self._runs.get(run_id), entries)
+        kind, event = notice_events.run_ended(self._source, record, entries)
         await self._tell(listed, NoticePer.RUN, kind, event)
         await self._runs.note_told(run_id, what)
 

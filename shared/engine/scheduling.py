@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.engine import times
 from shared.engine.due import DueRuns, settings_of
+from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.previewing import Previewing, times_view
 from shared.engine.run_settings import RunSettings
@@ -32,13 +33,14 @@ class PolicyService:
         clock: Clock,
         *,
         check_receivers: Callable[[Sequence[Notification]], None] = lambda _: None,
+        notices: Notices | None = None,
     ) -> None:
         self._policies = policies
         self._runs = runs
         self._selecting = selecting
         self._previewing = previewing
         self._clock = clock
-        self._due = DueRuns(policies, runs, clock)
+        self._due = DueRuns(policies, runs, clock, notices)
         self._check_receivers = check_receivers
 
     async def put(self, name: str, data: Any, etag: str | None) -> StoredPolicy:

@@ -162,6 +162,10 @@ def _run() -> Schema:
         "href": _HREF,
     }
     counts: dict[str, Schema] = dict.fromkeys((*Outcome, "running"), _COUNT)
+    selected: dict[str, Schema] = {
+        "state": {"enum": ["complete", "partial", "empty", "selecting"]},
+        "sentence": _TEXT,
+    }
     members: dict[str, Schema] = {
         "run": _TEXT,
         "policy": or_null(ref("PolicyName")),
@@ -169,6 +173,7 @@ def _run() -> Schema:
         "created_at": _MOMENT,
         "ended_at": or_null(_MOMENT),
         "vm_count": _COUNT,
+        "selection": or_null(_all_there("How the VMs were selected; null where they were named.", selected)),
         "vms": _all_there("How many VMs came to what.", counts),
         "warnings": _COUNT,
         "problems": {

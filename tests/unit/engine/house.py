@@ -240,6 +240,7 @@ class House:
                 Previewing(self.compute, self.clock),
                 self.clock,
                 check_receivers=Receivers(secrets, read_networks(self.environment)).check,
+                notices=told,
             ),
             preflights=Preflights(self.compute, self.agents, keys, self.clock),
             reading=reading,

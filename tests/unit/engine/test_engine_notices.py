@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.compute.errors import Denied
 from shared.delivery.addresses import ForbiddenAddress
 from shared.delivery.webhooks import Answer, Unreachable
 from shared.engine import notice_events
@@ -20,6 +21,7 @@ from shared.engine.running import OVERDUE_MS
 from shared.policy.documents import read_policy, read_run
 from shared.policy.fields import DocumentError
 from shared.policy.notifications import Webhook
+from shared.policy.selection import Scope
 from shared.storage.memory import MemoryQueues
 from shared.storage.queues import check_size
 from shared.storage.runs import RunEntry, RunRecord
@@ -28,6 +30,7 @@ from tests.unit.engine.house import DAY_MS, SCRIPTS, VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
 from tests.unit.triggers.contract import faults
 
+SUB = "00000000-0000-0000-0000-000000000001"
 SECRET = "whsec_" + "QUFB" * 8
 ENVIRONMENT = {"STILLFRAME_WEBHOOK_SECRET_OPS": SECRET}
 ALL = ["success", "warning", "failure", "overdue", "missed"]
@@ -92,7 +95,14 @@ async def test_the_end_of_a_run_is_told_once_with_what_came_of_its_vms() -> None
     assert (event["source"], event["subject"]) == ("/api", f"runs/{run}")
     data = event["data"]
     assert (data["run"], data["vm_count"], data["problems"]) == (run, 2, [])
-    assert data["vms"] == {"succeeded": 2, "degraded": 0, "failed": 0, "cancelled": 0, "running": 0}
+    assert data["vms"] == {
+        "succeeded": 2,
+        "degraded": 0,
+        "failed": 0,
+        "cancelled": 0,
+        "rehearsed": 0,
+        "running": 0,
+    }
     view = await house.app.reading.run(run)
     assert event["time"] == data["ended_at"] == max(vm["ended_at"] for vm in view["vms"])
     assert waiting(house) == waiting(house, NOTICES_DEAD) == []
@@ -457,3 +467,34 @@ async def test_the_largest_notice_fits_a_message() -> None:
         headers=headers,
     )
     check_size(NOTICES, Notice(event=event, webhook=webhook, first_at=1).dead_letter("w" * 300, 2))
+
+
+RULES = {"selection": {"include": [{"subscriptions": [SUB], "tags": {"tag": "env", "equals": "prod"}}]}}
+TOLD = {"notifications": [{"on": ALL, "webhook": HOOK}]}
+
+
+async def test_a_run_whose_selection_found_nothing_or_not_all_is_told_of_as_a_warning() -> None:
+    for unreadable, state in ((False, "empty"), (True, "partial")):
+        house, posts = a_house()
+        if unreadable:
+            house.compute.unlistable[Scope(SUB)] = Denied("AuthorizationFailed", "not allowed")
+        await house.app.policies.put("nightly", {**RULES, **TOLD}, None)
+        await house.app.policies.start(read_run({"policy": "nightly"}), "http", "")
+        await house.settle()
+        [event] = posts.events
+        assert event["type"] == "stillframe.run.warned"
+        assert event["data"]["selection"]["state"] == state
+        assert event["data"]["vm_count"] == 0
+
+
+async def test_a_time_that_was_missed_is_told_of_with_its_reason() -> None:
+    house, posts = a_house()
+    schedule = {"name": "hourly", "cron": "0 * * * *", "start_within_ms": 600_000}
+    await house.app.policies.put("nightly", {"vms": [VM], "schedules": [schedule], **TOLD}, None)
+    house.clock.now += 2 * 3_600_000 - 60_000  # the first full hour is almost an hour ago
+    await house.app.policies.start_due()
+    await house.settle()
+
+    missed = [event for event in posts.events if event["type"] == "stillframe.schedule.missed"]
+    assert [event["data"]["schedule"] for event in missed] == ["hourly"]
+    assert "start_within_ms allows 600 s" in missed[0]["data"]["why"]
