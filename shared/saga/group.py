@@ -29,6 +29,8 @@ class Barrier(StrEnum):
 
 _ORDER = tuple(Barrier)
 
+_BUDGET_SPENT = "its freeze budget ran out while it waited for the others"
+
 
 class OnMemberFailure(StrEnum):
     """What becomes of the others when a member falls."""
@@ -208,7 +210,10 @@ def _on_joined(state: GroupState, event: Joined, now: int) -> GroupStep:
         return GroupStep(state, ignored=f"{event.barrier} is not what comes next")
     if member.reached is event.barrier:
         return GroupStep(state, ignored="it waits there already")
-    there = _with(state, replace(member, reached=event.barrier, until=event.until))
+    until = event.until if event.barrier is Barrier.HELD else member.until
+    if until is not None and now >= until and event.barrier in (Barrier.HELD, Barrier.CAPTURED):
+        return _falls(state, member, _BUDGET_SPENT, now)
+    there = _with(state, replace(member, reached=event.barrier, until=until))
     return _opened_if_all_are_there(_waited_for(there, now), now)
 
 
@@ -254,7 +259,7 @@ def _late_ones_fall(state: GroupState, now: int) -> GroupStep:
     effects: tuple[GroupEffect, ...] = ()
     for member in state.left:
         if following in (Barrier.HELD, Barrier.CAPTURED) and member.until is not None and now >= member.until:
-            why = "its freeze budget ran out while it waited for the others"
+            why = _BUDGET_SPENT
         elif overdue and member.reached is not following:
             why = f"it was not {following} in time"
         else:

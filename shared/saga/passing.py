@@ -17,6 +17,7 @@ PASSES: Mapping[Cause, bool | frozenset[str]] = {
     Cause.VM_UNREADABLE: AZURE_PASSES,
     Cause.VM_UNREADABLE_IN_TIME: True,
     Cause.NO_DISK: False,
+    Cause.NOTHING_SELECTED: False,
     Cause.OBSTACLE: False,
     Cause.SCRIPT_TOO_LARGE: False,
     Cause.AGENT_NOT_STARTED: AZURE_PASSES,
@@ -38,6 +39,7 @@ PASSES: Mapping[Cause, bool | frozenset[str]] = {
     Cause.WARNED: False,
     Cause.COPIES_LATE: False,  # its snapshots are kept, and may be whole by and by
     Cause.COPIES_LOST: True,
+    Cause.COPY_FAILED: False,  # the recovery point is whole without its copy
     Cause.POISONED: True,
     Cause.CANCELLED: False,
     Cause.LEFT_OVER: False,

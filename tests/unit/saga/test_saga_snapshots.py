@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.policy.snapshot_names import VARIABLES
+from shared.policy.snapshot_names import PATTERN, VARIABLES
 from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
 from shared.saga.effects import Capture
 from shared.saga.events import FactsRead, Started
@@ -17,9 +17,13 @@ from tests.unit.saga.build import DISKS, SAGA, Saga, captured, disk, facts, gues
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,78}[A-Za-z0-9_]")
 
-templates = st.lists(
-    st.sampled_from([*(f"%{name}%" for name in VARIABLES), "a", "Z9", "_", "-"]), min_size=1, max_size=40
-).map("".join)
+templates = (
+    st.lists(
+        st.sampled_from([*(f"%{name}%" for name in VARIABLES), "a", "Z9", "_", "-"]), min_size=1, max_size=40
+    )
+    .map("".join)
+    .filter(lambda template: re.fullmatch(PATTERN, template))
+)
 
 
 def with_name(template: str, *, saga: str = SAGA, vm_name: str = "db-1") -> SagaState:
