@@ -210,6 +210,11 @@ def _on_joined(state: GroupState, event: Joined, now: int) -> GroupStep:
         return GroupStep(state, ignored=f"{event.barrier} is not what comes next")
     if member.reached is event.barrier:
         return GroupStep(state, ignored="it waits there already")
+    return _comes(state, member, event, now)
+
+
+def _comes(state: GroupState, member: Member, event: Joined, now: int) -> GroupStep:
+    """A member comes to the awaited barrier; one whose budget is spent by then holds nothing any more."""
     until = event.until if event.barrier is Barrier.HELD else member.until
     if until is not None and now >= until and event.barrier in (Barrier.HELD, Barrier.CAPTURED):
         return _falls(state, member, _BUDGET_SPENT, now)
