@@ -328,7 +328,8 @@ def _deadline(state: GroupState, opened: Barrier, now: int) -> int | None:
         case Barrier.ARMED:
             return now + state.rules.held_timeout_ms
         case Barrier.HELD:
-            return min((m.until for m in state.left if m.until is not None), default=now)
+            unsaid = now + state.rules.held_timeout_ms
+            return min((m.until for m in state.left if m.until is not None), default=unsaid)
         case Barrier.CAPTURED:
             return now + state.rules.proved_timeout_ms
         case Barrier.PROVED:
