@@ -100,7 +100,9 @@ def exit_code(run: View, *, strict: bool) -> Code:
 def unwell(run: View) -> Sequence[View]:
     """Give the VMs of a run that a person should look at, the worst first."""
     found = [
-        vm for vm in run.get("vms", ()) if vm.get("outcome") not in (None, "succeeded") or vm.get("problem")
+        vm
+        for vm in run.get("vms", ())
+        if vm.get("outcome") not in (None, "succeeded", "rehearsed") or vm.get("problem")
     ]
     return sorted(found, key=_order)
 

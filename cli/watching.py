@@ -114,7 +114,7 @@ class Watch:
                 reached = answered = now
                 tell(run, now)
                 self._ask_for_windows(run)
-                if run["state"] != "running":
+                if run["state"] == "ended":
                     return dict(run)
             if self._timeout_s is not None and now - began >= self._timeout_s:
                 hint = "It goes on. Look: stillframe run watch. Cancel it: stillframe run cancel."

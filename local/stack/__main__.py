@@ -1,14 +1,17 @@
 """`python -m local.stack`: the whole stack until Ctrl-C, with a few VMs to try things on."""
 
 import asyncio
+import base64
 import json
 import os
+import secrets
 import signal
 import sys
 
 from local.azurite import AzuriteUnavailableError
-from local.stack.app_host import HostDidNotStartError
-from local.stack.stack import Stack, application_scripts, running
+from local.stack.app_host import ROOT, HostDidNotStartError
+from local.stack.receiver import receiving
+from local.stack.stack import SCRIPTS, Stack, StackOptions, application_scripts, running
 from local.world.capability import can_use_real_disks
 from local.world.sandbox import enclosed, is_inside
 from local.world.specs import three_disk_guest
@@ -20,6 +23,16 @@ VMS = {
     "ledger-03": {"env": "test", "application": "ledger"},
 }
 VM = next(iter(VMS))
+
+LOCAL = ROOT / ".local"
+#: What a shell sources to work with the stack, and the notices that have come.
+ENVIRONMENT, NOTICES = LOCAL / "up.env", LOCAL / "notices.jsonl"
+
+#: Retention and comparison are daily; nobody wants to wait for them here.
+TIMERS = {
+    "STILLFRAME_RETENTION_TIMER": "*/30 * * * * *",
+    "STILLFRAME_RECONCILIATION_TIMER": "*/30 * * * * *",
+}
 
 
 def main() -> int:
@@ -39,12 +52,31 @@ async def _serve() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with running() as stack:
+    LOCAL.mkdir(exist_ok=True)
+    NOTICES.unlink(missing_ok=True)
+    key = secrets.token_bytes(32)
+    secret = "whsec_" + base64.b64encode(key).decode()
+    options = StackOptions(settings={"STILLFRAME_WEBHOOK_SECRET_LOCAL": secret, **TIMERS})
+    async with receiving(key, NOTICES) as notices, running(options) as stack:
         for name, tags in VMS.items():
             await stack.add_vm(three_disk_guest(name, stack.places.mounts, clients=1), tags=tags)
+        ENVIRONMENT.write_text(_environment(stack, notices))
         _tell(stack)
         await stopped.wait()
+        ENVIRONMENT.unlink(missing_ok=True)
     print("stopped; nothing is left behind")
+
+
+def _environment(stack: Stack, notices: str) -> str:
+    """Give what a shell has to know to work with this stack, docs/first-policy.md line by line."""
+    named = {
+        "STILLFRAME_URL": stack.api.base,
+        "SUBSCRIPTION": stack.world.subscription_id,
+        "SCRIPTS": str(SCRIPTS),
+        "NOTICES": notices,
+        "PATH": f"{ROOT / '.venv' / 'bin'}:$PATH",
+    }
+    return "".join(f'export {name}="{value}"\n' for name, value in named.items())
 
 
 def _tell(stack: Stack) -> None:
@@ -58,7 +90,7 @@ def _tell(stack: Stack) -> None:
     print(f"log       {stack.host.log}")
     print("\nStart a run, and follow the href of the answer:\n")
     print(f"  curl -si {stack.api.base}/api/runs -H 'Content-Type: application/json' -d '{body}'\n")
-    print("Ctrl-C ends it all.", flush=True)
+    print("Or go through docs/first-policy.md in another terminal. Ctrl-C ends it all.", flush=True)
 
 
 if __name__ == "__main__":

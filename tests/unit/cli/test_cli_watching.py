@@ -43,6 +43,13 @@ WELL = (
 )
 
 
+def test_a_run_whose_vms_are_still_being_selected_is_waited_for(capsys: Capture) -> None:
+    selecting = run_view() | {"state": "selecting"}
+
+    assert api_of(selecting, *WELL).run("run", "start", "--policy", "nightly", "--watch") == Code.WELL
+    assert "db-1" in capsys.readouterr().out
+
+
 def test_a_run_that_goes_well_ends_with_0_and_its_steps_go_to_standard_error(capsys: Capture) -> None:
     assert api_of(*WELL).run("run", "start", "--policy", "nightly", "--watch") == Code.WELL
     captured = capsys.readouterr()
