@@ -17,7 +17,7 @@ THROTTLED = Fault(
     method="PUT",
     path_contains="-g1-0",
     status=429,
-    headers={"Retry-After": "60"},
+    headers={"Retry-After": "10"},  # longer than a guest may be held for it; admission waits so long
     body={"error": {"code": "OperationNotAllowed", "message": "Too many requests."}},
 )
 
