@@ -14,6 +14,9 @@ from cli.shown import Show, moment, name_of, said
 
 commands = typer.Typer(no_args_is_help=True, help="Policies: which VMs, when and how.")
 
+#: Members of a shown policy that are not its own.
+_SHOWN = ("policy", "times")
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 Name = Annotated[str, typer.Argument(help="The policy's name.")]
@@ -35,8 +38,8 @@ def apply(
     """Store a policy, new or changed."""
     session = session_of(context)
     document = read_document(file)
-    named = name or str(document.pop("policy", "") or "") or _stem(file)
-    document.pop("policy", None)
+    named = name or str(document.get("policy") or "") or _stem(file)
+    document = _own(document)
     if not _NAME.fullmatch(named):
         raise BadUsage(f"{named or 'no name'}: expected small letters, digits and hyphens; give it by --name")
     with session.client() as client:
@@ -132,8 +135,7 @@ def preview(
     session = session_of(context)
     with session.client() as client:
         if file:
-            document = read_document(file)
-            document.pop("policy", None)
+            document = _own(read_document(file))
             answer = client.call("POST", "/policies/preview", "admin", body=document, repeat=True)
         else:
             answer = client.get(f"/policies/{quote(name, safe='')}/preview", limit=min(limit, 1_000))
@@ -165,3 +167,8 @@ def _vm_row(vm: Any) -> tuple[str, str]:
         return name_of(str(vm)), "-"
     why = vm.get("why") or vm.get("rule") or vm.get("reason") or vm.get("sentence")
     return str(vm.get("name") or name_of(str(vm.get("vm") or vm.get("id") or "-"))), said(why)
+
+
+def _own(document: dict[str, Any]) -> dict[str, Any]:
+    """Give a policy without what the app shows beside it: so what ``get`` wrote can be applied again."""
+    return {member: value for member, value in document.items() if member not in _SHOWN}

@@ -76,7 +76,7 @@ class RouteTable:
         """
         allowed: set[str] = set()
         for route in self._routes:
-            match = route.pattern.fullmatch(path.strip("/"))
+            match = route.pattern.fullmatch(path.removeprefix("/").removesuffix("/"))
             if match is None:
                 continue
             if route.trigger.methods and method.upper() not in route.trigger.methods:

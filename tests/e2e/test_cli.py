@@ -69,7 +69,11 @@ async def test_a_policy_is_applied_run_and_removed(stack: Stack, vm: Machine, tm
     applied = await stillframe(stack, "policy", "apply", file)
     assert (applied.code, applied.err) == (0, "")
     got = await stillframe(stack, "policy", "get", "nightly")
-    assert got.json == {"policy": "nightly", "vms": [vm.id], "guest_processing": {"enabled": False}}
+    own = {"vms": [vm.id], "guest_processing": {"enabled": False}}
+    assert got.json == {"policy": "nightly", **own, "times": []}
+    taken_back = written(tmp_path, "again.json", json.dumps(got.json))
+    again = await stillframe(stack, "policy", "apply", taken_back, "--dry-run")
+    assert again.code == 0
     etag = got.err.strip().removeprefix("ETag: ")
     again = await stillframe(stack, "policy", "apply", file, "--if-match", etag)
     assert again.code == 0
