@@ -474,6 +474,25 @@ def test_what_is_too_deep_to_be_signed_is_told_by_name(monkeypatch: pytest.Monke
         read_ack(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("no JSON", "message: expected one JSON object"),
+        ("[]", "message: expected one JSON object"),
+        (with_raw("saga", '""'), "saga: expected a text"),
+        (with_raw("kind", '"dance"'), "kind: expected one of " + ", ".join(ACK_KINDS)),
+        (with_raw("body", "[]"), "body: expected a JSON object"),
+        (with_raw("sequence", "-1"), "sequence: expected a whole number, 0 or more"),
+    ],
+    ids=["no JSON", "a list", "saga", "kind", "body", "sequence"],
+)
+def test_what_is_malformed_is_told_in_the_same_words_everywhere(text: str, told: str) -> None:
+    with pytest.raises(Malformed) as rejected:
+        read_ack(text)
+
+    assert str(rejected.value) == told
+
+
 @pytest.mark.parametrize("value", [-1, True, "1", None])
 def test_a_number_that_is_none_is_told_by_its_name_and_what_it_should_be(value: object) -> None:
     with pytest.raises(Malformed, match=r"generation.*a whole number, 0 or more"):
