@@ -154,7 +154,7 @@ MUTANTS = (
         "cleaning has no end",
         "shared.saga.machine",
         "return enter_done(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
-        "return _look_later(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
+        "return look_later(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
         "A saga that has been cleaned goes on cleaning.",
         caught_by=4,
     ),
