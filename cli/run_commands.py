@@ -57,8 +57,8 @@ def start(
         if not watch:
             _told_started(session, answer)
             return
-        session.note(f"run {run} is started; Ctrl-C leaves it going")
-        code = _watched(session, client, run, strict=strict, timeout_s=timeout)
+        begun = f"run {run} is started; Ctrl-C leaves it going"
+        code = _watched(session, client, run, strict=strict, timeout_s=timeout, begun=begun)
     raise typer.Exit(code)
 
 
@@ -177,8 +177,8 @@ def rehearse(
         if not watch:
             _told_started(session, answer, "rehearsal")
             return
-        session.note(f"rehearsal {answer['run']} is started; Ctrl-C leaves it going")
-        run = _watch(session, client, answer["run"], f"/rehearsals/{answer['run']}", timeout)
+        begun = f"rehearsal {answer['run']} is started; Ctrl-C leaves it going"
+        run = _watch(session, client, answer["run"], f"/rehearsals/{answer['run']}", timeout, begun)
         if session.show.is_json:
             session.show.json(run)
         else:
@@ -216,9 +216,11 @@ def _told_started(session: Session, answer: dict[str, Any], what: str = "run") -
     session.note(f"{what} {answer['run']} is started. Look at it with: stillframe {watch} {answer['run']}")
 
 
-def _watched(session: Session, client: Client, run: str, *, strict: bool, timeout_s: float | None) -> Code:
+def _watched(
+    session: Session, client: Client, run: str, *, strict: bool, timeout_s: float | None, begun: str = ""
+) -> Code:
     """Watch a run until it has ended, show it, and give the exit code."""
-    view = _watch(session, client, run, _path(run), timeout_s)
+    view = _watch(session, client, run, _path(run), timeout_s, begun)
     if session.show.is_json:
         session.show.json(view)
     else:
@@ -226,8 +228,13 @@ def _watched(session: Session, client: Client, run: str, *, strict: bool, timeou
     return exit_code(view, strict=strict)
 
 
-def _watch(session: Session, client: Client, run: str, path: str, timeout_s: float | None) -> dict[str, Any]:
+def _watch(
+    session: Session, client: Client, run: str, path: str, timeout_s: float | None, begun: str = ""
+) -> dict[str, Any]:
+    """Watch; Ctrl-C says how to go on, from the moment on at which ``begun`` is said."""
     try:
+        if begun:
+            session.note(begun)
         return dict(Watch(client, session.show, path, timeout_s=timeout_s).until_ended())
     except KeyboardInterrupt:
         session.show.note(f"\nThe run goes on. Watch it with: stillframe run watch {run}")

@@ -50,6 +50,8 @@ class Seen:
             if vm.get("freeze_window_ms") is not None:
                 self.windows[saga] = vm["freeze_window_ms"]
             before = self.phases.get(saga, "")
+            if phase == "done" and not vm.get("outcome"):  # the run is told of it in a moment
+                continue
             if phase != before:
                 self.phases[saga] = phase
                 yield vm, before, phase
