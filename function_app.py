@@ -59,21 +59,8 @@ from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.tables import Tables
 from shared.storage.turns import TurnTable
-from shared.triggers import (
-    health,
-    http,
-    notices,
-    page,
-    preflight,
-    queues,
-    reconciliation,
-    recovery_points,
-    rehearsals,
-    run_lists,
-    run_timeline,
-    timers,
-)
-from shared.triggers import policies as policy_routes
+from shared.triggers import queues
+from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
 
 
@@ -127,6 +114,7 @@ def _build() -> Application:
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, run_settings, own_queues)
     selecting = Selecting(runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns)
+    run_list = RunList(tables)
     run_service = RunService(
         runs=runs,
         sagas=sagas,
@@ -139,7 +127,7 @@ def _build() -> Application:
         catalogue=catalogue,
         turns=turns,
         following=following,
-        run_list=RunList(tables),
+        run_list=run_list,
         notices=told,
     )
     deleting = Deleting(points, compute, own_queues, _now)
@@ -169,7 +157,7 @@ def _build() -> Application:
             notices=told,
         ),
         reading=reading,
-        run_listing=RunListing(RunList(tables), runs),
+        run_listing=RunListing(run_list, runs),
         retrying=Retrying(runs, run_service),
         preflights=Preflights(compute, agents, keys, _now),
         timelines=timelines,
@@ -193,19 +181,5 @@ def _build() -> Application:
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 application = Once(_build)
-for triggers in (
-    http,
-    rehearsals,
-    run_lists,
-    policy_routes,
-    run_timeline,
-    page,
-    health,
-    preflight,
-    notices,
-    recovery_points,
-    reconciliation,
-    queues,
-    timers,
-):
+for triggers in FAMILIES:
     app.register_functions(triggers.blueprint(application))

@@ -28,7 +28,7 @@ def snapshot_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -
         raise InvalidParameterError(
             "creationData.createOption", "Only snapshots of disks (Copy) and of snapshots are simulated."
         )
-    disk = _source_disk(world, member(body, "properties.creationData.sourceResourceId", str, ""))
+    disk = _source_of(world.resources.disks, body)
     if location.lower() != disk.vm.spec.location.lower():
         raise InvalidParameterError("location", "The source disk lies in another location.")
     properties = member(body, "properties", dict, {})
@@ -54,7 +54,7 @@ def _copy_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> S
     another, one of a disk at a time, in the order of their making, 100 at once in a region. Which status and
     code tell of a rule that is broken is assumed.
     """
-    source = _source_snapshot(world, member(body, "properties.creationData.sourceResourceId", str, ""))
+    source = _source_of(world.resources.snapshots, body)
     incremental = member(body, "properties.incremental", bool, default=False)
     if not incremental or not source.request["incremental"]:
         raise InvalidParameterError("incremental", "Only incremental snapshots can be copied.")
@@ -92,15 +92,16 @@ def _is_younger(one: Snapshot, other: Snapshot) -> bool:
     return same_disk and (one.captured_s or 0.0) > (other.captured_s or 0.0)
 
 
-def _source_snapshot(world: SimWorld, source: str) -> Snapshot:
+def _source_of[R](resources: Mapping[str, R], body: dict[str, Any]) -> R:
+    """Give the disk or the snapshot that a snapshot is made of."""
     try:
-        resource = parse_id(source)
+        resource = parse_id(member(body, "properties.creationData.sourceResourceId", str, ""))
     except InvalidResourceIdError as error:
         raise InvalidParameterError("creationData.sourceResourceId", str(error)) from error
-    snapshot = world.resources.snapshots.get(resource.key)
-    if snapshot is None:
+    found = resources.get(resource.key)
+    if found is None:
         raise ResourceNotFoundError(resource)
-    return snapshot
+    return found
 
 
 def sku_of(body: Mapping[str, Any], default: str, *, incremental: bool) -> str:
@@ -132,17 +133,6 @@ def check_access(body: Mapping[str, Any]) -> None:
             raise InvalidParameterError("diskAccessId", str(error)) from error
         if kind.lower() != "diskaccesses":
             raise InvalidParameterError("diskAccessId", "It is the id of no disk access.")
-
-
-def _source_disk(world: SimWorld, source: str) -> Disk:
-    try:
-        resource = parse_id(source)
-    except InvalidResourceIdError as error:
-        raise InvalidParameterError("creationData.sourceResourceId", str(error)) from error
-    disk = world.resources.disks.get(resource.key)
-    if disk is None:
-        raise ResourceNotFoundError(resource)
-    return disk
 
 
 def _check_instant_access(disk: Disk, minutes: int | None) -> None:

@@ -65,21 +65,7 @@ from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
 from shared.storage.turns import TurnTable
-from shared.triggers import (
-    health,
-    http,
-    notices,
-    page,
-    preflight,
-    queues,
-    reconciliation,
-    recovery_points,
-    rehearsals,
-    run_lists,
-    run_timeline,
-    timers,
-)
-from shared.triggers import policies as policy_routes
+from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
 from tests.unit.engine.fake_compute import FakeCompute, vm_id
 from tests.unit.engine.fake_guest import FakeGuest
@@ -380,21 +366,7 @@ class House:
 def functions_of(application: Callable[[], Application]) -> dict[str, Callable[..., Awaitable[Any]]]:
     """Give the app's functions: those of queues by their queue, the others by their name."""
     app = func.FunctionApp()
-    for triggers in (
-        http,
-        rehearsals,
-        run_lists,
-        policy_routes,
-        run_timeline,
-        page,
-        health,
-        preflight,
-        notices,
-        recovery_points,
-        reconciliation,
-        queues,
-        timers,
-    ):
+    for triggers in FAMILIES:
         app.register_functions(triggers.blueprint(_Always(application)))
     functions = {}
     for function in app.get_functions():

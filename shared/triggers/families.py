@@ -1,0 +1,33 @@
+"""Every family of functions of the app: each gives a blueprint over the use cases."""
+
+from shared.triggers import (
+    health,
+    http,
+    notices,
+    page,
+    policies,
+    preflight,
+    queues,
+    reconciliation,
+    recovery_points,
+    rehearsals,
+    run_lists,
+    run_timeline,
+    timers,
+)
+
+FAMILIES = (
+    http,
+    rehearsals,
+    run_lists,
+    policies,
+    run_timeline,
+    page,
+    health,
+    preflight,
+    notices,
+    recovery_points,
+    reconciliation,
+    queues,
+    timers,
+)
