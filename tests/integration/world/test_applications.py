@@ -26,6 +26,9 @@ from local.world.specs import guest_with
 from tests.integration.world.conftest import ROOT, SCENARIOS
 
 DATABASES = [name for name in APPLICATIONS if name != "ledger"]
+#: In WAL mode SQLite promises no transaction over two files across a power failure, and a freeze is no more
+#: than one: a commit can stand between its two files when they freeze (https://sqlite.org/lang_attach.html).
+SURVIVE_A_POWER_FAILURE = [name for name in DATABASES if name != "sqlite-wal"]
 
 type Play = Callable[[str, str], dict[str, Any]]
 
@@ -70,7 +73,7 @@ def test_a_database_that_its_scripts_hold_is_whole_in_every_copy_and_goes_on(
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("application", DATABASES)
+@pytest.mark.parametrize("application", SURVIVE_A_POWER_FAILURE)
 def test_a_database_on_frozen_filesystems_is_whole_in_every_copy(play: Play, application: str) -> None:
     outcome = play("frozen_together", application)
 
