@@ -9,7 +9,7 @@ from agent import VERSION, check, installer, startup, versions
 
 _VERBS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "run": lambda options: startup.stay() if options.resident else startup.run(options.detach),
-    "check": lambda _: check.main(os.environ),
+    "check": lambda options: check.main(os.environ, options.endpoint, options.json),
     "enrol": lambda _: startup.enrol(),
     "installer": lambda _: installer.main(),
     "place": lambda options: versions.main(options.folder),
@@ -28,7 +28,15 @@ def main(arguments: List[str]) -> int:
     how = run.add_mutually_exclusive_group()
     how.add_argument("--detach", action="store_true", help="return at once and go on as a daemon")
     how.add_argument("--resident", action="store_true", help="serve every session, by this guest's enrolment")
-    verbs.add_parser("check", help="say what would stop the agent in this guest")
+    look = verbs.add_parser("check", help="say what would stop the agent in this guest (also: --check)")
+    look.add_argument("--json", action="store_true", help="say it as one JSON object")
+    look.add_argument(
+        "--endpoint",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="of a storage service: try the way there too",
+    )
     verbs.add_parser("enrol", help="keep the bootstrap in STILLFRAME_BOOTSTRAP for the resident agent")
     verbs.add_parser("installer", help="print the shell script that installs, upgrades and removes the agent")
     place = verbs.add_parser("place", help="on Windows: make this the version that is installed in a folder")
@@ -38,6 +46,8 @@ def main(arguments: List[str]) -> int:
     dead_man.add_argument("state_dir")
     hold = verbs.add_parser("hold", help="started by the agent for one handler, likewise")
     hold.add_argument("state_dir")
+    if arguments[:1] == ["--check"]:
+        arguments = ["check", *arguments[1:]]
     options = parser.parse_args(arguments)
     verb = _VERBS.get(options.verb)
     if verb is not None:

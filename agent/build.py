@@ -23,7 +23,7 @@ sys.exit(main(sys.argv[1:]))
 '''
 
 #: The agent's packages, by their folders.
-_PACKAGES = ("agent", "agent/anchors", "agent/handlers")
+_PACKAGES = ("agent", "agent/anchors", "agent/checks", "agent/handlers")
 
 _REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -1,155 +1,90 @@
 """`agent.pyz check`: what would stop the agent in this guest, one line each.
 
-It changes nothing in the guest. The command queue is asked for one message, which is hidden for a second;
-nothing is added to the ack queue.
+It changes nothing, in the guest or in its queues: no message is received, hidden or added.
+Exit codes: 0 nothing would stop the agent (there may be warnings), 1 something would, 2 a wrong command line.
 """
 
-import email.utils
+import json
 import os
 import sys
-import time
-from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
-from agent import config, enrolment, guest_config
+from agent import VERSION, config, enrolment, guest_config
+from agent.checks import FAILED, OK, WARNING, Finding, guest, rights, stops, way
 from agent.config import Bootstrap, Settings
-from agent.line import credential_of
-from agent.queues import InsecureUrl, Queue, QueueUnreachable, Reply
-
-OK, WARNING, FAILED = "ok", "warning", "failed"
-
-OLDEST_PYTHON = (3, 6)
-#: linux/capability.h
-_CAPABILITIES = {14: "CAP_IPC_LOCK", 21: "CAP_SYS_ADMIN"}
-_IN_MEMORY = ("tmpfs", "ramfs")
-_TIMEOUT_S = 10.0
-#: Commands expire by the clock of the app: an hour off, and none would ever be obeyed (ms).
-_OFF_MS, _FAR_OFF_MS = 5_000, 60_000
+from agent.queues import InsecureUrl
 
 
-class Finding(NamedTuple):
-    """One thing that was looked at: ``verdict`` is ok, warning or failed."""
-
-    verdict: str
-    name: str
-    detail: str
-
-
-def main(environ: Mapping[str, str]) -> int:
+def main(environ: Mapping[str, str], endpoints: Sequence[str] = (), as_json: bool = False) -> int:  # noqa: FBT001, FBT002 - a command line's switch
     """Print the findings; returns 1 if one of them would stop the agent."""
-    findings = look(environ)
-    for finding in findings:
-        print("{:8}{:12}{}".format(finding.verdict, finding.name, finding.detail))
-    return 1 if any(finding.verdict == FAILED for finding in findings) else 0
+    findings = look(environ, endpoints)
+    if as_json:
+        members = {"version": VERSION, "well": not stops(findings)}
+        members["findings"] = [dict(finding._asdict()) for finding in findings]
+        print(json.dumps(members, indent=1))
+    else:
+        for finding in findings:
+            told = ". ".join(part for part in (finding.detail, finding.advice) if part)
+            print("{:8}{:13}{}".format(finding.verdict, finding.name, told))
+    return 1 if stops(findings) else 0
 
 
-def look(environ: Mapping[str, str]) -> List[Finding]:
-    """Look at the guest, then at the way to the queues."""
-    findings = [_python()]
-    if sys.platform != "win32":
-        findings += [_rights("/proc/self/status"), _systemd()]
+def look(environ: Mapping[str, str], endpoints: Sequence[str] = ()) -> List[Finding]:
+    """Look at the guest, then at the way to the storage, then at what may be done there.
+
+    ``endpoints`` are URLs of services to look at besides those of the enrolment: the way can be tried before
+    there is one.
+    """
+    findings = [
+        Finding(OK, "agent", "{} at {}".format(VERSION, os.path.realpath(sys.argv[0]))),
+        guest.python(),
+    ]
+    findings += guest.rights_here(environ)
     try:
         guest_config.load(environ)
         settings = config.read_settings(environ)
     except config.BadSetting as error:
-        return [*findings, Finding(FAILED, "settings", str(error))]
-    if sys.platform != "win32":
-        findings.append(_state(settings.state_dir, "/proc/self/mountinfo"))
+        advice = "Correct it: the agent starts with no wrong setting"
+        return [*findings, Finding(FAILED, "settings", str(error), advice)]
+    findings += [*guest.state(settings.state_dir), *guest.filesystems(environ, settings.state_dir)]
+    findings += guest.applications(environ)
+    enrolled, bootstrap = _enrolment(environ)
+    findings.append(enrolled)
+    urls = way.endpoints_of(bootstrap, endpoints)
+    if urls:
+        findings += way.proxies(environ)
+    findings += _storage(bootstrap, settings, urls)
+    return findings
+
+
+def _enrolment(environ: Mapping[str, str]) -> Tuple[Finding, Bootstrap]:
+    """Read who this guest is: by the bootstrap of a run command if there is one here, else by its file."""
     try:
-        bootstrap = enrolment.load(environ)
+        if environ.get(config.BOOTSTRAP):
+            where, bootstrap = config.BOOTSTRAP, config.read_bootstrap(environ[config.BOOTSTRAP])
+        else:
+            where, bootstrap = enrolment.path_of(environ), enrolment.load(environ)
     except config.BadSetting as error:
-        return [*findings, Finding(WARNING, "enrolment", "{}; a run command brings its own".format(error))]
-    told = "key version {}, {}".format(bootstrap.key_version, bootstrap.credential)
-    return [*findings, Finding(OK, "enrolment", told), *_queues(bootstrap, settings)]
+        advice = "A run command brings its own; a resident agent needs one"
+        return Finding(WARNING, "enrolment", str(error), advice), way.NOBODY
+    told = "{}: key version {}, {}".format(where, bootstrap.key_version, bootstrap.credential)
+    return Finding(OK, "enrolment", told), bootstrap
 
 
-def _python() -> Finding:
-    told = "{}.{}.{} at {}".format(*sys.version_info[:3], sys.executable)
-    if sys.version_info < OLDEST_PYTHON:
-        return Finding(FAILED, "python", told + ": 3.6 or newer is needed")
-    return Finding(OK, "python", told)
-
-
-def _rights(status: str) -> Finding:
-    with open(status) as file:
-        lines = dict(line.split(":", 1) for line in file if ":" in line)
-    held = int(lines["CapEff"], 16)
-    missing = sorted(name for bit, name in _CAPABILITIES.items() if not held >> bit & 1)
-    if "CAP_SYS_ADMIN" in missing:
-        told = "without CAP_SYS_ADMIN no filesystem can be frozen: run it as root"
-        return Finding(FAILED, "rights", told)
-    if missing:
-        told = "without {} the dead-man's memory could be swapped out".format(", ".join(missing))
-        return Finding(WARNING, "rights", told)
-    return Finding(OK, "rights", ", ".join(sorted(_CAPABILITIES.values())))
-
-
-def _systemd() -> Finding:
-    if os.path.isdir("/run/systemd/system"):
-        return Finding(OK, "systemd", "it runs")
-    return Finding(WARNING, "systemd", "it does not run here: nothing starts a resident agent at boot")
-
-
-def _state(path: str, mountinfo: str) -> Finding:
-    """The state must lie in memory: on a disk that is frozen it could not be written."""
-    with open(mountinfo, errors="surrogateescape") as file:
-        mounts = [line.split(" - ", 1) for line in file]
-    points = {before.split()[4]: after.split()[0] for before, after in mounts}
-    real = os.path.realpath(path)
-    below = [p for p in points if p in ("/", real) or real.startswith(p + "/")]
-    point = max(below, key=len)
-    told = "{} lies on {} ({})".format(path, point, points[point])
-    if points[point] not in _IN_MEMORY:
-        return Finding(FAILED, "state", told + ": it must be a tmpfs, which is never frozen")
-    return Finding(OK, "state", told)
-
-
-def _queues(bootstrap: Bootstrap, settings: Settings) -> List[Finding]:
-    def monotonic() -> int:
-        return int(time.monotonic() * 1000)
-
-    try:
-        credential = credential_of(bootstrap, settings.imds, monotonic)
-        commands = Queue(bootstrap.command_queue, _TIMEOUT_S, credential)
-        acks = Queue(bootstrap.ack_queue, _TIMEOUT_S, credential)
-    except InsecureUrl as error:
-        return [Finding(FAILED, "queues", str(error))]
-    received, reply = _asked(
-        "commands",
-        lambda: commands.ask("receive", "GET", "numofmessages=1&visibilitytimeout=1"),
-        "Storage Queue Data Message Processor on its command queue, or a newer SAS",
-        200,
-    )
-    # Rights are checked before the message is: this one is no message, so that nothing is added.
-    added, _ = _asked(
-        "acks",
-        lambda: acks.ask("put", "POST", body=b"<Nothing/>"),
-        "Storage Queue Data Message Sender on the ack queue, or a newer SAS",
-        400,
-    )
-    return [received, added, *([] if reply is None else [_clock(reply, time.time())])]
-
-
-def _asked(name: str, ask: Callable[[], Reply], right: str, good: int) -> Tuple[Finding, Optional[Reply]]:
-    try:
-        reply = ask()
-    except QueueUnreachable as error:
-        return Finding(FAILED, name, "{}: outbound 443 must be open".format(error)), None
-    if reply.status in (401, 403):
-        told = "refused ({} {}): the agent needs {}".format(reply.status, reply.code, right)
-        return Finding(FAILED, name, told), reply
-    if reply.status == 404:
-        return Finding(FAILED, name, "there is no such queue: the app makes it"), reply
-    if reply.status != good:
-        return Finding(FAILED, name, "the service answered {} {}".format(reply.status, reply.code)), reply
-    return Finding(OK, name, "reached and allowed"), reply
-
-
-def _clock(reply: Reply, now: float) -> Finding:
-    date = email.utils.parsedate_tz(reply.date)
-    if date is None:
-        return Finding(WARNING, "clock", "the service did not say what time it is")
-    off_ms = int((now - email.utils.mktime_tz(date)) * 1000)
-    told = "{:+.1f} s against the service".format(off_ms / 1000)
-    if abs(off_ms) > _FAR_OFF_MS:
-        return Finding(FAILED, "clock", told + ": commands expire by the app's clock")
-    return Finding(WARNING if abs(off_ms) > _OFF_MS else OK, "clock", told)
+def _storage(bootstrap: Bootstrap, settings: Settings, urls: Sequence[way.Endpoint]) -> List[Finding]:
+    findings: List[Finding] = []
+    date, blocked = "", False
+    for endpoint in urls:
+        try:
+            seen = way.look(endpoint)
+        except InsecureUrl as error:
+            told = Finding(FAILED, endpoint.label + "-url", str(error), "Enrol it again with https URLs")
+            seen = way.Seen([told], "")
+        findings += seen.findings
+        date = date or seen.date
+        blocked = blocked or (endpoint.needed and stops(seen.findings))
+    if date:
+        findings.append(way.clock(date))
+    if bootstrap.command_queue:
+        findings += rights.look(bootstrap, settings, reachable=not blocked)
+    return findings

@@ -134,13 +134,16 @@ class Queue:
         document = "<QueueMessage><MessageText>{}</MessageText></QueueMessage>".format(content)
         self._call("put", "POST", self._path, "", document.encode("ascii"))
 
-    def ask(self, operation: str, method: str, query: str = "", body: bytes = b"") -> Reply:
-        """Make one request to the queue's messages and give the answer, whatever it says.
+    def ask(
+        self, operation: str, method: str, query: str = "", body: bytes = b"", message: str = ""
+    ) -> Reply:
+        """Make one request to the queue's messages, or to one ``message``; give the answer, whatever it says.
 
         Raises:
             QueueUnreachable: there was none.
         """
-        return self._answer(operation, method, self._path, query, body)
+        path = "{}/{}".format(self._path, message) if message else self._path
+        return self._answer(operation, method, path, query, body)
 
     def close(self) -> None:
         """Close the connection; the next call opens another."""

@@ -36,7 +36,7 @@ def run(detach: bool) -> int:  # noqa: FBT001 - a command line's switch
     except (config.BadSetting, UnsafeStateDir, OSError) as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
-    system = _this_system()
+    system = this_system()
     own = _own_command()
     again = dict(os.environ, **{config.BOOTSTRAP: text})
     if detach and not system.detach((*own, "run"), again):
@@ -61,7 +61,7 @@ def stay() -> int:
     except (config.BadSetting, UnsafeStateDir, OSError) as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
-    system = _this_system()
+    system = this_system()
     clock = _clock(system)
     while system.try_lock(journal.file(AGENT_LOCK)) is None:
         time.sleep(_LONG_PAUSE_S)
@@ -88,7 +88,7 @@ def run_tidy() -> int:
     except (config.BadSetting, UnsafeStateDir, OSError) as error:
         print("stillframe agent: {}".format(error), file=sys.stderr)
         return 2
-    system = _this_system()
+    system = this_system()
     lock = system.try_lock(journal.file(AGENT_LOCK))
     if lock is None:
         return 0  # it knows what it has made
@@ -104,17 +104,18 @@ def run_tidy() -> int:
 
 def run_dead_man(state_dir: str) -> int:
     """Run a dead-man at the other end of stdin and stdout; returns the exit code."""
-    system = _this_system()
+    system = this_system()
     return deadman.main(state_dir, system, _clock(system))
 
 
 def run_holder(state_dir: str) -> int:
     """Run a handler at the other end of stdin and stdout; returns the exit code."""
-    system = _this_system()
+    system = this_system()
     return holder.main(state_dir, system, _clock(system))
 
 
-def _this_system() -> System:
+def this_system() -> System:
+    """Give the operating system that this runs on."""
     if sys.platform == "win32":
         from agent.windows import Windows  # noqa: PLC0415 - each exists on its own system only
 

@@ -9,6 +9,9 @@ from agent.handlers import Handler, HandlerFailed, sqlserver
 from agent.handlers.sites import Site
 from agent.orders import HandlerSpec
 
+#: The client tools that handlers work through, in the order in which they look, and where besides PATH.
+_CLIENTS: Dict[str, Tuple[Tuple[str, ...], Tuple[str, ...]]] = {"sqlserver": (("sqlcmd",), sqlserver.PLACES)}
+
 _MAKERS: Dict[str, Callable[[Site], Handler]] = {"sqlserver": sqlserver.SQLServer}
 
 #: How long a handler's process may take to prove and let go (ms), before it is ended and its hold undone.
@@ -25,6 +28,12 @@ if sys.platform != "win32":
         postgresql=postgresql.PostgreSQL,
         services=services.Services,
     )
+    _CLIENTS.update(
+        mariadb=(mariadb.MariaDB.tools, ()),
+        mysql=(mariadb.MySQL.tools, ()),
+        mongodb=(("mongosh",), ()),
+        postgresql=(("psql",), postgresql.PLACES),
+    )
     _RESUME_SLOWLY_MS["services"] = services.RESUME_MS
 
 
@@ -36,10 +45,23 @@ def resume_ms(name: str) -> int:
 def make(spec: HandlerSpec, environ: Mapping[str, str]) -> Handler:
     """Make a handler for what ``spec`` names; the guest's file says where it is.
 
+    Raises:
+        HandlerFailed: a setting is wrong, the order's or the guest's.
+    """
+    site = site_of(spec, environ)
+    maker = _MAKERS.get(spec.name)
+    if maker is None:
+        raise HandlerFailed("bad_setting", "name: expected one of {}".format(", ".join(sorted(_MAKERS))))
+    return maker(site)
+
+
+def site_of(spec: HandlerSpec, environ: Mapping[str, str]) -> Site:
+    """Say where the application that ``spec`` names is, by the guest's file.
+
     With the setting ``instance`` the section is ``[name:instance]``, so that a guest may have several.
 
     Raises:
-        HandlerFailed: a setting is wrong, the order's or the guest's.
+        HandlerFailed: there is no such section, or the file is wrong.
     """
     settings = dict(spec.settings)
     instance = settings.pop("instance", "")
@@ -53,10 +75,18 @@ def make(spec: HandlerSpec, environ: Mapping[str, str]) -> Handler:
             section, guest_config.path_of(environ)
         )
         raise HandlerFailed("bad_setting", expected)
-    maker = _MAKERS.get(spec.name)
-    if maker is None:
-        raise HandlerFailed("bad_setting", "name: expected one of {}".format(", ".join(sorted(_MAKERS))))
-    return maker(Site(spec.mode, settings, sections.get(section, {}), environ))
+    return Site(spec.mode, settings, sections.get(section, {}), environ)
+
+
+def client_of(spec: HandlerSpec, environ: Mapping[str, str]) -> str:
+    """Find the client tool by which an application would be held; "" where it takes none.
+
+    Raises:
+        HandlerFailed: it is not in this guest.
+    """
+    if spec.name not in _CLIENTS:
+        return ""
+    return site_of(spec, environ).client(*_CLIENTS[spec.name])
 
 
 def detected(environ: Mapping[str, str]) -> Tuple[HandlerSpec, ...]:

@@ -19,7 +19,7 @@ GUEST = frozenset(["client", "user", "host", "port", "role", "database", "passfi
 SETTINGS: FrozenSet[str] = frozenset()
 
 #: Where Debian and the PostgreSQL project's own packages keep `psql`, should it not be on PATH.
-_PLACES = ("/usr/pgsql-17/bin", "/usr/pgsql-16/bin", "/usr/pgsql-15/bin", "/usr/local/pgsql/bin")
+PLACES = ("/usr/pgsql-17/bin", "/usr/pgsql-16/bin", "/usr/pgsql-15/bin", "/usr/local/pgsql/bin")
 
 _OLDEST = 150000
 #: How long one try to lock all tables may take (ms). Less than PostgreSQL's default deadlock_timeout of 1 s:
@@ -55,7 +55,7 @@ class Session:
     def __init__(self, site: Site, database: str) -> None:
         self.database = database
         self._count = 0
-        tool = site.client(["psql"], _PLACES)
+        tool = site.client(["psql"], PLACES)
         # No ~/.psqlrc, no prompt for a password, bare rows with tabs between the columns.
         command = [tool, "-X", "-w", "-q", "-A", "-t", "-F", "\t", "-d", _conninfo(site, database)]
         environ = dict(site.environ, PGAPPNAME="stillframe", PGCONNECT_TIMEOUT="5")

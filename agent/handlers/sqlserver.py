@@ -31,7 +31,7 @@ _SOON_MS = 5_000
 RESUME_MS = 15_000
 #: By how much the server's clock of a suspension may lag behind ours (ms).
 _SLACK_MS = 1_000
-_PLACES: Tuple[str, ...] = ("/opt/mssql-tools18/bin", "/opt/mssql-tools/bin")
+PLACES: Tuple[str, ...] = ("/opt/mssql-tools18/bin", "/opt/mssql-tools/bin")
 #: Arguments of sqlcmd that only Windows wants: elsewhere it prints UTF-8 by itself.
 _OUTPUT: Tuple[str, ...] = ()
 
@@ -39,7 +39,7 @@ if sys.platform == "win32":
     import winreg
 
     #: Where sqlcmd (Go) and those of the ODBC drivers 18 and 17 are installed ("sqlcmd utility", Microsoft).
-    _PLACES = (
+    PLACES = (
         "C:\\Program Files\\SqlCmd",
         "C:\\Program Files\\Microsoft SQL Server\\Client SDK\\ODBC\\180\\Tools\\Binn",
         "C:\\Program Files\\Microsoft SQL Server\\Client SDK\\ODBC\\170\\Tools\\Binn",
@@ -90,7 +90,7 @@ class SQLServer(Handler):
     def detect(self) -> bool:
         """Look for the server, and for the client."""
         try:
-            self._site.client(["sqlcmd"], _PLACES)
+            self._site.client(["sqlcmd"], PLACES)
         except HandlerFailed:
             return False
         return _installed()
@@ -224,7 +224,7 @@ class SQLServer(Handler):
         """Run one statement; gives its rows."""
         site = self._site
         seconds = str(max(1, timeout_ms // 1000))
-        command = [site.client(["sqlcmd"], _PLACES), "-S", self._server, "-b", "-h", "-1", "-W", "-s", "\t"]
+        command = [site.client(["sqlcmd"], PLACES), "-S", self._server, "-b", "-h", "-1", "-W", "-s", "\t"]
         command += ["-w", "65535", "-l", "5", "-t", seconds, *_OUTPUT]
         environ = dict(site.environ)
         if site.guest_text("login"):

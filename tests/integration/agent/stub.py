@@ -56,6 +56,7 @@ class QueueStub:
         self.redirect = ""  # where it is set, every request is sent there
         self.date_shift_s = 0  # how wrong the clock is, as seen from here
         self.document: bytes | None = None  # instead of the list of messages
+        self.portal = False  # something else answers in the storage's place
         self._queues: dict[str, dict[str, Held]] = {"commands": {}, "acks": {}}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"stub": self}))
@@ -179,6 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", self.stub.redirect)
         cut = fault in ("truncated", "hang up after the headers")
         self.send_header("Content-Length", str(len(document) + (10 if cut else 0)))
+        if not self.stub.portal:
+            self.send_header("x-ms-request-id", str(uuid.uuid4()))
         self.end_headers()
         if fault != "hang up after the headers":
             self.wfile.write(document)

@@ -215,7 +215,8 @@ def test_a_check_says_that_the_queues_are_reached_and_adds_nothing(
     enrolment.save({enrolment.SETTING: str(installed.enrolment)}, bootstrap_of(stub))
     _, found = checked(installed)
 
-    assert [found[name][0] for name in ("python", "enrolment", "commands", "acks", "clock")] == ["ok"] * 5
+    looked_at = ("python", "enrolment", "queue-dns", "queue-tcp", "queue-http", "commands", "acks", "clock")
+    assert [(name, found[name][0]) for name in looked_at] == [(name, "ok") for name in looked_at]
     assert (stub.size("commands"), stub.size("acks")) == (0, 0)
 
 
@@ -224,10 +225,12 @@ def test_a_check_says_what_would_stop_the_agent(installed: LocalAgent, stub: Que
     enrolment.save(environ, bootstrap_of(stub)._replace(command_queue=stub.plain_url("commands")))
     refused, found = checked(installed)
     assert (refused, found["commands"][0]) == (1, "failed")
-    assert "Message Processor" in found["commands"][1]
+    assert "sp=p" in found["commands"][1]
 
     stub.down = True
-    assert "outbound 443" in checked(installed)[1]["acks"][1]
+    _, found = checked(installed)
+    assert "outbound 443" in found["queue-http"][1]
+    assert "acks" not in found, "what cannot be reached is not asked for a right"
 
     installed.enrolment.chmod(0o644)
     assert checked(installed)[1]["enrolment"][0] == "warning"

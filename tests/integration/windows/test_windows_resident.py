@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import json
 import shutil
 import threading
 import zipfile
@@ -150,3 +151,16 @@ def test_a_version_that_is_not_the_pinned_one_is_not_installed(
     fetched(agent, served[1], "0" * 64)
 
     assert agent.program.with_name("current").read_text() == named(agent.program)
+
+
+def test_a_check_looks_at_the_guest_and_at_the_way_to_its_queues(
+    agent: WindowsAgent, stub: QueueStub
+) -> None:
+    bootstrap = json.dumps(enrolled(stub))
+
+    told = agent.call(agent.program, "check", "--json", stdin=b"", STILLFRAME_BOOTSTRAP=bootstrap)
+
+    found = {each["name"]: each["verdict"] for each in json.loads(told)["findings"]}
+    looked_at = ("python", "rights", "queue-dns", "queue-tcp", "queue-http", "clock", "commands", "acks")
+    assert [(name, found[name]) for name in looked_at] == [(name, "ok") for name in looked_at]
+    assert found["vss"] == "warning"  # Wine has no diskshadow

@@ -133,8 +133,11 @@ class WindowsAgent:
         """Do what the scheduled task does at boot."""
         self.call(self.program, "tidy", stdin=b"", **more)
 
-    def call(self, program: Path, *words: str, stdin: bytes, **more: str) -> None:
-        """Run the interpreter to its end, which must be a good one; ``program`` may be ``-``."""
+    def call(self, program: Path, *words: str, stdin: bytes, **more: str) -> bytes:
+        """Run the interpreter to its end, which must be a good one, and give what it printed.
+
+        ``program`` may be ``-``.
+        """
         done = subprocess.run(
             self._command(program, *words),
             env=self._environ(more),
@@ -145,6 +148,7 @@ class WindowsAgent:
             timeout=120,
         )
         assert done.returncode == 0, done.stdout
+        return done.stdout
 
     def _run(self, program: Path, *words: str, **more: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
