@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help cli demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build
+.PHONY: help cli demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build package
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz         what reads bytes from outside, TIMES as often as make test (50); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
+	@echo "make package      what is shipped, into .build: the app, and the agent for VM Applications (WINDOWS_PYTHON=, WINDOWS_PYTHON_SHA256=)"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
 	@echo "make clean        remove everything that was made here"
@@ -76,6 +77,10 @@ bench: .venv/.installed node_modules/.installed build
 build: .venv/.installed
 	@$(PYTHON) agent/build.py >/dev/null
 
+package: .venv/.installed
+	@$(PYTHON) -m local.package $(if $(WINDOWS_PYTHON),--windows-python $(WINDOWS_PYTHON)) \
+	    $(if $(WINDOWS_PYTHON_SHA256),--windows-python-sha256 $(WINDOWS_PYTHON_SHA256))
+
 .venv/.installed: requirements-dev.txt
 	@python=$$(local/bin/find-python) || exit 1; \
 	echo "making .venv with $$python"; \
@@ -111,6 +116,6 @@ lock: .venv/.installed
 	$$compile --group cli -c requirements-dev.txt -o requirements-cli.txt
 
 clean:
-	@rm -rf .venv node_modules build mutants .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis \
+	@rm -rf .venv node_modules build .build mutants .bench .chaos .demo .local .prove .mypy_cache .ruff_cache .hypothesis \
 	    .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,7 +5,7 @@ may only add. Where the account has a key, the two rights are service SAS; where
 are user delegation SAS.
 """
 
-import hashlib
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -93,6 +93,14 @@ class GuestQueues:
         await self._signer.close()
 
 
+#: The namespace of ``guid()`` in templates (Microsoft, "String functions for Bicep": UUID version 5).
+_TEMPLATE_GUIDS = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+
+
 def command_queue(vm_id: str) -> str:
-    """The name of a VM's command queue: ARM ids vary in case, and have characters that queue names forbid."""
-    return "cmd-" + hashlib.sha256(vm_id.lower().encode()).hexdigest()[:40]
+    """The name of a VM's command queue: ARM ids vary in case, and have characters that queue names forbid.
+
+    A template makes the same name by ``'cmd-${guid(toLower(vmId))}'``, and so can give a VM's identity
+    its right to this one queue (infra/guests).
+    """
+    return f"cmd-{uuid.uuid5(_TEMPLATE_GUIDS, vm_id.lower())}"

@@ -1,4 +1,4 @@
-"""The two PowerShell scripts there are: nothing here can run them, so they are parsed."""
+"""The PowerShell scripts there are: nothing here can run them, so they are parsed."""
 
 from pathlib import Path
 
@@ -7,8 +7,13 @@ import pytest
 from shared.compute.agent_start_windows import SCRIPT as RUN_COMMAND
 from tests.unit.powershell import faults
 
-INSTALL = (Path(__file__).resolve().parents[2] / "agent" / "install.ps1").read_text()
-SCRIPTS = {"install.ps1": INSTALL, "run command": RUN_COMMAND}
+AGENT = Path(__file__).resolve().parents[2] / "agent"
+INSTALL = (AGENT / "install.ps1").read_text()
+SCRIPTS = {
+    "install.ps1": INSTALL,
+    "run command": RUN_COMMAND,
+    "vm-application.ps1": (AGENT / "vm-application.ps1").read_text(),
+}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

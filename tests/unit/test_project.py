@@ -127,7 +127,16 @@ def test_what_is_deployed_is_the_app_and_nothing_else() -> None:
 def test_what_is_made_here_is_neither_deployed_nor_committed() -> None:
     not_deployed = (ROOT / ".funcignore").read_text().split()
     not_committed = (ROOT / ".gitignore").read_text().split()
-    for made in (".venv/", "node_modules/", ".demo/", ".local/", "build/", "__pycache__/", ".hypothesis/"):
+    for made in (
+        ".venv/",
+        "node_modules/",
+        ".demo/",
+        ".local/",
+        "build/",
+        ".build/",
+        "__pycache__/",
+        ".hypothesis/",
+    ):
         assert made in not_deployed, made
         assert made in not_committed, made
     assert "local.settings.json" in not_committed

@@ -12,6 +12,7 @@ from agent import build
 from tests.integration.agent import box as boxes
 from tests.integration.agent.app_side import App
 from tests.integration.agent.imds import ImdsStub
+from tests.integration.agent.machine import Machine, private
 from tests.integration.agent.process import LocalAgent
 from tests.integration.agent.stub import QueueStub
 
@@ -90,3 +91,9 @@ def box(tmp_path: Path, pyz: str) -> Iterator[boxes.Box]:
     tmp_path.chmod(0o755)
     with boxes.opened(tmp_path, pyz) as opened:
         yield opened
+
+
+@pytest.fixture
+def machine(box: boxes.Box, tmp_path: Path, pyz: str) -> Iterator[Machine]:
+    with private(box, tmp_path, pyz) as made:
+        yield made

@@ -1,86 +1,16 @@
 """Installation, upgrade and removal in private mounts: the machine's own folders are not touched."""
 
-import json
 import os
 import shutil
 import subprocess
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from agent.installer import text as installer
-from tests.integration.agent.app_side import KEY, VM, App, guest_file, hooks, runs, until
-from tests.integration.agent.box import Box
+from tests.integration.agent.app_side import KEY, App, hooks, runs, until
+from tests.integration.agent.machine import ETC, HOME, UNIT, Machine, bootstrap
 from tests.integration.agent.stub import QueueStub
-
-SYSTEMCTL = Path(__file__).with_name("systemctl")
-HOME, ETC = Path("/opt/stillframe"), Path("/etc/stillframe")
-UNIT = Path("/etc/systemd/system/stillframe-agent.service")
-
-
-@dataclass
-class Machine:
-    """A guest with folders of its own, and a stand-in for systemctl unless ``systemd`` is taken away."""
-
-    box: Box
-    folder: Path
-    pyz: str
-
-    def install(self, pyz: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-        return self.sh("install", pyz or self.pyz, **environ)
-
-    def sh(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        script = self.folder / "install.sh"
-        script.write_text(installer())
-        env = {
-            "PATH": f"{self.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "NOTES": str(self.folder / "notes"),
-            "STILLFRAME_MOUNTS": "",
-            "STILLFRAME_POLL_MS": "50",
-            "STILLFRAME_CONFIG": guest_file(self.folder),
-            **environ,
-        }
-        entered = ["nsenter", "-t", str(self.box.root), "-m", "-p", "--", "sh", str(script), *words]
-        return subprocess.run(
-            entered, env=env, check=False, capture_output=True, text=True, cwd="/", timeout=120
-        )
-
-    def at(self, path: Path) -> Path:
-        return self.box.inside(path)
-
-    def versions(self) -> list[str]:
-        return sorted(path.name for path in self.at(HOME).glob("agent-*.pyz"))
-
-    def asked(self) -> list[str]:
-        return (self.folder / "notes/asked").read_text().splitlines()
-
-    def other_version(self) -> str:
-        """Build an agent that differs from this one."""
-        other = self.folder / "other.pyz"
-        shutil.copy(self.pyz, other)
-        with zipfile.ZipFile(other, "a") as archive:
-            archive.writestr("note", "another version")
-        return str(other)
-
-
-@pytest.fixture
-def machine(box: Box, tmp_path: Path, pyz: str) -> Iterator[Machine]:
-    for folder in ("/opt", "/etc", "/run"):
-        box.run("mount", "-t", "tmpfs", "-o", "mode=755", "none", folder)
-    box.run("mkdir", "-p", "/etc/systemd/system", "/run/systemd/system")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "notes").mkdir()
-    shutil.copy(SYSTEMCTL, tmp_path / "bin/systemctl")
-    yield Machine(box, tmp_path, pyz)
-    (tmp_path / "notes/stop").touch()
-
-
-def bootstrap(stub: QueueStub) -> str:
-    urls = {"command_queue": stub.url("commands"), "ack_queue": stub.url("acks")}
-    return json.dumps({"vm": VM, "key": KEY.hex(), **urls})
 
 
 def test_an_enrolled_agent_is_started_by_systemd_and_serves(machine: Machine, stub: QueueStub) -> None:

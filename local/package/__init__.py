@@ -1,0 +1,1 @@
+"""`make package`: what is shipped, as files whose bytes follow from the sources alone."""
