@@ -106,3 +106,25 @@ async def test_the_host_starts_from_the_package_alone(started: str) -> None:
     assert [
         name for name in ("tables", "queues", "guest_queues") if not json.loads(report)["storage"][name]["ok"]
     ] == []
+
+
+@pytest.mark.azurite
+async def test_the_smoke_test_says_what_is_not_well_with_it(started: str, tmp_path: Path) -> None:
+    command_line = tmp_path / "stillframe"
+    command_line.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m cli "$@"\n')
+    command_line.chmod(0o755)
+    environ = {
+        **os.environ,
+        "STILLFRAME_CLI": str(command_line),
+        "STILLFRAME_URL": started,
+        "STILLFRAME_KEY": "any",
+        "STILLFRAME_PATIENCE_S": "0",
+    }
+
+    process = await asyncio.create_subprocess_exec(
+        "sh", str(ROOT / "infra/smoke.sh"), env=environ, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await asyncio.wait_for(process.communicate(), 120)
+
+    assert process.returncode == 3
+    assert "Azure Resource Manager" in told.decode()
