@@ -53,7 +53,7 @@ check: .venv/.installed
 	@$(PYTHON) -m mypy --no-error-summary --platform win32 --cache-dir .mypy_cache/windows agent shared/protocol.py
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
-	@.venv/bin/shellcheck agent/*.sh infra/*.sh
+	@.venv/bin/shellcheck agent/*.sh infra/*.sh infra/guests/*.sh
 	@echo "make check: all well"
 
 model: .venv/.installed

@@ -5,16 +5,15 @@ may only add. Where the account has a key, the two rights are service SAS; where
 are user delegation SAS.
 """
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.storage.guest_names import ACK_QUEUE, command_queue
 from shared.storage.queues import seconds
 from shared.storage.sas import QueueSigner
 
-#: The queue that the app's ack trigger listens to.
-ACK_QUEUE = "stillframe-acks"
+__all__ = ["ACK_QUEUE", "ExpiringQueues", "GuestQueues", "GuestUrls", "command_queue"]
 
 _PROCESS = "p"
 _ADD = "a"
@@ -91,16 +90,3 @@ class GuestQueues:
         """Close the running loop's clients."""
         await self._queues.close()
         await self._signer.close()
-
-
-#: The namespace of ``guid()`` in templates (Microsoft, "String functions for Bicep": UUID version 5).
-_TEMPLATE_GUIDS = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
-
-
-def command_queue(vm_id: str) -> str:
-    """The name of a VM's command queue: ARM ids vary in case, and have characters that queue names forbid.
-
-    A template makes the same name by ``'cmd-${guid(toLower(vmId))}'``, and so can give a VM's identity
-    its right to this one queue (infra/guests).
-    """
-    return f"cmd-{uuid.uuid5(_TEMPLATE_GUIDS, vm_id.lower())}"

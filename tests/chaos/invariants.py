@@ -12,7 +12,7 @@ from local.stack.waiting import TooSlowError, until
 from local.world.frozen import ProbeUndecidedError
 from local.world.restore import CheckFailedError, MissingSnapshotError
 from shared.engine.queue_names import ACKS, RUNS, STEPS
-from shared.storage.guest_queues import command_queue
+from shared.storage.guest_names import command_queue
 from tests.chaos.arena import Arena
 from tests.e2e.scene import (
     BUDGET_MARGIN_MS,

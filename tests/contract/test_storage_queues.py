@@ -3,7 +3,7 @@
 import pytest
 
 from shared.storage.errors import DelayTooLong, MessageTooLarge
-from shared.storage.guest_queues import command_queue
+from shared.storage.guest_names import command_queue
 from tests.contract.support import Storage, unique
 
 VM = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/Vm"

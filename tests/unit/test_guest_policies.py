@@ -11,7 +11,7 @@ import pytest
 import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
-from shared.storage.guest_queues import ACK_QUEUE, command_queue
+from shared.storage.guest_names import ACK_QUEUE, command_queue
 from tests.unit import azure_policy
 
 GUESTS = Path(__file__).resolve().parents[2] / "infra" / "guests"

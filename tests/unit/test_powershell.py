@@ -12,6 +12,7 @@ INSTALL = (AGENT / "install.ps1").read_text()
 SCRIPTS = {
     "install.ps1": INSTALL,
     "run command": RUN_COMMAND,
+    "enrol-windows.ps1": (AGENT.parent / "infra/guests/enrol-windows.ps1").read_text(),
     "vm-application.ps1": (AGENT / "vm-application.ps1").read_text(),
 }
 

@@ -33,13 +33,13 @@ class Machine:
     def sh(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         script = self.folder / "install.sh"
         script.write_text(installer())
-        return self._run(["sh", str(script), *words], environ)
+        return self.run(["sh", str(script), *words], environ)
 
     def vm_application(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command as the extension for VM Applications does: by bash, where the package lies."""
-        return self._run(["/bin/bash", "-c", f"cd {folder} && {command}"], {})
+        return self.run(["/bin/bash", "-c", f"cd {folder} && {command}"], {})
 
-    def _run(self, command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
         env = {
             "PATH": f"{self.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "NOTES": str(self.folder / "notes"),

@@ -7,7 +7,7 @@ from shared.compute.agent_package import AgentInstallation, AgentPackage
 from shared.engine.orders import Keys
 from shared.protocol import ARM, QUIESCE, RESUME
 from shared.storage.agents import ResidentAgent
-from shared.storage.guest_queues import command_queue
+from shared.storage.guest_names import command_queue
 from tests.unit.engine.house import MASTER, VM, House
 
 PACKAGE = AgentPackage("https://example.org/agent.pyz?sig=secret", "0" * 64)
