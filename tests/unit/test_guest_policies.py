@@ -1,6 +1,7 @@
 """infra/guests: the policy definitions as they decide about VMs, and the templates around them."""
 
 import copy
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import pytest
 import tree_sitter_bicep
 from tree_sitter import Language, Node, Parser
 
+from local.package import __main__ as package
 from shared.storage.guest_names import ACK_QUEUE, command_queue
+from shared.version import VERSION
 from tests.unit import azure_policy
 
 GUESTS = Path(__file__).resolve().parents[2] / "infra" / "guests"
@@ -23,7 +26,7 @@ MESSAGE_PROCESSOR = "8a0f0c08-91a1-4084-bc3d-661d67233fed"
 MESSAGE_SENDER = "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"
 
 VM = "/subscriptions/s/resourceGroups/G/providers/Microsoft.Compute/virtualMachines/Vm1"
-VERSION = (
+APPLICATION = (
     "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/galleries/q/applications/{}/versions/0.1.0"
 )
 PARAMETERS = {
@@ -31,7 +34,7 @@ PARAMETERS = {
     "tagName": "stillframe:agent",
     "tagValue": "install",
     "guestAccountId": "/subscriptions/t/resourceGroups/h/providers/Microsoft.Storage/storageAccounts/guests",
-    "linuxVersionId": VERSION.format("stillframe-agent-linux"),
+    "linuxVersionId": APPLICATION.format("stillframe-agent-linux"),
     "windowsVersionId": "",
 }
 APPLICATIONS = "Microsoft.Compute/virtualMachines/applicationProfile.galleryApplications[*]"
@@ -111,7 +114,7 @@ def test_the_agent_goes_to_tagged_vms_with_an_identity_for_which_there_is_a_vers
 
 
 def test_windows_gets_the_agent_once_it_has_a_version() -> None:
-    version = VERSION.format("stillframe-agent-windows")
+    version = APPLICATION.format("stillframe-agent-windows")
 
     assert wanted_by("policy-agent.json", machine(system="Windows"), windowsVersionId=version)
     assert not wanted_by("policy-agent.json", machine(), linuxVersionId="", windowsVersionId=version)
@@ -143,9 +146,9 @@ def test_an_identity_is_added_once_and_takes_none_away(
     ("installed", "is_there"),
     [
         ([], False),
-        ([VERSION.format("another-application")], False),
+        ([APPLICATION.format("another-application")], False),
         ([PARAMETERS["linuxVersionId"].replace("0.1.0", "0.0.9")], False),
-        ([VERSION.format("another-application"), PARAMETERS["linuxVersionId"].upper()], True),
+        ([APPLICATION.format("another-application"), PARAMETERS["linuxVersionId"].upper()], True),
     ],
 )
 def test_a_vm_with_another_version_gets_this_one(installed: list[str], *, is_there: bool) -> None:
@@ -213,6 +216,23 @@ def test_the_commands_fit_and_go_by_the_name_under_which_the_package_lies(system
     for action in ("install", "update", "remove"):
         assert len(commands[action]) <= 4096  # the limit of a VM Application's command
         assert commands["application"] in commands[action]
+
+
+def test_the_gallery_publishes_what_make_package_builds(tmp_path: Path) -> None:
+    text = (GUESTS / "gallery.bicep").read_text()
+    interpreter = tmp_path / "python.zip"
+    interpreter.touch()
+    pinned = [
+        "--windows-python",
+        str(interpreter),
+        "--windows-python-sha256",
+        hashlib.sha256(b"").hexdigest(),
+    ]
+    assert package.main(["--into", str(tmp_path / "built"), *pinned]) == 0
+
+    for system in ("linux", "windows"):
+        (name,) = re.findall(rf"var {system}Package = '(.+)'", text)
+        assert (tmp_path / "built" / name.replace("${version}", VERSION)).is_file()
 
 
 @pytest.mark.parametrize("name", BICEP)
