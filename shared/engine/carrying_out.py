@@ -355,15 +355,17 @@ async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)
     window = state.evidence.freeze_window_ms if state.evidence else None
-    problem = problem_of(state)
+    budget, problem = state.spec.guest.longest_hold_ms, problem_of(state)
     well = problem is None or state.outcome is Outcome.CANCELLED
+    # The alerts and the workbook of infra/watch read this line: a test holds them to it.
     _log.log(
         logging.INFO if well else logging.WARNING,
-        "stillframe ended: vm=%s outcome=%s grade=%s, %s: %s%s",
+        "stillframe ended: vm=%s outcome=%s grade=%s cause=%s, %s: %s%s",
         state.spec.vm_id,
         state.outcome,
         state.grade or "none",
-        "nothing was held" if window is None else f"freeze window {window} ms",
+        problem.cause if problem else "none",
+        "nothing was held" if window is None else f"freeze window {window} ms of {budget} ms",
         "; ".join(state.reasons),
         f"; failing step: {problem.step}. {problem.sentence} {problem.what_to_do}" if problem else "",
     )
