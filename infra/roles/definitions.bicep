@@ -60,7 +60,7 @@ resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = [
   for each in roles: {
     name: guid(subscription().id, 'stillframe', each.key, environmentName)
     properties: {
-      roleName: 'Stillframe ${each.title} (${environmentName})'
+      roleName: 'Stillframe ${each.title} (${environmentName} ${take(uniqueString(subscription().id), 5)})' // one in a tenant
       description: each.what
       type: 'CustomRole'
       assignableScopes: subscriptions

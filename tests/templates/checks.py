@@ -12,13 +12,18 @@ from jsonschema import Draft202012Validator
 from tests.templates.bicep import BicepFile, Declaration, commented, nodes, text
 from tests.templates.schemas import AZD, SCHEMAS
 
+#: What is deployed by itself: the app, and what brings agents into guests.
+_ROOTS = ("main.bicep", "guests/gallery.bicep", "guests/policy.bicep")
+#: JSON of another kind, which has tests of its own.
+_ELSEWHERE = "guests/"
+
 #: Bicep's functions (Microsoft Learn, "Bicep functions") that these templates use, and its decorators.
 # fmt: off
 _FUNCTIONS = frozenset({
-    "cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "items",
-    "join", "loadJsonContent", "loadTextContent", "map", "newGuid", "replace", "resourceGroup",
-    "resourceId", "split", "string", "subscription", "subscriptionResourceId", "toLower", "toObject",
-    "toUpper", "union", "uniqueString",
+    "cidrSubnet", "concat", "contains", "empty", "environment", "filter", "guid", "items", "join",
+    "loadJsonContent", "loadTextContent", "map", "newGuid", "null", "replace", "resourceGroup", "resourceId",
+    "split", "string", "subscription", "subscriptionResourceId", "take", "toLower", "toObject", "toUpper",
+    "union", "uniqueString",
 })
 _DECORATORS = frozenset({
     "allowed", "description", "maxLength", "maxValue", "minLength", "minValue", "onlyIfNotExists", "secure",
@@ -57,7 +62,7 @@ def _names(file: BicepFile) -> Iterator[tuple[int, str]]:
                 yield each.line, f"{each.name} is declared twice"
             declared[each.name] = each
     for name, line in file.used.items():
-        if name not in declared and name not in file.bound and name != "null":
+        if name not in declared and name not in file.bound and name not in _FUNCTIONS:
             yield line, f"{name} is declared nowhere"
     for called in file.functions - _FUNCTIONS - _DECORATORS:
         yield 1, f"{called} is not among the functions that are known here"
@@ -124,7 +129,7 @@ def _loaded(file: BicepFile) -> Iterator[tuple[int, str]]:
 
 def _unreached(infra: Path, files: dict[Path, BicepFile]) -> Iterator[str]:
     """A file that nothing leads to is never deployed, and nobody sees that it is wrong."""
-    waiting, reached = [(infra / "main.bicep").resolve()], set()
+    waiting, reached = [(infra / name).resolve() for name in _ROOTS], set[Path]()
     while waiting:
         path = waiting.pop()
         if path in reached or path not in files:
@@ -148,7 +153,7 @@ def _documents(root: Path, main: BicepFile | None) -> Iterator[str]:
             continue
         if name in SCHEMAS:
             documents[f"infra/{name}"] = (document, SCHEMAS[name])
-        else:
+        elif not name.startswith(_ELSEWHERE):
             yield f"infra/{name}:1: there is no schema for it"
     documents["azure.yaml"] = (yaml.safe_load((root / "azure.yaml").read_text()), AZD)
     for name, (document, schema) in documents.items():

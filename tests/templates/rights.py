@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from local.arm.journal import Exchange
-from tests.templates.bicep import BicepFile, commented
+from tests.templates.bicep import BicepFile, commented, text
 
-DEFINITIONS = Path(__file__).resolve().parents[2] / "infra" / "roles" / "definitions.bicep"
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+DEFINITIONS = INFRA / "roles" / "definitions.bicep"
 
 _VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 _SCOPE = re.compile(r"(/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?)(?:/providers/(.+))?", re.IGNORECASE)
@@ -35,6 +36,11 @@ def roles(path: Path = DEFINITIONS) -> dict[str, frozenset[str]]:
     lists = {name: file.value(name) for name in file.of("var")}
     found = {name: frozenset(action for action, _ in commented(node)) for name, node in lists.items()}
     return {name: actions for name, actions in found.items() if actions}
+
+
+def assigned(where: str) -> set[str]:
+    """Give the names of the roles that ``main.bicep`` assigns in ``onSources`` or ``onTargets``."""
+    return set(re.findall(r"roles\.outputs\.(\w+)", text(BicepFile(INFRA / "main.bicep").value(where))))
 
 
 def needs(exchanges: Iterable[Exchange]) -> set[Need]:

@@ -12,7 +12,8 @@ from shared.policy.snapshots import SnapshotSettings
 from tests.integration.compute.conftest import DB1, SAGA, SNAPSHOTS, TAGS, Azure, serving
 from tests.integration.compute.test_region_copies import order
 from tests.integration.compute.test_restore_points import facts_of, take
-from tests.templates.rights import DEFINITIONS, Need, needs, roles, verdict
+from tests.templates.bicep import BicepFile, members, text
+from tests.templates.rights import DEFINITIONS, Need, assigned, needs, roles, verdict
 
 SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000001"
 
@@ -53,9 +54,13 @@ async def needed(azure: Azure) -> set[Need]:
 def judged(needed: set[Need], vm: VmSpec, definitions: Path = DEFINITIONS) -> list[str]:
     """The roles as main.bicep assigns them when snapshots have a group of their own."""
     given = defaultdict[str, frozenset[str]](frozenset, roles(definitions))
+
+    def all_of(where: str) -> frozenset[str]:
+        return frozenset[str]().union(*(given[name] for name in assigned(where)))
+
     at = {
-        f"{SUBSCRIPTION}/resourceGroups/{vm.resource_group}": given["source"] | given["agentStart"],
-        f"{SUBSCRIPTION}/resourceGroups/{SNAPSHOTS}": given["target"] | given["regionCopy"],
+        f"{SUBSCRIPTION}/resourceGroups/{vm.resource_group}": all_of("onSources"),
+        f"{SUBSCRIPTION}/resourceGroups/{SNAPSHOTS}": all_of("onTargets"),
         SUBSCRIPTION: given["operations"],
     }
     return verdict(needed, at)
@@ -85,6 +90,14 @@ async def test_a_role_without_one_of_its_actions_is_told_and_so_is_one_that_noth
         planted.write_text("\n".join([*lines[:place], more, *lines[place:]]))
         [told] = judged(needed, DB1, planted)
         assert told.startswith("nothing needs Microsoft.Compute/disks/endGetAccess/action on ")
+
+
+def test_each_role_is_given_its_own_actions_and_its_own_name() -> None:
+    file = BicepFile(DEFINITIONS)
+    objects = [each for each in file.value("roles").named_children if each.type == "object"]
+    lists = [text(dict(members(each))["actions"]) for each in objects]
+    outputs = {name: text(each.node.named_children[-1]) for name, each in file.of("output").items()}
+    assert outputs == {name: f"role[{place}].name" for place, name in enumerate(lists)}
 
 
 async def test_looking_for_vms_in_a_whole_subscription_needs_the_source_role_on_it() -> None:
