@@ -17,7 +17,8 @@ from shared.policy.documents import read_run
 from shared.saga.causes import Cause
 from shared.storage.counters import CounterTable
 from tests.templates.kql import QueryError, run
-from tests.unit.engine.house import DAY_MS, VM, House
+from tests.unit.engine.house import DAY_MS, SCRIPTS, VM, House
+from tests.unit.engine.test_engine_concurrency import RETRY, started, throttled
 from tests.unit.triggers.test_triggers_queues import message
 
 WATCH = Path(__file__).resolve().parents[2] / "infra" / "watch"
@@ -62,6 +63,25 @@ async def agent_is_silent(house: House) -> None:
 async def script_fails_and_a_lower_grade_is_kept(house: House) -> None:
     house.guest().script_fails = True
     await house.ask(on_guest_failure="continue")
+    await house.settle()
+
+
+async def rehearsal_fails(house: House) -> None:
+    house.guest().script_fails = True
+    document = {"vms": [VM], "guest_processing": SCRIPTS}
+    await house.app.policies.start(read_run(document), "http", "", rehearsal=True)
+    await house.settle()
+
+
+async def first_try_fails_and_the_second_is_well(house: House) -> None:
+    house.compute.errors["start_agent"] = throttled(8)
+    await started(house, 1, retry=RETRY)
+    await house.settle()
+
+
+async def every_try_fails(house: House) -> None:
+    house.compute.errors["start_agent"] = throttled(200)
+    await started(house, 1, retry=RETRY)
     await house.settle()
 
 
@@ -112,6 +132,9 @@ SCENES: dict[Callable[[House], Awaitable[None]], set[str]] = {
     capture_fails: {"vm-failed"},
     agent_is_silent: {"vm-failed", "agent-missing"},
     script_fails_and_a_lower_grade_is_kept: {"grade-below-policy"},
+    rehearsal_fails: set(),
+    first_try_fails_and_the_second_is_well: set(),
+    every_try_fails: {"vm-failed", "agent-missing"},
     message_is_lost_and_the_sweep_mends_it: {"saga-overdue"},
     message_is_poison: {"poison-message"},
     run_task_is_poison: {"poison-message"},
@@ -200,6 +223,16 @@ def test_every_chart_is_looked_at() -> None:
 @pytest.mark.parametrize("name", SHOWN)
 async def test_a_chart_shows_what_happened(name: str, caplog: pytest.LogCaptureFixture) -> None:
     assert run(CHARTS[name], {"AppTraces": await lines_of(SHOWN[name], caplog)}, COLUMNS) != []
+
+
+async def test_a_rehearsal_hides_nobodys_last_grade(caplog: pytest.LogCaptureFixture) -> None:
+    assert run(CHARTS["grades"], {"AppTraces": await lines_of(rehearsal_fails, caplog)}, COLUMNS) == []
+
+
+async def test_a_vm_that_was_tried_three_times_failed_once(caplog: pytest.LogCaptureFixture) -> None:
+    lines = await lines_of(every_try_fails, caplog)
+    assert sum("stillframe try ended: vm=" in line["Message"] for line in lines) == 2
+    assert len(run(ALERTS["vm-failed"], {"AppTraces": lines}, COLUMNS)) == 1
 
 
 async def test_the_freeze_windows_are_those_of_the_line(caplog: pytest.LogCaptureFixture) -> None:
