@@ -166,6 +166,13 @@ async def lines_of(
     ]
 
 
+def test_every_alert_is_explained_with_how_often_it_looks() -> None:
+    page = (WATCH.parents[1] / "docs" / "deploy.md").read_text()
+    told = re.findall(r"^\| `([a-z-]+)` \| (\d+) min \|", page, re.MULTILINE)
+    rules = json.loads((WATCH / "alerts.json").read_text())
+    assert sorted(told) == sorted((rule["name"], str(rule["minutes"])) for rule in rules)
+
+
 def test_every_alert_has_something_that_raises_it() -> None:
     assert set().union(*SCENES.values()) == set(ALERTS)
 
