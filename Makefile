@@ -54,6 +54,7 @@ check: .venv/.installed
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
 	@.venv/bin/shellcheck agent/*.sh infra/*.sh infra/guests/*.sh
+	@$(PYTHON) -m tests.templates
 	@echo "make check: all well"
 
 model: .venv/.installed

@@ -52,6 +52,7 @@ from shared.saga.events import (
     FactsUnavailable,
     RegionCopiesSeen,
 )
+from shared.saga.passing import is_tried_again
 from shared.saga.problems import problem_of
 from shared.saga.snapshots import snapshot_of, tags_of
 from shared.saga.state import Outcome, Phase, SagaState
@@ -354,16 +355,24 @@ async def _record_end(hands: Hands, state: SagaState, effect: RecordEnd) -> None
     measuring.saga_ended(state, timeline)
     if effect.watch_receipt:
         await hands.queues.cancel(STEPS, effect.watch_receipt)
+    _tell_end(state)
+
+
+def _tell_end(state: SagaState) -> None:
+    """One line per end: the alerts and the workbook of infra/watch read it, and a test holds them to it."""
     window = state.evidence.freeze_window_ms if state.evidence else None
-    problem = problem_of(state)
+    budget, problem = state.spec.guest.longest_hold_ms, problem_of(state)
     well = problem is None or state.outcome is Outcome.CANCELLED
+    what = "rehearsal ended" if state.spec.rehearsal else "try ended" if is_tried_again(state) else "ended"
     _log.log(
         logging.INFO if well else logging.WARNING,
-        "stillframe ended: vm=%s outcome=%s grade=%s, %s: %s%s",
+        "stillframe %s: vm=%s outcome=%s grade=%s cause=%s, %s: %s%s",
+        what,
         state.spec.vm_id,
         state.outcome,
         state.grade or "none",
-        "nothing was held" if window is None else f"freeze window {window} ms",
+        problem.cause if problem else "none",
+        "nothing was held" if window is None else f"freeze window {window} ms of {budget} ms",
         "; ".join(state.reasons),
         f"; failing step: {problem.step}. {problem.sentence} {problem.what_to_do}" if problem else "",
     )

@@ -12,8 +12,8 @@ AZURE: Mapping[str, str] = {
     "failed": f"Look at the error's code in Azure's documentation, then {AGAIN}.",
     "not_found": "Take {vm} out of the request or policy if it was deleted; else correct its id.",
     "denied": (
-        "Give the app's identity the role of infra/roles/source.json on {vm}'s group, and that of "
-        "infra/roles/target.json on the snapshots' group: `az role assignment create` (infra/README.md)."
+        "Add {vm}'s group to STILLFRAME_SOURCES and the snapshots' group to STILLFRAME_TARGETS, then "
+        "`azd provision`; or assign the roles of infra/roles there by hand (docs/deploy.md)."
     ),
     "refused": "Azure will refuse it again: mend what its message names first.",
     "throttled": "Wait a few minutes; let runs of this subscription begin at different times.",

@@ -8,6 +8,7 @@ import pytest_asyncio
 from local.arm.contract import violations
 from local.azurite import AzuriteUnavailableError
 from local.stack.stack import Stack, StackOptions, real_disks, running
+from tests.templates.rights import needs, roles
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -23,6 +24,8 @@ async def stack(request: pytest.FixtureRequest) -> AsyncIterator[Stack]:
         yield started
         # What was asked of Azure, and what it answered, is what the models of the SDK allow.
         assert violations(started.world.journal.select()) == []
+        asked = {need.action for need in needs(started.world.journal.select())}
+        assert asked - set[str]().union(*roles().values()) == set(), "no role of the app gives it"
     finally:
         await starting.__aexit__(None, None, None)
 

@@ -22,6 +22,7 @@ from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture
 from shared.saga.facts import VmFacts
 from shared.saga.names import snapshot_id
+from tests.templates.rights import needs, roles
 
 SNAPSHOTS = "stillframe-snapshots"
 SAGA = "0123456789abcdef0123"
@@ -131,6 +132,8 @@ async def serving(*vms: VmSpec, settings: SimSettings | None = None) -> AsyncIte
         compute = Compute(ClientPool(LoopbackCredential, endpoint=endpoint), now_ms)
         try:
             yield Azure(world, disks, guest, compute)
+            asked = {need.action for need in needs(world.journal.select())}
+            assert asked - set[str]().union(*roles().values()) == set(), "no role of the app gives it"
         finally:
             await compute.close()
 
