@@ -22,6 +22,7 @@ from shared.saga.events import (
     Admitted,
     AgentNotStarted,
     AgentReady,
+    BarrierOpened,
     CancelRequested,
     CaptureEnded,
     Cleaned,
@@ -29,6 +30,7 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    GroupBroke,
     MustWait,
     Poisoned,
     Quiesced,
@@ -258,6 +260,14 @@ def _on_released(state: SagaState, _event: Released, _now: int) -> Transition:
     return _ignore(state, "the session is over")
 
 
+def _on_barrier_opened(state: SagaState, _event: BarrierOpened, _now: int) -> Transition:
+    return _too_late(state)
+
+
+def _on_group_broke(state: SagaState, _event: GroupBroke, _now: int) -> Transition:
+    return _too_late(state)
+
+
 def _on_copies_seen(state: SagaState, event: CopiesSeen, now: int) -> Transition:
     if state.phase is not Phase.COMPLETING:
         return _too_late(state)
@@ -347,6 +357,8 @@ _HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
     CaptureEnded: _on_capture_ended,
     Resumed: _on_resumed,
     Released: _on_released,
+    BarrierOpened: _on_barrier_opened,
+    GroupBroke: _on_group_broke,
     CopiesSeen: _on_copies_seen,
     RegionCopiesSeen: on_region_copies_seen,
     Cleaned: _on_cleaned,
