@@ -1,6 +1,7 @@
 """Two or three real sagas and the real group: whatever goes wrong, what is called one instant was one."""
 
 from dataclasses import dataclass, replace
+from random import Random
 
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -160,7 +161,11 @@ PLANS = st.lists(
 )
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_goes_wrong_a_group_and_its_sagas_end_and_one_instant_was_one(
-    members: list[GuestProcessing], rules: GroupRules, admission: AdmissionRules | None, plan, turns
+    members: list[GuestProcessing],
+    rules: GroupRules,
+    admission: AdmissionRules | None,
+    plan: list[tuple[str, int, int]],
+    turns: Random,
 ) -> None:
     together = party(members, rules, admission)
     for name, where, steps in plan:

@@ -71,7 +71,7 @@ CALM_STEPS = 5_000
 
 @dataclass(slots=True)
 class Shot:
-    """A snapshot that exists. ``hold`` is what was completely held at its instant, ``with_it`` in which worlds."""
+    """A snapshot that exists. ``hold`` is what was held at its instant, ``with_it`` in which worlds."""
 
     at: int
     hold: Hold | None
@@ -95,7 +95,7 @@ class Job:
 
 
 class Hub:
-    """The group that worlds share: what a saga tells it is heard at once, and what it tells lies in inboxes."""
+    """The group that worlds share: it hears at once what a saga tells it, and answers into inboxes."""
 
     def __init__(self, rules: GroupRules, size: int) -> None:
         self.state = new_group(rules, tuple(str(number) for number in range(size)))
@@ -247,8 +247,8 @@ class World:
                 self._start_agent(order, luck)
             case SendCommand(order):
                 self._command(order)
-            case Admit() | Leave():
-                self._gate(effect)
+            case Admit() | Leave() | JoinBarrier() | LeaveGroup():
+                self._ask(effect)
             case Capture() | TakeRestorePoint():
                 self.jobs.append(Job(effect, self.platform_reaches))
             case CheckCopies(snapshot_ids):
@@ -257,9 +257,6 @@ class World:
                 self._clean(luck)
             case Watch() | RecordEnd():
                 self._watch(effect)
-            case JoinBarrier() | LeaveGroup():
-                assert self.hub is not None
-                self.hub.hear(self.number, effect, self.now)
             case Alert(warnings):
                 self.alerted.extend(warnings)
 
@@ -290,8 +287,12 @@ class World:
         if order.kind == "quiesce":
             self.quiesce_ordered.add(order.generation)
 
-    def _gate(self, effect: Admit | Leave) -> None:
-        if isinstance(effect, Admit):
+    def _ask(self, effect: Admit | Leave | JoinBarrier | LeaveGroup) -> None:
+        """Tell the gate or the group."""
+        if isinstance(effect, JoinBarrier | LeaveGroup):
+            assert self.hub is not None
+            self.hub.hear(self.number, effect, self.now)
+        elif isinstance(effect, Admit):
             self.inbox.append(self._admit(effect.generation, effect.expires_at))
         else:
             self.places.pop(effect.generation, None)
