@@ -9,6 +9,7 @@ from shared.storage.point_records import PointState
 from shared.triggers import (
     concurrency_schemas,
     document_schemas,
+    group_schemas,
     notice_schemas,
     point_schemas,
     preflight_schemas,
@@ -79,6 +80,7 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": document_schemas.schemas()
             | concurrency_schemas.schemas()
+            | group_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
             | notice_schemas.schemas()
