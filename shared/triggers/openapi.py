@@ -10,6 +10,7 @@ from shared.triggers import (
     concurrency_schemas,
     document_schemas,
     group_schemas,
+    group_view_schemas,
     notice_schemas,
     point_schemas,
     preflight_schemas,
@@ -81,6 +82,7 @@ def document() -> dict[str, Any]:
             "schemas": document_schemas.schemas()
             | concurrency_schemas.schemas()
             | group_schemas.schemas()
+            | group_view_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
             | notice_schemas.schemas()
