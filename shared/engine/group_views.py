@@ -7,6 +7,7 @@ from shared.engine.grouping import in_words
 from shared.engine.run_settings import read_groups
 from shared.policy.groups import Group
 from shared.saga.group import Barrier, awaited
+from shared.saga.one_instant import why_not_one_instant
 from shared.saga.state import SagaState
 from shared.storage.groups import GroupRecord
 from shared.storage.point_records import GroupMark
@@ -47,7 +48,7 @@ def group_view(record: GroupRecord) -> dict[str, Any]:
         "waits_for": following.value if following else None,
         "attempt": group.attempt,
         "on_member_failure": group.rules.on_member_failure.value,
-        "one_instant": len(group.proved) > 1 if group.ended else None,
+        "one_instant": not _doubt(record) if group.ended else None,
         "skew_ms": record.skew_ms,
         "members": [
             {
@@ -104,7 +105,18 @@ def _sentence(record: GroupRecord) -> str:
         return f"Only {_name(record.vm_of(group.left[0].saga))} was left of it: no instant is shared."
     if following is not None:
         return _WAITS[following]
-    return _proved(record)
+    doubt = _doubt(record)
+    return f"No instant is shared: {doubt}." if doubt else _proved(record)
+
+
+def _doubt(record: GroupRecord) -> str:
+    """Say why no instant is shared by those who are left of a group that is over; empty where one is."""
+    if len(record.state.proved) < 2:
+        return "fewer than two of its VMs were left"
+    shares = record.proved()
+    if not any(shares):  # a rehearsal has no snapshots whose instants could speak against it
+        return ""
+    return why_not_one_instant(shares)
 
 
 def _proved(record: GroupRecord) -> str:
@@ -129,8 +141,9 @@ def mark_of(state: SagaState, record: GroupRecord | None) -> GroupMark | None:
     saga, group = state.spec.saga_id, record.state
     if state.standing.proved and saga in group.proved:
         vms = tuple(record.vm_of(one) for one in group.proved)
-        if len(vms) < 2:
-            return GroupMark(name=record.name, members=vms, why="no other VM of the group was left")
+        doubt = _doubt(record)
+        if doubt:
+            return GroupMark(name=record.name, members=vms, skew_ms=record.skew_ms, why=doubt)
         return GroupMark(
             name=record.name, members=vms, skew_ms=record.skew_ms, one_instant=True, why=_proved(record)
         )

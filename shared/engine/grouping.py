@@ -32,9 +32,10 @@ from shared.saga.group import (
     advance_group,
     new_group,
 )
+from shared.saga.one_instant import share_of
 from shared.saga.state import GroupMember, SagaState
 from shared.storage.errors import GroupNotFound
-from shared.storage.groups import GroupRecord, GroupTable, Instants
+from shared.storage.groups import GroupRecord, GroupTable, MemberShare
 from shared.storage.ports import MessageQueues
 from shared.storage.runs import RunEntry
 
@@ -117,7 +118,7 @@ class Grouping:
         """Tell the group that a member came to a barrier; give what it answers, if it does at once."""
         saga, group = state.spec.saga_id, state.spec.group
         assert group is not None
-        mine = _instants(state, effect) if effect.barrier is Barrier.CAPTURED else None
+        mine = _share(state, effect) if effect.barrier is Barrier.PROVED else None
         joined = Joined(saga, effect.generation, effect.barrier, effect.until)
         try:
             changed = await self._change(*_place(group.key), joined, mine)
@@ -152,14 +153,14 @@ class Grouping:
                 await self.look(run_id, record.name)
 
     async def _change(
-        self, run_id: str, name: str, event: GroupEvent, mine: Instants | None = None
+        self, run_id: str, name: str, event: GroupEvent, mine: MemberShare | None = None
     ) -> _Changed:
         def how(record: GroupRecord) -> tuple[GroupRecord, _Changed]:
             step = advance_group(record.state, event, self._clock())
             after = replace(record, state=step.state)
             if mine is not None and not step.ignored:
-                others = tuple(one for one in record.instants if one.saga != mine.saga)
-                after = replace(after, instants=(*others, mine))
+                others = tuple(one for one in record.shares if one.saga != mine.saga)
+                after = replace(after, shares=(*others, mine))
             return after, _Changed(record.state, step, after)
 
         changed = await self._groups.change(run_id, name, how)
@@ -222,12 +223,11 @@ def _said(effect: Open | Break) -> str:
     return f"attempt {effect.attempt}: {effect.why}{', and tries again' if effect.again else ''}"
 
 
-def _instants(state: SagaState, effect: JoinBarrier) -> Instants | None:
-    captures = state.evidence.captures if state.evidence else ()
-    made = [capture.time_created for capture in captures if capture.time_created is not None]
-    if not made:
+def _share(state: SagaState, effect: JoinBarrier) -> MemberShare | None:
+    share = share_of(state.evidence) if state.evidence else None
+    if share is None:
         return None
-    return Instants(saga=state.spec.saga_id, attempt=effect.generation, first=min(made), last=max(made))
+    return MemberShare(saga=state.spec.saga_id, attempt=effect.generation, share=share)
 
 
 def _too_many(count: int, limits: Concurrency | None) -> str:

@@ -11,7 +11,6 @@ from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.run_settings import KeptRunSettings, RunSettings, admission_rules
 from shared.logs import About, about, logger
 from shared.policy.layers import for_vm
-from shared.policy.retry import NO_RETRY
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
 from shared.saga.phases import first_watch_ms
 from shared.saga.state import SagaSpec, SagaState
@@ -97,7 +96,7 @@ class Steps:
             snapshots=settings.snapshots,
             disks=settings.disks,
             admission=admission_rules(settings, message.run_id),
-            retry=NO_RETRY if group else settings.retry,  # a later try would be no member any more
+            retry=settings.retry,
             try_number=message.try_number,
             rehearsal=settings.rehearsal,
             group=group,

@@ -2,7 +2,7 @@
 
 | partition | row | holds |
 |---|---|---|
-| the run's id | ``group-<name>`` | the group's state, its members' VMs, when their snapshots were made |
+| the run's id | ``group-<name>`` | the group's state, its members' VMs, what they proved |
 
 They are made with the run and never deleted by themselves: they go when the run's partition goes.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from shared.saga.codec import decode, encode
 from shared.saga.group import GroupRules, GroupState
+from shared.saga.one_instant import Share, skew_ms
 from shared.storage import tables
 from shared.storage.errors import GroupBusy, GroupNotFound, ReservationsBusy
 from shared.storage.reservations import ROWS_KEPT, Row
@@ -24,13 +25,12 @@ _GROUP = "group"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instants:
-    """When the first and the last snapshot of a member were made in an attempt, in ms by Azure's clock."""
+class MemberShare:
+    """What a member said in an attempt, when it had proved that it was held."""
 
     saga: str
     attempt: int
-    first: int
-    last: int
+    share: Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,24 +40,22 @@ class GroupRecord:
     name: str
     state: GroupState
     vms: tuple[str, ...] = ()
-    instants: tuple[Instants, ...] = ()
+    shares: tuple[MemberShare, ...] = ()
 
     def vm_of(self, saga: str) -> str:
         """Give the id of the VM of a member; empty for a stranger."""
         pairs = zip(self.state.members, self.vms, strict=True)
         return next((vm for member, vm in pairs if member.saga == saga), "")
 
+    def proved(self) -> tuple[Share | None, ...]:
+        """Give what those members said of the instant who proved that they share it; empty before that."""
+        said = {one.saga: one.share for one in self.shares if one.attempt == self.state.attempt}
+        return tuple(said.get(saga) for saga in self.state.proved)
+
     @property
     def skew_ms(self) -> int | None:
-        """How far the snapshots of the members lie apart that share the instant, from the first to the last.
-
-        None before they have proved that they do.
-        """
-        proved = self.state.proved
-        mine = [one for one in self.instants if one.saga in proved and one.attempt == self.state.attempt]
-        if not mine:
-            return None
-        return max(one.last for one in mine) - min(one.first for one in mine)
+        """How far the snapshots lie apart that share the instant; None before it is proved that they do."""
+        return skew_ms([share for share in self.proved() if share is not None])
 
 
 _NOBODY = GroupRecord(name="", state=GroupState(rules=GroupRules(), members=()))

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from shared.saga.group import Barrier, Fell, GroupRules, Joined, Open, advance_group, new_group
+from shared.saga.one_instant import Share
 from shared.storage.errors import GroupNotFound
-from shared.storage.groups import GroupRecord, GroupTable, Instants
+from shared.storage.groups import GroupRecord, GroupTable, MemberShare
 from tests.contract.support import Storage, unique
 
 NOW = 1_800_000_000_000
+SHARE = Share(held_from=NOW, held_until=NOW + 9, first=NOW + 1, last=NOW + 4, window_ms=12)
 SAGAS = tuple(f"saga-{number}" for number in range(8))
 
 
@@ -33,7 +35,7 @@ async def test_a_group_is_read_as_it_was_written(storage: Storage) -> None:
         name="shop",
         state=advance_group(group().state, Fell("saga-1", 1, "it failed"), NOW).state,
         vms=group().vms,
-        instants=(Instants(saga="saga-0", attempt=1, first=NOW, last=NOW + 3),),
+        shares=(MemberShare(saga="saga-0", attempt=1, share=SHARE),),
     )
     await table.create(run, [group("other"), whole])
 
