@@ -81,7 +81,7 @@ class Grouping:
                 )
                 continue
             state = new_group(group.rules, tuple(entry.saga_id for entry in members))
-            why = _too_many(len(members), limits)
+            why = too_many(len(members), limits)
             if why:
                 _log.error("group %s: %s", group.name, why)
             vms = tuple(entry.vm_id for entry in members)
@@ -230,7 +230,7 @@ def _share(state: SagaState, effect: JoinBarrier) -> MemberShare | None:
     return MemberShare(saga=state.spec.saga_id, attempt=effect.generation, share=share)
 
 
-def _too_many(count: int, limits: Concurrency | None) -> str:
+def too_many(count: int, limits: Concurrency | None) -> str:
     """Say why so many VMs can never be held together; empty where they can."""
     if count > MOST_MEMBERS:
         return f"{count} VMs belong to it, and no more than {MOST_MEMBERS} can share an instant"

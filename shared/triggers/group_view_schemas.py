@@ -18,6 +18,19 @@ def schemas() -> dict[str, Schema]:
             "The group of a VM, and what its recovery point says, or would say, of it.",
             _group() | {"recovery_point": or_null(ref("GroupMark"))},
         ),
+        "GroupPreview": all_there(
+            "A group of a policy, and which VMs it would have; problem says why they could share no instant.",
+            {
+                "group": _TEXT,
+                "on_member_failure": {"enum": list(OnMemberFailure)},
+                "count": _COUNT,
+                "vms": {
+                    "type": "array",
+                    "items": all_there("A VM of it.", {"vm": ref("VmId"), "name": _TEXT}),
+                },
+                "problem": or_null(_TEXT),
+            },
+        ),
         "GroupMark": all_there(
             "What a recovery point says of its group. one_instant: it is proved that all members (VMs) were "
             "held from before the first of their snapshots until after the last, which lie skew_ms apart.",

@@ -297,7 +297,7 @@ def _policy_views() -> dict[str, Schema]:
         "schedules": {"type": "array", "items": ref("ScheduleTimes")},
     }
     judged: dict[str, Schema] = {"vm": ref("VmId"), "name": _TEXT, "rule": _TEXT}
-    selected = judged | {"found": {"enum": [True, None]}}
+    selected = judged | {"found": {"enum": [True, None]}, "group": or_null(_TEXT)}
     unread = _all_there("What could not be read.", {"scope": _TEXT, "code": _TEXT, "why": _TEXT})
     schedule: dict[str, Schema] = {
         "name": _TEXT,
@@ -313,6 +313,7 @@ def _policy_views() -> dict[str, Schema]:
         "excluded_count": _COUNT,
         "selected": {"type": "array", "items": _all_there("A VM, and by which rule.", selected)},
         "excluded": {"type": "array", "items": _all_there("A VM, and by which rule.", judged)},
+        "groups": {"type": "array", "items": ref("GroupPreview")},
         "unread": {"type": "array", "items": unread},
         "schedules": {"type": "array", "items": _all_there("A schedule.", schedule)},
     }
