@@ -59,5 +59,6 @@ class Retrying:
         key = f"retry\n{run_id}\n{idempotency_key}" if idempotency_key else ""
         asked = RunDocument(policy=record.policy_name, vms=vms)
         groups = {entry.vm_id.lower(): entry.group for entry in failed if entry.group}
-        request = RunRequest(asked, vms, read_settings(record), RETRY, key, groups)
+        settings = read_settings(record).without_selection()  # these VMs, and no others that rules select
+        request = RunRequest(asked, vms, settings, RETRY, key, groups)
         return await self._service.start(request)
