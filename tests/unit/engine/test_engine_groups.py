@@ -10,6 +10,7 @@ from shared.compute import tags
 from shared.engine.queue_names import GROUPS, STEPS
 from shared.engine.views import moment
 from shared.policy.documents import read_run
+from shared.policy.selection import VmSummary
 from shared.protocol import QUIESCE, RESUME
 from shared.storage.memory import MemoryQueues
 from tests.unit.engine.fake_compute import vm_id
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.asyncio
 
 NAMES = ("db-1", "db-2", "web-1")
 VMS = [vm_id(name) for name in NAMES]
+SUB = "00000000-0000-0000-0000-000000000001"
 REST = {"on_member_failure": "rest"}
 
 
@@ -333,6 +335,32 @@ async def test_the_failed_vms_of_a_group_are_tried_again_together() -> None:
     await house.settle()
 
     assert await assert_claims_are_true(house, again) == 3
+
+
+async def test_a_group_by_tags_is_found_when_the_vms_are_listed() -> None:
+    house = watched(House())
+    house.compute.vms = [
+        VmSummary(id=vm_id(name), name=name, resource_group="app", subscription=SUB, tags=(("app", app),))
+        for name, app in (("db-1", "shop"), ("web-1", "shop"), ("db-2", "blog"))
+    ]
+    rule = {"subscriptions": [SUB], "names": ["*"]}
+    shop = {"include": [{"tags": {"tag": "app", "equals": "shop"}}]}
+    policy = {
+        "selection": {"include": [rule]},
+        "guest_processing": SCRIPTS,
+        "groups": [{"name": "shop", "selection": shop}],
+    }
+    await house.app.policies.put("all", policy, None)
+    run = await house.app.policies.start(read_run({"policy": "all"}), "http", "")
+    assert [one["state"] for one in (await house.app.reading.run(run))["groups"]] == ["selecting"]
+    await house.settle()
+
+    assert await outcomes(house, run) == dict.fromkeys(NAMES, "succeeded")
+    assert [member["name"] for member in (await group(house, run))["members"]] == ["db-1", "web-1"]
+    assert await assert_claims_are_true(house, run) == 2
+    named = await house.app.policies.start(read_run({"policy": "all", "vms": [VMS[0], VMS[2]]}), "http", "")
+    await house.settle(house.clock() + 1)
+    assert [member["name"] for member in (await group(house, named))["members"]] == ["db-1", "web-1"]
 
 
 async def test_no_member_is_tried_again_alone_in_its_run() -> None:
