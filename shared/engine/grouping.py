@@ -9,6 +9,7 @@ at each deadline: while one member waits for another, neither has anything to sa
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -41,6 +42,9 @@ from shared.storage.runs import RunEntry
 
 _log = logger("groups")
 
+#: Runs whose members a process keeps in mind.
+RUNS_KEPT = 64
+
 _UNSAID = "nobody said why"
 
 #: A look at a deadline comes this long (ms) after it: who is late must be late by every instance's clock.
@@ -63,6 +67,7 @@ class Grouping:
         self._groups = groups
         self._queues = queues
         self._clock = clock
+        self._members: OrderedDict[str, dict[str, GroupMember]] = OrderedDict()
 
     async def create(
         self, run_id: str, groups: Sequence[Group], entries: Sequence[RunEntry], limits: Concurrency | None
@@ -90,15 +95,23 @@ class Grouping:
 
     async def member(self, run_id: str, saga_id: str) -> GroupMember | None:
         """Say which group of the run a saga is a member of; None for none."""
-        for record in await self._groups.of_run(run_id):
-            if any(member.saga == saga_id for member in record.state.members):
-                return GroupMember(
+        known = self._members.get(run_id)
+        if known is None:
+            known = {
+                member.saga: GroupMember(
                     key=f"{run_id}/{record.name}",
                     name=record.name,
                     rules=record.state.rules,
                     vms=record.vms,
                 )
-        return None
+                for record in await self._groups.of_run(run_id)
+                for member in record.state.members
+            }
+        if known:  # who belongs to a group never changes once there are any
+            self._members[run_id] = known
+            while len(self._members) > RUNS_KEPT:
+                self._members.popitem(last=False)
+        return known.get(saga_id)
 
     async def left(self, key: str) -> tuple[str, ...]:
         """Give the sagas of a group that have not fallen."""
