@@ -21,6 +21,8 @@ from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
 from shared.engine.delivering import Deliveries, Receivers
 from shared.engine.following import Successors
+from shared.engine.group_messages import GroupMessages
+from shared.engine.grouping import Grouping
 from shared.engine.health import Health
 from shared.engine.loop import SagaLoop
 from shared.engine.notifying import Notices
@@ -47,6 +49,7 @@ from shared.storage.cache import CachedSagas
 from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
+from shared.storage.groups import GroupTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
 from shared.storage.points import PointTable
@@ -88,7 +91,9 @@ def _build() -> Application:
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
-    catalogue = Catalogue(points)
+    groups = GroupTable(tables)
+    grouping = Grouping(groups, own_queues, _now)
+    catalogue = Catalogue(points, grouping)
     secrets, networks = Secrets(os.environ), read_networks(os.environ)
     run_settings = KeptRunSettings(runs)
     told = Notices(
@@ -109,11 +114,14 @@ def _build() -> Application:
         catalogue=catalogue,
         timelines=timelines,
         following=following,
-        admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take),
+        admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take, members=grouping),
+        grouping=grouping,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
-    steps = Steps(loop, run_settings, own_queues)
-    selecting = Selecting(runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns)
+    steps = Steps(loop, run_settings, own_queues, grouping)
+    selecting = Selecting(
+        runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns, grouping=grouping
+    )
     run_list = RunList(tables)
     run_service = RunService(
         runs=runs,
@@ -129,6 +137,7 @@ def _build() -> Application:
         following=following,
         run_list=run_list,
         notices=told,
+        grouping=grouping,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -142,7 +151,7 @@ def _build() -> Application:
         queues=own_queues,
         clock=_now,
     )
-    reading = Reading(runs, sagas)
+    reading = Reading(runs, sagas, groups)
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
@@ -175,6 +184,7 @@ def _build() -> Application:
         retaining=retaining,
         reconciling=reconciling,
         point_tasks=PointTasks(retaining, deleting, reconciling),
+        group_messages=GroupMessages(loop, grouping),
         deliveries=Deliveries(poster=WebhookClient(networks), secrets=secrets, queues=own_queues, clock=_now),
     )
 

@@ -17,13 +17,13 @@ from cli.shown import Show, styled, window
 View = Mapping[str, Any]
 
 PHASES = (
-    "pending", "preflight", "arming", "admitting", "quiescing", "capturing", "resuming", "completing",
-    "copying", "cleaning", "done",
+    "pending", "preflight", "arming", "admitting", "armed", "quiescing", "held", "capturing", "captured",
+    "resuming", "proved", "completing", "copying", "cleaning", "done",
 )  # fmt: skip
 #: Phases in which writes of the guest may be held.
-HELD = ("quiescing", "capturing", "resuming")
+HELD = ("quiescing", "held", "capturing", "captured", "resuming")
 #: Phases after which the guest's own word on its freeze window is there.
-AFTER = ("completing", "copying", "cleaning")
+AFTER = ("proved", "completing", "copying", "cleaning")
 
 #: Seconds between two looks: short while a run is young, when its guests are held; then longer.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _YOUNG_S = 0.5, 5.0, 20.0

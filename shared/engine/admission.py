@@ -6,8 +6,9 @@ In this order, each from a row of its own, so that no two scopes, VMs or subscri
 2. room for the snapshots of the VM's disks,
 3. the requests that the snapshots will take, of the VM's subscription and region.
 
-What was reserved is given back when a later one is not to be had. The rules are in ``places``, ``disk_notes``
-and ``request_budget``; this asks and remembers. Everything is the saga's and the generation's: asking twice
+What was reserved is given back when a later one is not to be had, but for the place of a member of a group:
+a group has all of its places or none. The rules are in ``places``, ``disk_notes`` and ``request_budget``;
+this asks and remembers. Everything is the saga's and the generation's: asking twice
 reserves once.
 """
 
@@ -21,7 +22,7 @@ from shared.compute.errors import ComputeError
 from shared.compute.remaining import RemainingSeen
 from shared.engine import disk_notes, places, request_budget
 from shared.engine.disk_notes import DiskNotes, InTheWay
-from shared.engine.places import Asked, Places, Taken
+from shared.engine.places import Asked, Places, Taken, Together
 from shared.engine.ports import Clock
 from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudget
 from shared.logs import logger
@@ -53,6 +54,14 @@ class DisksRead(Protocol):
         ...
 
 
+class Members(Protocol):
+    """Knows who is in a group."""
+
+    async def left(self, key: str) -> tuple[str, ...]:
+        """See ``grouping.Grouping``."""
+        ...
+
+
 class Desk:
     """Admits sagas. ``seen`` gives what Azure's answers said of the requests that remain."""
 
@@ -63,11 +72,13 @@ class Desk:
         clock: Clock,
         *,
         seen: Callable[[str], RemainingSeen | None] = lambda _subscription: None,
+        members: Members | None = None,
     ) -> None:
         self._reservations = reservations
         self._compute = compute
         self._clock = clock
         self._seen = seen
+        self._members = members
 
     async def admit(self, state: SagaState, effect: Admit) -> Admitted | MustWait:
         """Reserve all that holding this saga's guest will need, or nothing."""
@@ -90,7 +101,7 @@ class Desk:
         try:
             if _most(state):
                 await self._places(state).change(
-                    lambda row: (places.leave(row, saga, effect.generation, now), None)
+                    lambda row: (places.leave(row, saga, effect.generation, now, group=_group(state)), None)
                 )
             if state.spec.rehearsal:
                 return
@@ -106,16 +117,26 @@ class Desk:
             return None
         saga, now = state.spec.saga_id, self._clock()
         wanted = Taken(saga, effect.generation, now, effect.expires_at)
+        together = await self._together(state)
 
         def ask(row: Places) -> tuple[Places, Asked]:
-            return places.ask(row, wanted, most, now)
+            return places.ask(row, wanted, most, now, together=together)
 
         asked = await self._places(state).change(ask)
         if asked.admitted:
             return None
         held = f"{most} guests of {_scope(state)} may be held at once"
         why = f"{held}, and {asked.ahead} more wait before it" if asked.ahead else f"{held}, and are"
+        if together:
+            why = f"{held}, and its group waits for as many places as it has VMs"
         return MustWait(effect.generation, asked.until, Limit.HELD, why)
+
+    async def _together(self, state: SagaState) -> Together | None:
+        key = _group(state)
+        if not key or self._members is None:
+            return None
+        left = await self._members.left(key)
+        return Together(key, tuple(saga for saga in left if saga != state.spec.saga_id))
 
     async def _behind_the_place(self, state: SagaState, effect: Admit) -> MustWait | None:
         wait = await self._disks(state, effect)
@@ -123,7 +144,7 @@ class Desk:
             wait = await self._requests(state, effect)
             if wait is not None and _own_snapshots(state):
                 await self._forget(state, effect.generation)
-        if wait is not None and _most(state):
+        if wait is not None and _most(state) and not _group(state):
             saga, until, now = state.spec.saga_id, wait.until, self._clock()
             await self._places(state).change(lambda row: (places.step_back(row, saga, until, now), None))
         return wait
@@ -217,6 +238,11 @@ def requests_of(evidence: Evidence | None) -> tuple[int, int]:
         else:
             reads += 1 + int(max(0, capture.succeeded_seen_at - capture.put_sent_at) / step_ms)
     return len(captures), reads
+
+
+def _group(state: SagaState) -> str:
+    """Give the key of the group that a saga is a member of still; empty for none."""
+    return state.spec.group.key if state.spec.group and not state.standing.out else ""
 
 
 def _most(state: SagaState) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from shared.engine.acknowledging import Acks
 from shared.engine.delivering import Deliveries
+from shared.engine.group_messages import GroupMessages
 from shared.engine.health import Health
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
@@ -39,4 +40,5 @@ class Application:
     retaining: Retaining
     reconciling: Reconciling
     point_tasks: PointTasks
+    group_messages: GroupMessages
     deliveries: Deliveries

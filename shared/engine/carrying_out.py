@@ -13,9 +13,11 @@ from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
 from shared.compute.region_copies import CopyOrder
 from shared.compute.restore_point import RestorePointTarget
-from shared.compute.tags import at_birth, when_graded
+from shared.compute.tags import at_birth, of_group, when_graded
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
+from shared.engine.group_views import mark_of
+from shared.engine.grouping import Grouping
 from shared.engine.orders import Keys, session_ms, signed_command
 from shared.engine.ports import Admission, Clock, Compute, Following
 from shared.engine.queue_names import STEPS, StepMessage
@@ -33,7 +35,9 @@ from shared.saga.effects import (
     Clean,
     CopySnapshots,
     Effect,
+    JoinBarrier,
     Leave,
+    LeaveGroup,
     ReadFacts,
     RecordEnd,
     SendCommand,
@@ -82,6 +86,7 @@ class Hands:
     timelines: Timelines | None = None
     admission: Admission | None = None
     following: Following | None = None
+    grouping: Grouping | None = None
     failed: dict[str, list[FailedOperation]] = field(default_factory=dict)
     """Operations by saga that Azure failed, to be asked about once the guest has gone on."""
 
@@ -164,6 +169,16 @@ async def _leave(hands: Hands, state: SagaState, effect: Leave) -> None:
         await hands.admission.leave(state, effect)
     if hands.following is not None and state.phase is Phase.COMPLETING:
         await hands.following.guest_goes_on(state)  # the background copies keep no other VM waiting
+
+
+async def _join_barrier(hands: Hands, state: SagaState, effect: JoinBarrier) -> Event | None:
+    assert hands.grouping is not None
+    return await hands.grouping.join(state, effect)
+
+
+async def _leave_group(hands: Hands, state: SagaState, effect: LeaveGroup) -> None:
+    assert hands.grouping is not None
+    await hands.grouping.leave(state, effect)
 
 
 async def _send_command(hands: Hands, state: SagaState, effect: SendCommand) -> None:
@@ -269,33 +284,41 @@ async def _copy_snapshots(hands: Hands, state: SagaState, effect: CopySnapshots)
     spec = state.spec
     own = at_birth(policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=state.generation)
     targets = {target.region: target for target in spec.snapshots.copy_to}
+    graded = await _graded(hands, state)
     disks = {snapshot_of(state, disk, state.generation): disk for disk in state.facts.disks}
     orders = [
         CopyOrder(
             copy=copy,
             target=targets[copy.region],
             settings=spec.snapshots,
-            tags=tags_of(spec.snapshots, disks[copy.source_id]) | own | _graded(state),
+            tags=tags_of(spec.snapshots, disks[copy.source_id]) | own | graded,
         )
         for copy in effect.copies
     ]
     return RegionCopiesSeen(await hands.compute.copy_snapshots(orders, spec.saga_id))
 
 
-def _graded(state: SagaState) -> dict[str, str]:
-    return when_graded(
+async def _graded(hands: Hands, state: SagaState) -> dict[str, str]:
+    tags = when_graded(
         grade=state.grade.value if state.grade else "",
         freeze_window_ms=state.evidence.freeze_window_ms if state.evidence else None,
         evidence=state.evidence.digest() if state.evidence else "",
         warnings=len(state.warnings),
         left_out=[disk.slot for disk in state.facts.left_out] if state.facts else (),
     )
+    if hands.grouping is None or state.spec.group is None:
+        return tags
+    mark = mark_of(state, await hands.grouping.of(state))
+    assert mark is not None
+    names = [name(vm) for vm in mark.members]
+    group = of_group(group=mark.name, members=names, skew_ms=mark.skew_ms, one_instant=mark.one_instant)
+    return tags | group
 
 
 async def _clean(hands: Hands, state: SagaState, effect: Clean) -> Event:
     """Put everything in order, all at once: nobody is held any more, but nobody likes to wait either."""
     spec, compute = state.spec, hands.compute
-    tags = _graded(state)
+    tags = await _graded(hands, state)
     if spec.snapshots.is_restore_point:  # its collection says whose its newest point is
         tags |= at_birth(
             policy=spec.policy_name, run=spec.run_id, saga=spec.saga_id, generation=state.generation
@@ -389,6 +412,8 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
     SendCommand: _send_command,
     Admit: _admit,
     Leave: _leave,
+    JoinBarrier: _join_barrier,
+    LeaveGroup: _leave_group,
     Capture: _capture,
     TakeRestorePoint: _take_restore_point,
     CheckCopies: _check_copies,
@@ -400,4 +425,14 @@ _HANDLERS: Mapping[type, Callable[[Hands, SagaState, Any], Awaitable[Event | Non
 }
 
 #: Effects that are answered by an event.
-_ANSWERED = (ReadFacts, StartAgent, Admit, Capture, TakeRestorePoint, CheckCopies, CopySnapshots, Clean)
+_ANSWERED = (
+    ReadFacts,
+    StartAgent,
+    Admit,
+    JoinBarrier,
+    Capture,
+    TakeRestorePoint,
+    CheckCopies,
+    CopySnapshots,
+    Clean,
+)

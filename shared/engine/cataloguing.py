@@ -1,8 +1,11 @@
 """Writing recovery points into the catalogue when their saga ends."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from shared.compute.names import scope_of
+from shared.engine.group_views import mark_of
+from shared.engine.grouping import Grouping
 from shared.saga.codec import encode
 from shared.saga.consistency import Grade
 from shared.saga.copying import FAILED
@@ -15,8 +18,9 @@ from shared.storage.points import PointTable, Scope
 class Catalogue:
     """Is told of every saga that has ended, before its end stands in the run."""
 
-    def __init__(self, points: PointTable) -> None:
+    def __init__(self, points: PointTable, grouping: Grouping | None = None) -> None:
         self._points = points
+        self._grouping = grouping
 
     async def saga_ended(self, state: SagaState) -> None:
         """Write the recovery point of a saga down, if it has one. Again changes nothing.
@@ -28,7 +32,9 @@ class Catalogue:
         await self._points.note_scopes(_scopes((*kept, *copies_of(state), *state.discard)))
         if kept:
             evidence = encode(state.evidence) if state.evidence else None
-            await self._points.record(point_record(state), evidence)
+            group = await self._grouping.of(state) if self._grouping else None
+            record = replace(point_record(state), group=mark_of(state, group))
+            await self._points.record(record, evidence)
 
 
 def point_record(state: SagaState) -> PointRecord:

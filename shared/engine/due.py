@@ -10,7 +10,7 @@ from shared.engine import times
 from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.run_settings import RunSettings
-from shared.engine.running import RunRequest, RunService
+from shared.engine.running import RunRequest, RunService, groups_of
 from shared.engine.times import Passed
 from shared.engine.views import moment
 from shared.logs import About, about, logger
@@ -76,7 +76,8 @@ class DueRuns:
         named = "" if due.schedule == DEFAULT_SCHEDULE else due.schedule
         asked = RunDocument(policy=due.policy, schedule=named)
         settings = settings_of(due.policy, policy, schedule)
-        request = RunRequest(asked, policy.selection.listed(), settings, "schedule", key)
+        vms = policy.selection.listed()
+        request = RunRequest(asked, vms, settings, "schedule", key, groups_of(settings, vms))
         try:
             return await self.runs.start(request)
         except IdempotencyMismatch as error:  # an earlier version of the app began this very run
@@ -124,6 +125,7 @@ def settings_of(name: str, policy: Policy, schedule: Schedule | None = None) -> 
         disks=policy.disks,
         notifications=policy.notifications,
         schedule=schedule.name if schedule else "",
+        groups=policy.groups,
         selection=None if policy.selection.is_a_list else policy.selection,
     )
 

@@ -13,7 +13,7 @@ from shared.compute.errors import ComputeError
 from shared.engine.ack_counts import NAME, day_of
 from shared.engine.lateness import Late, Lateness, look_for_late_sagas
 from shared.engine.ports import Clock, Compute
-from shared.engine.queue_names import ACKS, NOTICES, NOTICES_DEAD, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, GROUPS, NOTICES, NOTICES_DEAD, POINTS, RUNS, STEPS
 from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
@@ -87,7 +87,7 @@ class Health:
     async def _look(self, now: int) -> Report:
         checks: dict[str, Awaitable[Any]] = {
             "tables": self._counters.read(NAME, day_of(now)),
-            "queues": _counts(self._queues, (RUNS, STEPS, POINTS, NOTICES)),
+            "queues": _counts(self._queues, (RUNS, STEPS, GROUPS, POINTS, NOTICES)),
             "guest_queues": _counts(self._guest_queues, (ACKS,)),
             "notices": _notices(self._queues),
             "arm": self._compute.reach(),

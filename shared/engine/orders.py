@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.policy.guest_processing import Anchor, Handler, Script
 from shared.protocol import ARM, QUIESCE, RELEASE, RESUME, Command, encode_command, session_key, vm_key
+from shared.saga.barriers import armed_wait_ms
 from shared.saga.effects import Order
 from shared.saga.phases import GRACE_MS
 from shared.saga.script_values import expanded, values
@@ -62,6 +63,7 @@ def session_ms(state: SagaState) -> int:
     phases = (
         guest.arming_timeout_ms,
         state.spec.admission.timeout_ms if state.spec.admission else 0,
+        armed_wait_ms(state.spec.group.rules if state.spec.group else None),
         guest.quiesce_timeout_ms + GRACE_MS,
         guest.longest_hold_ms + GRACE_MS,
         max(guest.resume_timeout_ms, guest.longest_hold_ms + GRACE_MS),

@@ -2,6 +2,8 @@
 
 Who comes first is held first: a place that is free is for whoever waits longest. Who waits for something else
 as well (requests, a disk) keeps its turn and holds up nobody.
+
+A group of VMs has all of its places or none: two groups with half of theirs each would wait for each other.
 """
 
 from dataclasses import dataclass, replace
@@ -28,12 +30,24 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A saga that waits since ``since`` and asks again at ``again_at``; ``elsewhere`` for something else."""
+    """A saga, or a group, that waits since ``since`` and asks again at ``again_at``.
+
+    ``elsewhere``: for something else. ``needs`` is how many places it waits for.
+    """
 
     saga: str
     since: int
     again_at: int
     elsewhere: bool = False
+    needs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """The group that a saga asks with, and the sagas of its other members."""
+
+    group: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +72,34 @@ class Asked:
         return not self.until
 
 
-def ask(places: Places, wanted: Taken, most: int, now: int) -> tuple[Places, Asked]:
+def ask(
+    places: Places, wanted: Taken, most: int, now: int, *, together: Together | None = None
+) -> tuple[Places, Asked]:
     """Take a place if there is one and nobody waits longer for it; else wait for it.
 
-    A saga has one place: asking again renews it, for the newest generation that asked.
+    A saga has one place: asking again renews it, for the newest generation that asked. ``together``: with it
+    those of its group are taken that have none yet, for as long.
     """
     places = _alive(places, now)
     mine = next((one for one in places.taken if one.saga == wanted.saga), None)
-    others = tuple(one for one in places.waiting if one.saga != wanted.saga)
-    turn = next((one for one in places.waiting if one.saga == wanted.saga), None)
-    since = turn.since if turn else now
-    mine_is = (since, wanted.saga)
-    ahead = sum(1 for one in others if (one.since, one.saga) < mine_is and not one.elsewhere)
-    if mine is not None or most - len(places.taken) > ahead:
+    there = {one.saga for one in places.taken}
+    more = tuple(saga for saga in together.others if saga not in there) if together else ()
+    who = together.group if together else wanted.saga
+    others = tuple(one for one in places.waiting if one.saga != who)
+    turn = next((one for one in places.waiting if one.saga == who), None)
+    since, needs = turn.since if turn else now, 1 + len(more)
+    ahead = sum(one.needs for one in others if (one.since, one.saga) < (since, who) and not one.elsewhere)
+    free = most - len(places.taken) - ahead
+    if mine is not None or free >= needs:
         rest = tuple(one for one in places.taken if one is not mine)
         renewed = replace(wanted, generation=max(wanted.generation, mine.generation)) if mine else wanted
-        return replace(places, taken=(*rest, renewed), waiting=others), Asked()
-    before = ahead + len(places.taken) - most
+        along = tuple(replace(wanted, saga=saga) for saga in more) if free >= len(more) else ()
+        return replace(places, taken=(*rest, renewed, *along), waiting=others), Asked()
+    before = ahead + needs - 1 + len(places.taken) - most
     pause = (before + 1) * places.usual_ms // max(1, most)
     until = now + min(max(pause, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
-    return _queued(replace(places, waiting=others), Waiting(wanted.saga, since, until)), Asked(until, before)
+    queued = _queued(replace(places, waiting=others), Waiting(who, since, until, needs=needs))
+    return queued, Asked(until, before)
 
 
 def step_back(places: Places, saga: str, until: int, now: int) -> Places:
@@ -89,8 +111,11 @@ def step_back(places: Places, saga: str, until: int, now: int) -> Places:
     return _queued(replace(places, taken=rest, waiting=others), Waiting(saga, since, until, elsewhere=True))
 
 
-def leave(places: Places, saga: str, generation: int, now: int) -> Places:
-    """Give up the place of a generation or an earlier one, or the turn. What is gone is gone."""
+def leave(places: Places, saga: str, generation: int, now: int, *, group: str = "") -> Places:
+    """Give up the place of a generation or an earlier one, or the turn, its own or its group's.
+
+    What is gone is gone.
+    """
     mine = next((one for one in places.taken if one.saga == saga), None)
     if mine is not None and mine.generation > generation:
         return places
@@ -100,7 +125,7 @@ def leave(places: Places, saga: str, generation: int, now: int) -> Places:
         usual = (3 * usual + took) // 4
     return Places(
         taken=tuple(one for one in places.taken if one.saga != saga),
-        waiting=tuple(one for one in places.waiting if one.saga != saga),
+        waiting=tuple(one for one in places.waiting if one.saga not in (saga, group)),
         usual_ms=max(usual, 1),
     )
 

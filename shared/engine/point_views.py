@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.engine.group_views import mark_view
 from shared.engine.retaining import Decision, VmDecisions
 from shared.engine.views import moment
 from shared.storage.point_records import Hold, PointRecord
@@ -23,6 +24,7 @@ def point_view(record: PointRecord, now: int) -> dict[str, Any]:
         "freeze_window_ms": record.freeze_window_ms,
         "warnings": record.warnings,
         "hold": _hold_view(record.hold, now),
+        "group": mark_view(record.group),
         "why": record.why,
         "changed_at": moment(record.changed),
     }

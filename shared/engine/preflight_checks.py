@@ -13,6 +13,7 @@ from shared.saga.advice_by_code import AZURE
 from shared.saga.consistency import Grade
 from shared.saga.events import Cleaned, FactsRead, Started
 from shared.saga.facts import VmFacts
+from shared.saga.group import OnMemberFailure
 from shared.saga.machine import advance
 from shared.saga.phases import pending
 from shared.saga.problems import problem_of
@@ -90,7 +91,28 @@ def checks(state: SagaState, facts: VmFacts, agent: Agent | None) -> Iterator[Ch
     yield from _end(state)
     yield from _power(state, facts)
     yield from _agent(state, facts, agent)
+    yield from _group(state, facts)
     yield from _disks(state, facts)
+
+
+def _group(state: SagaState, facts: VmFacts) -> Iterator[Check]:
+    """Say which group it shares its instant with; what keeps it from that is the end of the forecast."""
+    group = state.spec.group
+    if group is None or state.phase is Phase.DONE:
+        return
+    hindrance = state.trouble.detail if state.trouble else ""
+    if state.spec.guest.anchor is not None:
+        hindrance = hindrance or "an anchor's instant lies before the others are held"
+    if best(state).grade is Grade.CRASH:
+        hindrance = hindrance or "what would be held in it cannot be proved"
+    if hindrance:
+        told = f"{facts.name} cannot share the instant of the group {group.name}: {hindrance}"
+        todo = f"See docs/groups.md, or take {facts.name} out of the group."
+        costs_all = group.rules.on_member_failure is OnMemberFailure.ALL
+        yield Check("out_of_group", Level.ERROR if costs_all else Level.WARNING, told, todo)
+    else:
+        told = f"{facts.name} can share one instant with the other VMs of the group {group.name}"
+        yield Check("in_group", Level.OK, told)
 
 
 def _end(state: SagaState) -> Iterator[Check]:

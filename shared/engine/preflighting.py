@@ -4,7 +4,7 @@ Touches nothing: it reads the VM, its disks and the resource groups of its snaps
 machine what it would do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.compute.diagnosing import VM, Refusal
@@ -14,9 +14,11 @@ from shared.engine.ports import Clock, Compute
 from shared.engine.preflight_checks import Agent, Check, Forecast, Level, best, checks, forecast, refused
 from shared.engine.run_settings import RunSettings
 from shared.engine.views import moment
+from shared.policy.groups import group_of
 from shared.policy.layers import for_vm
+from shared.policy.selection import summary_of_id
 from shared.saga.facts import DiskFacts, LeftOut, VmFacts
-from shared.saga.state import SagaSpec
+from shared.saga.state import GroupMember, SagaSpec
 from shared.storage.agents import AgentTable
 
 
@@ -79,7 +81,8 @@ class Preflights:
             return _Seen((*told, *found), Forecast(None, told[0].sentence))
         agent = await self._agents.get(vm_id)
         known = Agent(agent.version, agent.key_version == self._keys.version) if agent else None
-        state = forecast(_spec(vm_id, settings), facts, self._clock())
+        group = _group(vm_id, settings, facts)
+        state = forecast(replace(_spec(vm_id, settings), group=group), facts, self._clock())
         return _Seen((*checks(state, facts, known), *found), best(state), facts)
 
     async def _refused_copies(self, vm_id: str, settings: RunSettings) -> tuple[Refusal, ...]:
@@ -99,6 +102,14 @@ def _spec(vm_id: str, settings: RunSettings) -> SagaSpec:
         snapshots=settings.snapshots,
         disks=settings.disks,
     )
+
+
+def _group(vm_id: str, settings: RunSettings, facts: VmFacts) -> GroupMember | None:
+    """Say which group the VM would share its instant with; None for none."""
+    vm = replace(summary_of_id(vm_id), location=facts.location, os=facts.os_type, tags=facts.tags)
+    name = group_of(settings.groups, vm)
+    rules = next((group.rules for group in settings.groups if group.name == name), None)
+    return GroupMember(key=f"preflight/{name}", name=name, rules=rules) if rules else None
 
 
 def _disks(facts: VmFacts | None) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ from typing import Any
 
 from shared.compute.errors import ComputeError
 from shared.engine import times
+from shared.engine.grouping import too_many
 from shared.engine.ports import Clock, Compute
 from shared.engine.views import moment
 from shared.policy.documents import Policy
+from shared.policy.groups import Group, group_of
 from shared.policy.schedules import Schedule
 from shared.policy.selection import Scope, Selection, VmSummary, summary_of_id
 from shared.storage.policies import DueSchedule
@@ -50,10 +52,12 @@ class Previewing:
             "selected_count": len(found.selected),
             "excluded_count": len(found.excluded),
             "selected": [
-                _vm_view(vm, rule) | {"found": vm.id.lower() in found.seen or None}
+                _vm_view(vm, rule)
+                | {"found": vm.id.lower() in found.seen or None, "group": group_of(policy.groups, vm) or None}
                 for vm, rule in _first(found.selected, limit)
             ],
             "excluded": [_vm_view(vm, rule) for vm, rule in _first(found.excluded, limit)],
+            "groups": [_group_view(group, policy, found, limit) for group in policy.groups],
             "unread": found.unread,
             "schedules": schedules,
         }
@@ -96,6 +100,23 @@ class Previewing:
             "next_times": [moment(at) for at in coming],
             "in_blackout": [moment(at) for at in coming if times.blackout_at(schedule, at)],
         }
+
+
+def _group_view(group: Group, policy: Policy, found: _Found, limit: int) -> dict[str, Any]:
+    """Show the first ``limit`` VMs of a group, and why they could share no instant, where that is known."""
+    members = [
+        vm for _, (vm, _) in sorted(found.selected.items()) if group_of(policy.groups, vm) == group.name
+    ]
+    count = len(members)
+    few = "Fewer than two of its VMs are selected: no instant is shared." if count < 2 else ""
+    many = too_many(count, policy.concurrency)
+    return {
+        "group": group.name,
+        "on_member_failure": group.rules.on_member_failure.value,
+        "count": count,
+        "vms": [{"vm": vm.id, "name": vm.name} for vm in members[:limit]],
+        "problem": few or (f"They are refused: {many}." if many else None),
+    }
 
 
 def _judge(found: _Found, selection: Selection, vm: VmSummary) -> None:

@@ -9,11 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from shared import telemetry
+from shared.saga.group import Barrier
 
 RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
 ACKS = "stillframe-acks"
 POINTS = "stillframe-points"
+GROUPS = "stillframe-groups"
+"""A queue of its own: who is told on it may be held, and must not wait behind the starts of a large run."""
 NOTICES = "stillframe-notices"
 NOTICES_DEAD = "stillframe-notices-dead"
 
@@ -107,6 +110,31 @@ class StepMessage:
         return json.dumps(members | tried | _traced(self.trace))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMessage:
+    """Tell the saga ``saga_id`` what its group says, or (where it names none) look at the group's clock.
+
+    It is told that ``barrier`` is open in this attempt; without one, that the group broke and ``why``.
+    """
+
+    run_id: str
+    name: str
+    saga_id: str = ""
+    attempt: int = 0
+    barrier: str = ""
+    why: str = ""
+    again: bool = False
+    trace: str = field(default_factory=telemetry.here, compare=False)
+
+    def text(self) -> str:
+        """Write the message."""
+        members: dict[str, Any] = {"run": self.run_id, "group": self.name}
+        if self.saga_id:
+            members |= {"saga": self.saga_id, "attempt": self.attempt, "barrier": self.barrier}
+            members |= {"why": self.why, "again": self.again}
+        return json.dumps(members | _traced(self.trace))
+
+
 def read_run_message(text: str) -> RunMessage:
     """Read a message of the runs queue.
 
@@ -151,6 +179,33 @@ def read_step_message(text: str) -> StepMessage:
         _whole(STEPS, members, "watch", 0),
         _trace(members),
         try_number=_whole(STEPS, members, "try", 1),
+    )
+
+
+def read_group_message(text: str) -> GroupMessage:
+    """Read a message of the groups queue.
+
+    Raises:
+        BadMessageError: it is none.
+    """
+    members = read_members(GROUPS, text)
+    run_id, name = (_text(GROUPS, members, each) for each in ("run", "group"))
+    if "saga" not in members:
+        return GroupMessage(run_id=run_id, name=name, trace=_trace(members))
+    barrier, again = members.get("barrier", ""), members.get("again", False)
+    if barrier != "" and barrier not in tuple(Barrier):
+        raise BadMessageError(GROUPS, "barrier", "one of " + ", ".join(Barrier))
+    if not isinstance(again, bool):
+        raise BadMessageError(GROUPS, "again", "true or false")
+    return GroupMessage(
+        run_id=run_id,
+        name=name,
+        saga_id=_text(GROUPS, members, "saga"),
+        attempt=_whole(GROUPS, members, "attempt", 0),
+        barrier=barrier,
+        why="" if barrier else _text(GROUPS, members, "why"),
+        again=again,
+        trace=_trace(members),
     )
 
 

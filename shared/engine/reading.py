@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+from shared.engine.group_views import group_view, groups_view, mark_of, mark_view
 from shared.engine.timeline_views import timeline_view
 from shared.engine.views import moment, pending_view, run_view, saga_view
+from shared.saga.state import SagaState
 from shared.saga.timeline import timeline_of
-from shared.storage.errors import SagaNotFound
+from shared.storage.errors import GroupNotFound, SagaNotFound
+from shared.storage.groups import GroupRecord, GroupTable
 from shared.storage.ports import ReloadableSagas
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.runs import RunEntry, RunRecord, RunTable
 
 #: A saga that goes on must be read to know its phase; more than this many are only said to be running.
 PHASES_AT_MOST = 200
@@ -38,8 +41,9 @@ class VmNameNotUnique(Exception):
 class Reading:
     """Shows runs and sagas as they are stored: a copy that this process keeps may be long out of date."""
 
-    def __init__(self, runs: RunTable, sagas: ReloadableSagas) -> None:
+    def __init__(self, runs: RunTable, sagas: ReloadableSagas, groups: GroupTable | None = None) -> None:
         self._runs = runs
+        self._groups = groups
         self._sagas = sagas
 
     async def run(self, run_id: str) -> dict[str, Any]:
@@ -50,7 +54,8 @@ class Reading:
         """
         record = await self._runs.with_unread(await self._runs.get(run_id))
         entries = [entry async for entry in self._runs.entries(run_id)]
-        return run_view(record, entries, await self._phases(entries))
+        groups = groups_view(record, entries, await self._groups_of(record))
+        return run_view(record, entries, await self._phases(entries)) | {"groups": groups}
 
     async def vm(self, run_id: str, vm: str) -> dict[str, Any]:
         """Show a VM of a run, by its saga's id or by its name: state, evidence, history.
@@ -70,7 +75,24 @@ class Reading:
         times = {"run_created_at": moment(record.created_at)} | timeline_view(
             timeline_of(history), record.created_at
         )
-        return saga_view(stored.state, history) | {"timeline": times}
+        group = await self._group_of(stored.state)
+        return saga_view(stored.state, history) | {"timeline": times, "group": group}
+
+    async def _groups_of(self, record: RunRecord) -> Sequence[GroupRecord]:
+        if self._groups is None or not record.settings.get("groups"):
+            return ()
+        return await self._groups.of_run(record.run_id)
+
+    async def _group_of(self, state: SagaState) -> dict[str, Any] | None:
+        """Show the group of a saga, and what its recovery point says, or would say, of it."""
+        member = state.spec.group
+        if member is None or self._groups is None:
+            return None
+        try:
+            record = await self._groups.get(state.spec.run_id, member.name)
+        except GroupNotFound:
+            return None
+        return group_view(record) | {"recovery_point": mark_view(mark_of(state, record))}
 
     async def _entry(self, run_id: str, vm: str) -> RunEntry:
         found = [

@@ -58,4 +58,7 @@ class Retrying:
         # The key is of this run alone: no header can carry a line break, so no caller's key is ever this one.
         key = f"retry\n{run_id}\n{idempotency_key}" if idempotency_key else ""
         asked = RunDocument(policy=record.policy_name, vms=vms)
-        return await self._service.start(RunRequest(asked, vms, read_settings(record), RETRY, key))
+        groups = {entry.vm_id.lower(): entry.group for entry in failed if entry.group}
+        settings = read_settings(record).without_selection()  # these VMs, and no others that rules select
+        request = RunRequest(asked, vms, settings, RETRY, key, groups)
+        return await self._service.start(request)

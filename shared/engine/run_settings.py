@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.policy.concurrency import AdmissionRules, Concurrency
 from shared.policy.disks import ALL_DISKS, DiskSelection
+from shared.policy.groups import Group
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification
@@ -43,6 +44,7 @@ class RunSettings:
 
     notifications: tuple[Notification, ...] = ()
     rehearsal: bool = False
+    groups: tuple[Group, ...] = ()
 
     def without_selection(self) -> "RunSettings":
         """Give the same for VMs that are named one by one."""
@@ -63,6 +65,7 @@ class RunSettings:
             "selection": encode(self.selection and replace(self.selection, vms=())),
             "notifications": encode(self.notifications),
             "rehearsal": self.rehearsal,
+            "groups": encode(self.groups),
         }
 
 
@@ -85,6 +88,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         selection=_selection(record.settings.get("selection")),
         notifications=read_notifications(record),
         rehearsal=is_rehearsal(record),
+        groups=read_groups(record),
     )
 
 
@@ -106,6 +110,15 @@ def _concurrency(data: Any) -> Concurrency | None:
 def is_rehearsal(record: RunRecord) -> bool:
     """Whether a run is a rehearsal; runs that were stored before there were any are none."""
     return record.settings.get("rehearsal") is True
+
+
+def read_groups(record: RunRecord) -> tuple[Group, ...]:
+    """Read which groups a run was to have; none, where it was written before there were any.
+
+    Raises:
+        UnreadableRecordError: the record was not written by this version or an earlier one.
+    """
+    return tuple(decode(Group, each) for each in record.settings.get("groups", ()))
 
 
 def _selection(data: Any) -> Selection | None:

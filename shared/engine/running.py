@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from opentelemetry.trace import SpanKind
 
@@ -12,6 +12,7 @@ from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.following import Successors
+from shared.engine.grouping import Grouping
 from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
@@ -24,6 +25,8 @@ from shared.engine.views import run_entry
 from shared.logs import About, about, logger
 from shared.policy.concurrency import Order
 from shared.policy.documents import RunDocument
+from shared.policy.groups import group_of, together
+from shared.policy.selection import VmSummary, summary_of_id
 from shared.saga.codec import encode
 from shared.saga.events import CancelRequested, Poisoned
 from shared.saga.names import saga_id
@@ -56,7 +59,8 @@ BROKEN_OFF_MS = 3_600_000
 class RunRequest:
     """A run that somebody asks for with the document ``asked``, and what that means today.
 
-    ``idempotency_key`` is empty when a repetition shall be a new run.
+    ``idempotency_key`` is empty when a repetition shall be a new run. ``groups`` has the names of the groups
+    that VMs belong to, by the VMs' ids in small letters.
     """
 
     asked: RunDocument
@@ -64,6 +68,7 @@ class RunRequest:
     settings: RunSettings
     requested_by: str
     idempotency_key: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 over what is asked for, hex: the same key with something else is refused.
@@ -94,6 +99,7 @@ class RunService:
         following: Successors | None = None,
         run_list: RunList | None = None,
         notices: Notices | None = None,
+        grouping: Grouping | None = None,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -108,6 +114,7 @@ class RunService:
         self._following = following
         self._list = run_list
         self._notices = notices
+        self._grouping = grouping
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -139,8 +146,8 @@ class RunService:
                 return run_id
         at_once = _at_once(request.settings)
         entries = _entries(run_id, request, self._clock())
-        if at_once and self._turns is not None and request.settings.selection is None:
-            await self._turns.create(run_id, entries, at_once)
+        if request.settings.selection is None:
+            await self._prepare(run_id, request.settings, entries)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
         record = self._record(run_id, replace(request, settings=settings))
@@ -163,6 +170,14 @@ class RunService:
             more = ", and what its rules select" if settings.selection else ""
             _log.info("%d VMs%s, asked for by %s", len(request.vm_ids), more, request.requested_by)
         return run_id
+
+    async def _prepare(self, run_id: str, settings: RunSettings, entries: Sequence[RunEntry]) -> None:
+        """Write down what has to be there before a run whose VMs are known; again changes nothing."""
+        at_once = _at_once(settings)
+        if at_once and self._turns is not None:
+            await self._turns.create(run_id, entries, at_once)
+        if self._grouping is not None and settings.groups:
+            await self._grouping.create(run_id, settings.groups, entries, settings.concurrency)
 
     async def has_begun(self, idempotency_key: str) -> bool:
         """Whether a run was asked for with this key, be it only that its id was claimed."""
@@ -264,6 +279,8 @@ class RunService:
             await self._selecting.mend(run)
             return
 
+        if self._grouping is not None and run.settings.get("groups") and not message.after:
+            await self._grouping.look_at_all(message.run_id)
         begun = await self._whose_turn_has_come(message.run_id, entries)
 
         async def look(entry: RunEntry) -> None:
@@ -383,6 +400,21 @@ def _takes_turns(entry: RunEntry) -> bool:
     return entry.place > 0 or entry.try_number > 1
 
 
+def groups_of(
+    settings: RunSettings, vm_ids: Sequence[str], known: Mapping[str, VmSummary] | None = None
+) -> dict[str, str]:
+    """Give the groups of a run's VMs by their ids in small letters; ``known`` has what Azure said of them.
+
+    Where rules select the run's VMs, what is decided by more than an id is decided when the VMs are listed.
+    """
+    groups = [group for group in settings.groups if settings.selection is None or group.is_a_list]
+    found = known or {}
+    names = {
+        vm_id.lower(): group_of(groups, found.get(vm_id.lower()) or summary_of_id(vm_id)) for vm_id in vm_ids
+    }
+    return {vm_id: name for vm_id, name in names.items() if name}
+
+
 def _at_once(settings: RunSettings) -> int:
     return settings.concurrency.vms_at_once if settings.concurrency else 0
 
@@ -392,6 +424,8 @@ def _entries(run_id: str, request: RunRequest, now: int) -> list[RunEntry]:
     limits, vm_ids = request.settings.concurrency, list(request.vm_ids)
     if limits is not None and limits.order is Order.NAME:
         vm_ids.sort(key=lambda vm_id: (vm_id.rpartition("/")[2].lower(), vm_id.lower()))
+    groups = request.groups
+    vm_ids = together(vm_ids, lambda vm_id: groups.get(vm_id.lower(), ""))
     # The places of those that rules select are given when all are known.
     in_turns = _at_once(request.settings) > 0 and request.settings.selection is None
     return [
@@ -400,6 +434,7 @@ def _entries(run_id: str, request: RunRequest, now: int) -> list[RunEntry]:
             vm_id=vm_id,
             started_at=now,
             place=place if in_turns else 0,
+            group=groups.get(vm_id.lower(), ""),
         )
         for place, vm_id in enumerate(vm_ids, 1)
     ]

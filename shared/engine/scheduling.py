@@ -10,7 +10,7 @@ from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.previewing import Previewing, times_view
 from shared.engine.run_settings import RunSettings
-from shared.engine.running import RunRequest, RunService
+from shared.engine.running import RunRequest, RunService, groups_of
 from shared.engine.selecting import Selecting
 from shared.policy.documents import Policy, RunDocument, read_policy
 from shared.policy.fields import DocumentError
@@ -126,7 +126,8 @@ class PolicyService:
         if not document.policy:
             self._check_receivers(document.notifications)
             settings = replace(_own_settings(document), rehearsal=rehearsal)
-            request = RunRequest(document, document.vms, settings, requested_by, idempotency_key)
+            groups = groups_of(settings, document.vms)
+            request = RunRequest(document, document.vms, settings, requested_by, idempotency_key, groups)
             return await self._runs.start(request)
         policy = read_policy((await self._policies.get(document.policy)).document)
         schedule = policy.schedule_named(document.schedule) if document.schedule else None
@@ -134,10 +135,12 @@ class PolicyService:
             raise DocumentError("schedule", f"is not a schedule of the policy {document.policy}")
         settings = replace(settings_of(document.policy, policy, schedule), rehearsal=rehearsal)
         vms = policy.selection.listed()
+        known = None
         if document.vms:
-            await self._selecting.require_selected(document.policy, policy.selection, document.vms)
+            known = await self._selecting.require_selected(document.policy, policy.selection, document.vms)
             vms, settings = document.vms, settings.without_selection()
-        request = RunRequest(document, vms, settings, requested_by, idempotency_key)
+        groups = groups_of(settings, vms, known)
+        request = RunRequest(document, vms, settings, requested_by, idempotency_key, groups)
         return await self._runs.start(request)
 
     async def settings_of(self, document: RunDocument) -> RunSettings:
@@ -195,4 +198,5 @@ def _own_settings(document: RunDocument) -> RunSettings:
         concurrency=document.concurrency,
         retry=document.retry,
         notifications=document.notifications,
+        groups=document.groups,
     )

@@ -8,16 +8,18 @@ bring the same rows.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.compute.errors import ComputeError
+from shared.engine.grouping import Grouping
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import RUNS, RunMessage, RunTask
-from shared.engine.run_settings import read_settings
+from shared.engine.run_settings import read_groups, read_settings
 from shared.logs import About, about, logger
 from shared.policy.concurrency import Order
 from shared.policy.fields import DocumentError
+from shared.policy.groups import group_of, together
 from shared.policy.selection import (
     BY_ID,
     EXCLUDE_TAG,
@@ -88,8 +90,10 @@ class Selecting:
         compute: Compute,
         clock: Clock,
         turns: TurnTable | None = None,
+        grouping: Grouping | None = None,
     ) -> None:
         self._runs = runs
+        self._grouping = grouping
         self._turns = turns
         self._queues = queues
         self._compute = compute
@@ -136,8 +140,10 @@ class Selecting:
                 _log.warning("its selection stands still, begun again")
             await self._pass_on(run, Place())
 
-    async def require_selected(self, policy: str, selection: Selection, vms: Sequence[str]) -> None:
-        """See whether a policy selects VMs that somebody names.
+    async def require_selected(
+        self, policy: str, selection: Selection, vms: Sequence[str]
+    ) -> Mapping[str, VmSummary]:
+        """See whether a policy selects VMs that somebody names; give what is known of them, by their ids.
 
         Raises:
             DocumentError: names the first that it does not.
@@ -152,6 +158,7 @@ class Selecting:
             if not verdict.selected or (selection.is_a_list and vm.lower() not in named):
                 why = f": {verdict.rule}" if verdict.rule else ""
                 raise DocumentError(f"vms[{index}]", f"is not a VM of the policy {policy}{why}")
+        return known
 
     async def _look_up(self, vms: Sequence[str]) -> dict[str, VmSummary]:
         """List the groups of some VMs; one that is not there is known by its id alone."""
@@ -193,19 +200,28 @@ class Selecting:
                 raise
             await self._note(run, scope, error.code, error.detail)
             return Place(scope, excluded=place.excluded)
-        excluded = await self._take(run.run_id, selection, page.vms)
+        excluded = await self._take(run, selection, page.vms)
         return Place(scope, page.following, place.excluded + excluded)
 
-    async def _take(self, run_id: str, selection: Selection, vms: Sequence[VmSummary]) -> int:
+    async def _take(self, run: RunRecord, selection: Selection, vms: Sequence[VmSummary]) -> int:
         """Write the selected ones into the index; give how many are left out by a rule."""
         entries, excluded, now = [], 0, self._clock()
+        run_id, groups = run.run_id, read_groups(run)
         for vm in vms:
             verdict, saga = selection.judge(vm), saga_id(run_id, vm.id)
             unclear = unclear_tag(vm.by_tag) if selection.by_tag else ""
             if unclear:
                 _log.warning("%s: %s says %r, not true or false: it stays in", vm.id, EXCLUDE_TAG, unclear)
             if verdict.selected:
-                entries.append(RunEntry(saga_id=saga, vm_id=vm.id, started_at=now, selected_by=verdict.rule))
+                entries.append(
+                    RunEntry(
+                        saga_id=saga,
+                        vm_id=vm.id,
+                        started_at=now,
+                        selected_by=verdict.rule,
+                        group=group_of(groups, vm),
+                    )
+                )
             elif verdict.rule:
                 excluded += 1
                 await self._runs.drop_entry(run_id, saga)
@@ -228,6 +244,9 @@ class Selecting:
         entries = [entry async for entry in self._runs.entries(run.run_id)]
         count = len(entries)
         await self._give_places(run, entries)
+        settings = read_settings(run)
+        if self._grouping is not None and settings.groups:
+            await self._grouping.create(run.run_id, settings.groups, entries, settings.concurrency)
         # Sent first: it is sent again after a crash in between, and the other way round nobody would.
         task = RunTask.CANCEL if run.cancel_requested else RunTask.FAN_OUT
         await self._queues.send(RUNS, RunMessage(task, run.run_id).text())
@@ -246,6 +265,7 @@ class Selecting:
             return
         by_name = limits.order is Order.NAME
         ordered = sorted(entries, key=lambda one: _place(one.vm_id, by_name=by_name))
+        ordered = together(ordered, lambda one: one.group)
         placed = [replace(entry, place=place) for place, entry in enumerate(ordered, 1)]
         await self._runs.add_entries(run.run_id, placed)
         await self._turns.create(run.run_id, placed, limits.vms_at_once)

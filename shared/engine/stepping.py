@@ -5,6 +5,7 @@ from dataclasses import replace
 from opentelemetry.trace import SpanKind
 
 from shared import telemetry
+from shared.engine.grouping import Grouping
 from shared.engine.loop import SagaLoop
 from shared.engine.queue_names import STEPS, StepMessage
 from shared.engine.run_settings import KeptRunSettings, RunSettings, admission_rules
@@ -22,8 +23,15 @@ _log = logger("steps")
 class Steps:
     """Steps of sagas."""
 
-    def __init__(self, loop: SagaLoop, settings: KeptRunSettings, queues: MessageQueues) -> None:
+    def __init__(
+        self,
+        loop: SagaLoop,
+        settings: KeptRunSettings,
+        queues: MessageQueues,
+        grouping: Grouping | None = None,
+    ) -> None:
         self._loop = loop
+        self._grouping = grouping
         self._settings = settings
         self._queues = queues
 
@@ -74,7 +82,9 @@ class Steps:
         self._settings.remember(run_id, settings)
 
     async def _spec(self, message: StepMessage) -> SagaSpec:
-        settings = await self._settings.get(message.run_id)
+        settings, group = await self._settings.get(message.run_id), None
+        if settings.groups and self._grouping is not None:
+            group = await self._grouping.member(message.run_id, message.saga_id)
         return SagaSpec(
             saga_id=message.saga_id,
             run_id=message.run_id,
@@ -89,4 +99,5 @@ class Steps:
             retry=settings.retry,
             try_number=message.try_number,
             rehearsal=settings.rehearsal,
+            group=group,
         )

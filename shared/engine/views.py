@@ -106,6 +106,7 @@ def _entry_view(
         "freeze_window_ms": entry.freeze_window_ms,
         "warnings": entry.warnings,
         "selected_by": entry.selected_by or None,
+        "group": entry.group or None,
         "why": entry.reason,
         "problem": {"sentence": entry.problem, "step": entry.step} if entry.problem else None,
         "ended_at": moment(entry.ended_at),

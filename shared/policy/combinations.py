@@ -94,6 +94,22 @@ def check(at: str, base: GuestProcessing, layers: Sequence[Placed], vms: Sequenc
                 raise DocumentError(*_told(at, rule, os, applied, problem))
 
 
+def first_broken(
+    rule: Rule, base: GuestProcessing, layers: Sequence[Placed], vms: Sequence[str], system: str
+) -> str:
+    """Say how a rule is broken for some VM of this system, and by which layers; empty where it is not."""
+    for os, applied in _combinations(rule, layers, vms):
+        settings = base
+        for placed in applied:
+            settings = placed.layer.changes.on(settings)
+        problem = rule.broken(settings) if os == system else ""
+        if problem and applied:
+            return f"{problem} (for a VM with {os}, by {', '.join(each.at for each in applied)})"
+        if problem:
+            return problem
+    return ""
+
+
 def _combinations(
     rule: Rule, layers: Sequence[Placed], vms: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Placed, ...]]]:

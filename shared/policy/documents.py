@@ -1,14 +1,16 @@
 """Policies and run requests as JSON documents: strict, with defaults where a user need not care."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.policy.concurrency import Concurrency, read_concurrency
 from shared.policy.disk_fields import read_disks
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
-from shared.policy.guest_fields import place_guest, read_guest, read_layers_over
+from shared.policy.group_fields import check_room, check_settings, read_groups, refuse_lookups
+from shared.policy.groups import Group
+from shared.policy.guest_fields import place_guest, place_layers_over
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification, read_notifications
@@ -52,6 +54,7 @@ class Policy:
     retry: Retry = NO_RETRY
     disks: DiskSelection = ALL_DISKS
     notifications: tuple[Notification, ...] = ()
+    groups: tuple[Group, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     description: str = ""
 
@@ -74,10 +77,11 @@ class RunDocument:
     concurrency: Concurrency = field(default_factory=Concurrency)
     retry: Retry = NO_RETRY
     notifications: tuple[Notification, ...] = ()
+    groups: tuple[Group, ...] = ()
 
 
 #: What a run without a policy says by itself.
-_BY_POLICY = ("guest_processing", "disks", "snapshots", "concurrency", "retry", "notifications")
+_BY_POLICY = ("guest_processing", "disks", "snapshots", "concurrency", "retry", "notifications", "groups")
 
 
 _MEMBERS = (
@@ -95,6 +99,7 @@ _MEMBERS = (
     "retry",
     "disks",
     "notifications",
+    "groups",
 )  # fmt: skip
 _RUN_MEMBERS = ("policy", "schedule", "vms", *_BY_POLICY)
 
@@ -120,16 +125,21 @@ def read_run(data: Any) -> RunDocument:
     vms = read_vm_ids(fields, "vms")
     if not vms:
         raise DocumentError("vms", "expected at least one VM, or name a policy")
-    guest, layers = read_guest(fields, vms)
+    guest, placed = place_guest(fields, vms)
+    concurrency, groups = read_concurrency(fields), read_groups(fields, vms)
+    refuse_lookups(groups)
+    check_room(groups, concurrency)
+    check_settings(groups, guest, placed)
     return RunDocument(
         vms=vms,
         guest=guest,
-        layers=layers,
+        layers=tuple(each.layer for each in placed),
         snapshots=read_snapshots(fields),
         disks=read_disks(fields),
-        concurrency=read_concurrency(fields),
+        concurrency=concurrency,
         retry=read_retry(fields),
         notifications=read_notifications(fields),
+        groups=groups,
     )
 
 
@@ -146,13 +156,20 @@ def read_policy(data: Any) -> Policy:
     selection = read_selection(fields, by_tag="exclude" in read_allowed_tags(fields))
     vms = selection.vms if not selection.include else None
     guest, placed = place_guest(fields, vms)
+    concurrency, groups = read_concurrency(fields), read_groups(fields, vms)
+    check_room(groups, concurrency)
+    check_settings(groups, guest, placed)
     schedules = []
     for item, at in schedule_items(fields):
         schedule = schedule_fields(item, at)
-        schedules.append(read_schedule(schedule, read_layers_over(schedule, guest, placed, vms)))
+        over = place_layers_over(schedule, guest, placed, vms)
+        check_settings(groups, guest, (*placed, *over))
+        schedules.append(read_schedule(schedule, tuple(each.layer for each in over)))
     check_names(schedules)
+    look_up = any(group.needs_more_than_the_id for group in groups)
     return Policy(
-        selection=selection,
+        selection=replace(selection, look_up=look_up) if look_up else selection,
+        groups=groups,
         guest=guest,
         layers=tuple(each.layer for each in placed),
         snapshots=read_snapshots(fields),
@@ -160,7 +177,7 @@ def read_policy(data: Any) -> Policy:
         notifications=read_notifications(fields),
         schedules=tuple(schedules),
         retention=read_retention(fields),
-        concurrency=read_concurrency(fields),
+        concurrency=concurrency,
         retry=read_retry(fields),
         description=fields.text("description", "", longest=LONGEST_DESCRIPTION),
     )

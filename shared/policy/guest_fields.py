@@ -45,18 +45,10 @@ _NULLABLE = ("pre_script", "post_script", "anchor")
 _NAME = "guest_processing"
 
 
-def read_guest(document: Fields, vms: Sequence[str]) -> tuple[GuestProcessing, tuple[Layer, ...]]:
-    """Read ``guest_processing`` of a document about ``vms``: what goes for all of them, and its layers.
-
-    Raises:
-        DocumentError: names the field that is wrong, by itself or together with others.
-    """
-    base, placed = place_guest(document, vms)
-    return base, tuple(each.layer for each in placed)
-
-
 def place_guest(document: Fields, vms: Sequence[str] | None) -> tuple[GuestProcessing, tuple[Placed, ...]]:
-    """Read the same, with where each layer stands; ``vms`` is None when rules say which VMs these are.
+    """Read ``guest_processing``: what goes for all VMs, and its layers with where each stands.
+
+    ``vms`` is None when rules say which VMs these are.
 
     Raises:
         DocumentError: names the field that is wrong, by itself or together with others.
@@ -70,9 +62,9 @@ def place_guest(document: Fields, vms: Sequence[str] | None) -> tuple[GuestProce
     return base, placed
 
 
-def read_layers_over(
+def place_layers_over(
     part: Fields, base: GuestProcessing, placed: Sequence[Placed], vms: Sequence[str] | None
-) -> tuple[Layer, ...]:
+) -> tuple[Placed, ...]:
     """Read the ``guest_processing`` of a part of the document (a schedule), which lies over all the rest.
 
     Raises:
@@ -83,7 +75,7 @@ def read_layers_over(
     guest = Fields(part.raw(_NAME), part.at(_NAME), (*_SETTINGS, *SYSTEMS))
     over = (Placed(guest.path, Layer(changes=_changes(guest))), *_systems(guest))
     combinations.check(guest.path, base, (*placed, *over), _told_apart(vms, placed))
-    return tuple(each.layer for each in over)
+    return over
 
 
 def _told_apart(vms: Sequence[str] | None, placed: Sequence[Placed]) -> Sequence[str]:

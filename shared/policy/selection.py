@@ -100,13 +100,15 @@ class Verdict:
 class Selection:
     """The VMs named one by one (``vms``), those of a rule of ``include``, without those of ``exclude``.
 
-    ``by_tag``: a VM may be left out by its own tag ``stillframe:exclude``.
+    ``by_tag``: a VM may be left out by its own tag ``stillframe:exclude``. ``look_up``: more has to be known
+    of the VMs that are named one by one than their ids, whatever selects them.
     """
 
     vms: tuple[str, ...] = ()
     include: tuple[VmRule, ...] = ()
     exclude: tuple[VmRule, ...] = ()
     by_tag: bool = False
+    look_up: bool = False
 
     @property
     def is_a_list(self) -> bool:
@@ -115,7 +117,7 @@ class Selection:
 
     @property
     def _asks_about_named(self) -> bool:
-        return self.by_tag or any(rule.needs_more_than_the_id for rule in self.exclude)
+        return self.by_tag or self.look_up or any(rule.needs_more_than_the_id for rule in self.exclude)
 
     def listed(self) -> tuple[str, ...]:
         """Give the VMs named one by one that no exclusion is about, as far as their ids say."""

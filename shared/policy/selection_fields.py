@@ -62,6 +62,32 @@ def read_selection(fields: Fields, *, by_tag: bool) -> Selection:
     )
 
 
+def read_group_selection(fields: Fields, *, most: int) -> Selection:
+    """Read which of a document's VMs belong to a group: ``vms`` (at most ``most``) and ``selection``.
+
+    Its rules need no subscriptions: they choose among VMs that are known already.
+
+    Raises:
+        DocumentError: names the field that is wrong.
+    """
+    vms = read_vm_ids(fields, "vms")
+    if len(vms) > most:
+        raise DocumentError(fields.at("vms"), f"expected at most {most} VMs in a group")
+    if not fields.has("selection"):
+        return Selection(vms=vms)
+    selection = Fields(fields.raw("selection"), fields.at("selection"), ("include", "exclude"))
+    include = _rules(selection, "include", included=False)
+    exclude = _rules(selection, "exclude", included=False)
+    for rule in (*include, *exclude):
+        if rule.vms:
+            raise DocumentError(f"{rule.at}.vms", "not here: a group names its VMs in its own vms")
+    if not include:
+        raise DocumentError(
+            selection.at("include"), "expected at least one rule; without any, leave selection out"
+        )
+    return Selection(vms=vms, include=include, exclude=exclude)
+
+
 def _rules(selection: Fields, name: str, *, included: bool) -> tuple[VmRule, ...]:
     value = selection.raw(name)
     if value is None:

@@ -6,6 +6,7 @@ and reserved while the applications still write. So nobody is held while a saga 
 
 from dataclasses import replace
 
+from shared.saga.barriers import armed_wait_ms, enter_armed, in_group
 from shared.saga.causes import Cause
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
@@ -26,6 +27,9 @@ SHORTEST_WAIT_MS = 1_000
 #: What a clock of another instance may be off by, and a message late, before a lease is taken for given up.
 LEASE_RESERVE_MS = 30_000
 
+
+#: Phases in which no snapshot was asked for yet.
+_UNCAPTURED = (Phase.ADMITTING, Phase.ARMED, Phase.QUIESCING, Phase.HELD)
 
 #: A disk that has no room for a snapshot is looked at again after this long (ms).
 DISK_PAUSE_MS = 20_000
@@ -61,13 +65,19 @@ def enter_admitting(state: SagaState, now: int) -> Transition:
 def admit(state: SagaState, now: int) -> Admit:
     """Give what the admitting phase owes. The lease ends when the dead-man has acted for certain."""
     guest = state.spec.guest
-    quiesced = now + guest.quiesce_timeout_ms + GRACE_MS
+    quiesced = now + _armed_wait_ms(state) + guest.quiesce_timeout_ms + GRACE_MS
     released = quiesced + guest.longest_hold_ms + GRACE_MS + max(guest.resume_timeout_ms, GRACE_MS)
     return Admit(state.generation, released + LEASE_RESERVE_MS)
 
 
+def _armed_wait_ms(state: SagaState) -> int:
+    return armed_wait_ms(state.spec.group.rules if state.spec.group else None)
+
+
 def on_admitted(state: SagaState, event: Admitted, now: int) -> Transition:
     """Hold the guest. One that is admitted although its saga went another way leaves again."""
+    if state.phase is Phase.ADMITTING and in_group(state):
+        return enter_armed(state, now)
     if state.phase is Phase.ADMITTING:
         waited = state.pauses > 0
         held = enter_quiescing(replace(state, pauses=0, trouble=None), now)
@@ -103,9 +113,9 @@ def not_admitted(state: SagaState, now: int) -> Transition:
 def leaving(before: SagaState, transition: Transition) -> Transition:
     """Give up a reservation that is of no more use: nothing is held by it any more, and nothing will be."""
     after = transition.state
-    in_use = after.phase is Phase.ADMITTING or not after.guest_released
+    in_use = after.phase in (Phase.ADMITTING, Phase.ARMED) or not after.guest_released
     if not after.admission or (in_use and after.generation == after.admission):
         return transition
-    captured = before.phase not in (Phase.ADMITTING, Phase.QUIESCING) and not after.spec.rehearsal
+    captured = before.phase not in _UNCAPTURED and not after.spec.rehearsal
     left = Leave(after.admission, captured=captured)
     return replace(transition, state=replace(after, admission=0), effects=(*transition.effects, left))

@@ -26,6 +26,7 @@ from shared.saga.advice_by_code import (
     PROOF,
     RELEASER,
     RUN_SCRIPT,
+    UNFIT,
     WARNING,
 )
 from shared.saga.causes import Cause, Proof
@@ -106,6 +107,29 @@ TOLD: Mapping[Cause, Advice] = {
     Cause.QUIESCE_FAILED: Advice("{vm} could not be held still: {detail} ({code})", AGENT_LOG, GUEST),
     Cause.RELEASED_EARLY: Advice(
         "{vm} was let go by its {code} before it had said that it was held", AGENT_LOG, RELEASER
+    ),
+    Cause.GROUP_BROKE: Advice(
+        "{vm} was to share one instant with the group {subject}, which came to none: {detail}",
+        "Look at the VM that is named here, in the same run: its own `problem` says what to do. With "
+        "`on_member_failure: rest` the others go on without it.",
+        _NONE,
+    ),
+    Cause.GROUP_LATE: Advice(
+        "the freeze budget of {budget} of {vm} ran out while it was held and waited for the others of the "
+        "group {subject} to be {code}",
+        "Look at the times of the others in the same run, and make the slowest quicker; or raise "
+        "`freeze_budget_ms` of all.",
+        _NONE,
+    ),
+    Cause.GROUP_SILENT: Advice(
+        "{vm} waited for the others of the group {subject} to be {code}, and heard nothing of them in time",
+        "Look at `GET /api/health`, and at the others of the group in the same run; then " + AGAIN + ".",
+        _NONE,
+    ),
+    Cause.GROUP_UNFIT: Advice(
+        "{vm} cannot share the instant of the others of its group: {detail}",
+        "Take {vm} out of the group.",
+        UNFIT,
     ),
     Cause.BUDGET_TOO_SHORT: Advice(
         "holding {vm} still took {detail}, which left too little of the freeze budget of {budget} to "

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shared.saga.causes import Limit, Proof
+from shared.saga.causes import Limit, Proof, Unfit
 
 AGAIN = "start the run again"
 CHECK = "`python3 /opt/stillframe/agent.pyz check` as root in {vm} (docs/guests.md)"
@@ -68,6 +68,17 @@ ADMISSION: Mapping[str, str] = {
     "requests (docs/concurrency.md).",
     Limit.BUSY: "It passes by itself: " + AGAIN + "; if it is always so, look at `GET /api/health`.",
     "": "Give it more time by `concurrency.admission_timeout_ms` (docs/concurrency.md).",
+}
+
+#: By what keeps a VM from sharing an instant (``Unfit`` of ``causes.py``).
+UNFIT: Mapping[str, str] = {
+    Unfit.NOT_RUNNING: "Start {vm}, or take it out of the group; with `on_member_failure: rest` the others "
+    "go on without it.",
+    Unfit.DISABLED: "Switch `guest_processing` on for {vm}, or take it out of the group.",
+    Unfit.PLATFORM: "Have our agent hold {vm} (a script or a handler), or take it out of the group: Azure's "
+    "VSS chooses an instant of its own.",
+    Unfit.ANCHORED: "Leave the `anchor` out for {vm}, or take it out of the group: an anchor's instant lies "
+    "before all others are held.",
 }
 
 #: By the reason of the agent's ``quiesce_failed``.

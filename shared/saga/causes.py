@@ -45,6 +45,18 @@ class Cause(StrEnum):
     QUIESCE_FAILED = "quiesce_failed"
     """The guest could not hold everything; the code is the agent's."""
 
+    GROUP_BROKE = "group_broke"
+    """The group that the VM was to share an instant with did not come to one, because of another member."""
+
+    GROUP_LATE = "group_late"
+    """The freeze budget ran out while the VM, held, waited for the others of its group."""
+
+    GROUP_SILENT = "group_silent"
+    """The VM waited for the others of its group, and heard nothing of them in time."""
+
+    GROUP_UNFIT = "group_unfit"
+    """The VM cannot be held at the instant of the others of its group; the code says why."""
+
     RELEASED_EARLY = "released_early"
     """The guest let go before it had said that it held; the code says who let go."""
 
@@ -108,6 +120,22 @@ class Proof(StrEnum):
     SILENT = "silent"
     LET_GO = "let_go"
     INCOMPLETE = "incomplete"
+
+
+class Unfit(StrEnum):
+    """Why a VM cannot share an instant with others: the codes of ``Cause.GROUP_UNFIT``."""
+
+    NOT_RUNNING = "not_running"
+    """There is no guest to hold."""
+
+    DISABLED = "disabled"
+    """Guest processing is off."""
+
+    PLATFORM = "platform"
+    """Azure's own VSS holds the guest, at an instant of its own."""
+
+    ANCHORED = "anchored"
+    """Its instant lies in a snapshot inside the guest, before all others are held."""
 
 
 class Limit(StrEnum):

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from shared.policy.guest_processing import Filesystems, OnGuestFailure
+from shared.saga.barriers import enter_proved, is_unproved, may_go_alone, shares_instant
+from shared.saga.causes import Cause, Unfit
 from shared.saga.consistency import APPLICATIONS, Grade, Verdict, grade
 from shared.saga.evidence import DiskCapture, Evidence, GuestWarning
 from shared.saga.phases import (
@@ -21,7 +23,7 @@ from shared.saga.restore_points import (
     platform_grade,
 )
 from shared.saga.state import Ending, Outcome, SagaState
-from shared.saga.troubles import blemished, capture_troubled, grade_troubled
+from shared.saga.troubles import blemished, capture_troubled, grade_troubled, troubled
 from shared.saga.warnings import blemish, warned
 
 #: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
@@ -60,14 +62,19 @@ def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> 
     noted = replace(state, notes=(*state.notes, note), guest_failure="")
     if passing and state.generation < state.spec.guest.attempts:
         return enter_arming(noted, now)
-    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and not state.spec.rehearsal:
+    alone = state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state)
+    if alone and not state.spec.rehearsal:
         return enter_unheld_capturing(noted, now, "snapshotted without the guest, as on_guest_failure says")
     given_up = replace(state, guest_failure="")  # the ending says what the note would
     return enter_cleaning(given_up, now, Ending(Outcome.FAILED, f"the guest could not be held: {reason}"))
 
 
-def without_guest(state: SagaState, now: int, note: str) -> Transition:
+def without_guest(state: SagaState, now: int, why: Unfit, note: str) -> Transition:
     """Go on where no guest is to be held; ``note`` says why. A rehearsal has nothing to do then."""
+    if state.spec.group is not None:
+        state = troubled(state, Cause.GROUP_UNFIT, code=why, detail=note)
+    if not may_go_alone(state):
+        return enter_cleaning(state, now, Ending(Outcome.FAILED, note))
     if not state.spec.rehearsal:
         return enter_unheld_capturing(state, now, note)
     notes = (*state.notes, note)
@@ -88,15 +95,24 @@ def settle(state: SagaState, now: int) -> Transition:
     failure = _capture_failure(state.evidence)
     if failure:
         return _capture_failed(_discarding(state), now, failure)
-    verdict = _held_verdict(state.evidence) if _was_held(state) else _unheld_verdict(state.evidence)
+    return _settle_graded(state, now, state.evidence)
+
+
+def _settle_graded(state: SagaState, now: int, evidence: Evidence) -> Transition:
+    """Keep snapshots that are as consistent as asked for; in a group, once all proved that they held."""
+    verdict = _held_verdict(evidence) if _was_held(state) else _unheld_verdict(evidence)
     graded = replace(state, grade=verdict.grade, reasons=(*state.notes, *verdict.reasons))
-    if verdict.unbroken and verdict.grade.at_least(_asked(state)):
-        marred = blemished(graded, guest_given_up=_gave_up_guest(state))
+    as_asked = verdict.unbroken and verdict.grade.at_least(_asked(state))
+    if as_asked and is_unproved(state) and shares_instant(evidence):
+        return enter_proved(state, now)
+    if as_asked and not is_unproved(state):
+        given_up = _gave_up_guest(state) or bool(state.standing.out)
+        marred = blemished(graded, guest_given_up=given_up)
         return _keep(marred, now, _clean_outcome(state))
     if not verdict.unbroken and _may_try_again(state):
         return enter_arming(_regretting(graded, verdict.reasons), now)
     lacking = grade_troubled(graded, verdict)
-    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state):
         return _keep(_telling(lacking, verdict), now, Outcome.DEGRADED)
     why = f"only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
     return enter_cleaning(_discarding(lacking), now, Ending(Outcome.FAILED, why))
@@ -107,14 +123,18 @@ def _settle_rehearsal(state: SagaState, now: int) -> Transition:
     assert state.evidence is not None
     verdict = best_verdict(state)
     told = replace(state, reasons=(*state.notes, *verdict.reasons))
-    if verdict.unbroken and verdict.grade.at_least(_asked(state)):
+    as_asked = verdict.unbroken and verdict.grade.at_least(_asked(state))
+    if as_asked and is_unproved(state) and shares_instant(as_if_captured(state.evidence)):
+        return enter_proved(state, now)
+    if as_asked and not is_unproved(state):
         marred = blemished(told, guest_given_up=False)
         return enter_cleaning(replace(marred, outcome=Outcome.REHEARSED), now)
     if not verdict.unbroken and _may_try_again(state):
         return enter_arming(_regretting(told, verdict.reasons), now)
     imagined = replace(told, evidence=as_if_captured(state.evidence))
     lacking = replace(grade_troubled(imagined, verdict), evidence=state.evidence)
-    if verdict.unbroken and state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE:
+    lenient = state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state)
+    if verdict.unbroken and lenient:
         return enter_cleaning(replace(lacking, outcome=Outcome.REHEARSED), now)
     why = f"a recovery point would be only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
     return enter_cleaning(lacking, now, Ending(Outcome.FAILED, why))
@@ -210,7 +230,7 @@ def _clean_outcome(state: SagaState) -> Outcome:
     """Say whether a recovery point as good as asked for has a blemish all the same."""
     resumed = state.evidence.resumed if state.evidence else None
     post_script_failed = resumed and resumed.script and resumed.script.failed
-    if _gave_up_guest(state) or post_script_failed or blemish(state):
+    if _gave_up_guest(state) or state.standing.out or post_script_failed or blemish(state):
         return Outcome.DEGRADED
     return Outcome.SUCCEEDED
 

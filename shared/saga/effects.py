@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shared.saga.facts import DiskFacts
+from shared.saga.group import Barrier
 from shared.saga.state import RegionCopy, SagaWarning
 
 
@@ -61,6 +62,31 @@ class Leave:
 
     generation: int
     captured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JoinBarrier:
+    """Tell the group that this member has come to a barrier in this generation; telling it twice is the same.
+
+    The group may answer with ``BarrierOpened`` or ``GroupBroke`` at any time. ``until`` (ms since the epoch)
+    is when the member waits no longer; at ``held`` and ``captured`` it lets its guest go by itself then.
+    """
+
+    generation: int
+    barrier: Barrier
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveGroup:
+    """Tell the group that this member fell in this generation, and ``why`` in a sentence.
+
+    ``again``: it tries again, and takes the others with it. Otherwise it is out of the group for good.
+    """
+
+    generation: int
+    why: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +175,8 @@ Effect = (
     | SendCommand
     | Admit
     | Leave
+    | JoinBarrier
+    | LeaveGroup
     | Capture
     | TakeRestorePoint
     | CheckCopies

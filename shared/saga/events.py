@@ -14,6 +14,7 @@ from shared.saga.evidence import (
     ScriptReport,
 )
 from shared.saga.facts import VmFacts
+from shared.saga.group import Barrier
 from shared.saga.state import RegionCopy, SnapshotCopy
 
 
@@ -200,6 +201,36 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class BarrierOpened:
+    """All members of the group that are left have come to a barrier in this generation."""
+
+    generation: int
+    barrier: Barrier
+
+    @property
+    def key(self) -> str:
+        """One opening per barrier and generation."""
+        return f"opened:{self.generation}:{self.barrier}"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBroke:
+    """The group will not share an instant in this generation, and ``why``.
+
+    ``again``: it tries once more, so its members do; otherwise this one is out of it.
+    """
+
+    generation: int
+    why: str
+    again: bool = False
+
+    @property
+    def key(self) -> str:
+        """A group may give up a generation after it has said that it tries again."""
+        return f"broke:{self.generation}:{'again' if self.again else 'out'}"
+
+
+@dataclass(frozen=True, slots=True)
 class CopiesSeen:
     """The background copies were looked at. ``lost`` are snapshots that are gone or failed."""
 
@@ -269,6 +300,8 @@ Event = (
     | CaptureEnded
     | Resumed
     | Released
+    | BarrierOpened
+    | GroupBroke
     | CopiesSeen
     | RegionCopiesSeen
     | Cleaned

@@ -156,7 +156,9 @@ class Evidence:
     """The chain of one generation: quiesced -> PUTs -> Succeeded -> resume ordered -> resumed.
 
     ``quiesced_at`` is when the app took the ack, ``resume_ordered_at`` when the saga decided to resume;
-    a capture that is recorded here after that is not inside the freeze.
+    a capture that is recorded here after that is not inside the freeze. A member of a group heard at
+    ``all_held_at`` that every member held, and at ``all_captured_at`` that every member had its snapshots:
+    it asked for its own after the one, and let go after the other. The app's clock, in ms since the epoch.
     """
 
     generation: int
@@ -169,6 +171,8 @@ class Evidence:
     resume_ordered_at: int | None = None
     resumed: ResumeReport | None = None
     resumed_at: int | None = None
+    all_held_at: int | None = None
+    all_captured_at: int | None = None
 
     @property
     def freeze_window_ms(self) -> int | None:

@@ -13,7 +13,8 @@ from shared.saga.admitting import (
     wait_for_disks,
 )
 from shared.saga.agents import is_too_old, replace_agent
-from shared.saga.causes import Cause
+from shared.saga.barriers import enter_armed, enter_captured, enter_held, hold_until, in_group
+from shared.saga.causes import Cause, Proof, Unfit
 from shared.saga.copying import ABANDONED, end_copying, enter_copying, on_region_copies_seen
 from shared.saga.decide import PASSING_REASONS, guest_gave_up, settle, without_guest
 from shared.saga.effects import Alert
@@ -22,6 +23,7 @@ from shared.saga.events import (
     Admitted,
     AgentNotStarted,
     AgentReady,
+    BarrierOpened,
     CancelRequested,
     CaptureEnded,
     Cleaned,
@@ -29,6 +31,7 @@ from shared.saga.events import (
     Event,
     FactsRead,
     FactsUnavailable,
+    GroupBroke,
     MustWait,
     Poisoned,
     Quiesced,
@@ -39,6 +42,7 @@ from shared.saga.events import (
     Started,
     TimePassed,
 )
+from shared.saga.grouped import leaving_group, let_go, on_barrier_opened, on_group_broke
 from shared.saga.overdue import on_time_passed
 from shared.saga.phases import (
     RESUME_RESERVE_MS,
@@ -62,6 +66,9 @@ from shared.saga.transitions import is_legal
 from shared.saga.troubles import left_over, quiesce_troubled, troubled
 from shared.saga.warnings import warned
 
+#: Phases in which a guest is brought to hold still, or held, and nothing is snapshotted yet.
+_UNCAPTURED = (Phase.QUIESCING, Phase.HELD)
+
 #: Why an event changes nothing, where others want to know.
 OVER = "the saga is done"
 OTHER_GENERATION = "it belongs to another generation"
@@ -77,7 +84,7 @@ def advance(state: SagaState, event: Event, now: int) -> Transition:
         return _ignore(state, OVER)
     if getattr(event, "generation", state.generation) != state.generation:
         return _ignore(state, OTHER_GENERATION)
-    transition = leaving(state, _HANDLERS[type(event)](state, event, now))
+    transition = leaving_group(state, leaving(state, _HANDLERS[type(event)](state, event, now)))
     if not is_legal(state.phase, transition.state.phase):
         raise IllegalTransitionError(state.spec.saga_id, state.phase, transition.state.phase)
     new = transition.state.warnings[len(state.warnings) :]
@@ -117,11 +124,11 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
         return wait_for_disks(replace(state, facts=facts), now)
     if not facts.running:
         note = f"the VM was not running (it was {facts.power_state}): there was no guest to hold"
-        return without_guest(known, now, note)
+        return without_guest(known, now, Unfit.NOT_RUNNING, note)
     if not guest.enabled:
-        return without_guest(known, now, "guest processing is off")
+        return without_guest(known, now, Unfit.DISABLED, "guest processing is off")
     if held_by_platform(known):
-        return without_guest(known, now, "Azure's own VSS holds the guest, and no agent")
+        return without_guest(known, now, Unfit.PLATFORM, "Azure's own VSS holds the guest, and no agent")
     problem = too_large(known)
     if problem:
         unfit = troubled(known, Cause.SCRIPT_TOO_LARGE, detail=problem)
@@ -171,7 +178,7 @@ def _on_agent_ready(state: SagaState, event: AgentReady, now: int) -> Transition
         return replace_agent(state, event.agent_version, now)
     if state.spec.admission is not None:
         return enter_admitting(state, now)
-    return enter_quiescing(state, now)
+    return enter_armed(state, now) if in_group(state) else enter_quiescing(state, now)
 
 
 def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
@@ -189,9 +196,22 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
         late = troubled(held, Cause.BUDGET_TOO_SHORT, detail=f"{event.report.quiesce_ms} ms")
         why = "too little of the freeze budget was left to snapshot in"
         return enter_resuming(replace(late, guest_failure=why), now)
+    if in_group(state):
+        return _held_in_group(held, now, deadline)
     if state.spec.rehearsal:
         return enter_resuming(held, now)
     return enter_capturing(held, not_before=min(event.queued_at, now), capture_deadline=deadline)
+
+
+def _held_in_group(state: SagaState, now: int, until: int) -> Transition:
+    """Wait for the others; what an anchor holds has its instant behind it, and cannot share another."""
+    assert state.evidence is not None
+    assert state.evidence.quiesced is not None
+    if not state.evidence.quiesced.anchored:
+        return enter_held(state, now, until)
+    why = "the instant of an anchor cannot be shared with others"
+    unfit = troubled(state, Cause.GROUP_UNFIT, code=Unfit.ANCHORED, detail=why)
+    return enter_resuming(replace(unfit, ending=Ending(Outcome.FAILED, why)), now)
 
 
 def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
@@ -203,7 +223,7 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
     if event.post_script is not None and event.post_script.failed:
         note = f"generation {state.generation}: the post-script {event.post_script.path} failed after it"
         released = replace(released, notes=(*released.notes, note))
-    if state.phase is Phase.QUIESCING or (state.guest_failure and state.ending is None):
+    if state.phase in _UNCAPTURED or (state.guest_failure and state.ending is None):
         reason, released = f"{event.detail} ({event.reason})", quiesce_troubled(released, event)
         script_failed = event.script is not None and event.script.failed
         passing = event.reason in PASSING_REASONS and not script_failed
@@ -213,7 +233,7 @@ def _on_quiesce_failed(state: SagaState, event: QuiesceFailed, now: int) -> Tran
 
 def _still_held(state: SagaState, event: QuiesceFailed, now: int) -> Transition:
     """Order a guest to resume that failed to quiesce and to let go; its dead-man goes on trying."""
-    if state.phase is not Phase.QUIESCING:
+    if state.phase not in _UNCAPTURED:
         return _ignore(state, "resume was ordered already")
     failed = replace(quiesce_troubled(state, event), guest_failure=f"{event.detail} ({event.reason})")
     return enter_resuming(warned(failed, event.warnings), now)
@@ -232,8 +252,18 @@ def _on_capture_ended(state: SagaState, event: CaptureEnded, now: int) -> Transi
     )
     ended = replace(state, capture_ended=True, evidence=evidence)
     if in_time and not state.guest_released:
+        if whole and in_group(state):
+            return _captured_in_group(ended, now)
         return enter_resuming(ended, now)
     return _settle_when_quiet(ended, now)
+
+
+def _captured_in_group(state: SagaState, now: int) -> Transition:
+    """Wait for the others' snapshots, if there is time left to."""
+    until = hold_until(state)
+    if now >= until:
+        return let_go(replace(state, phase=Phase.CAPTURED), now)
+    return enter_captured(state, now, until)
 
 
 def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
@@ -247,11 +277,20 @@ def _on_resumed(state: SagaState, event: Resumed, now: int) -> Transition:
         ended = "ran out of time" if script.timed_out else f"ended {code}"
         note = f"generation {state.generation}: the post-script {script.path} {ended}"
         released = replace(released, notes=(*released.notes, note))
-    if state.phase is Phase.QUIESCING:
-        by = event.report.released_by
-        early = troubled(released, Cause.RELEASED_EARLY, code=by)
-        return guest_gave_up(early, now, f"it was released by {by} before it said that it held", passing=True)
+    if state.phase in _UNCAPTURED:
+        return _released_early(released, event.report.released_by, now)
     return _settle_when_quiet(released, now)
+
+
+def _released_early(state: SagaState, by: str, now: int) -> Transition:
+    """Give up a generation that nothing was snapshotted of: its guest goes on without an order."""
+    if state.phase is Phase.QUIESCING:
+        early = troubled(state, Cause.RELEASED_EARLY, code=by)
+        return guest_gave_up(early, now, f"it was released by {by} before it said that it held", passing=True)
+    why = f"it was released by {by} while it waited for the others of its group"
+    code = by if by in set(Proof) else Proof.INCOMPLETE
+    early = troubled(state, Cause.NOT_PROVED, code=code, detail=why)
+    return guest_gave_up(early, now, why, passing=True)
 
 
 def _on_released(state: SagaState, _event: Released, _now: int) -> Transition:
@@ -311,14 +350,16 @@ def _on_poisoned(state: SagaState, event: Poisoned, now: int) -> Transition:
 def _end_early(state: SagaState, noted: SagaState, now: int, ending: Ending) -> Transition:
     """End a saga wherever it is: the guest resumes first. ``noted`` is the saga, its trouble noted."""
     match state.phase:
-        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING:
+        case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.ARMED:
             return enter_cleaning(noted, now, ending)
-        case Phase.QUIESCING:
+        case Phase.QUIESCING | Phase.HELD | Phase.CAPTURED:
             return enter_resuming(replace(noted, ending=ending), now)
         case Phase.CAPTURING if not state.guest_released:
             return enter_resuming(replace(noted, ending=ending), now)
         case Phase.CAPTURING | Phase.RESUMING if state.ending is None:
             return Transition(replace(noted, ending=ending))
+        case Phase.PROVED:
+            return settle(replace(noted, ending=ending), now)
         case Phase.COMPLETING | Phase.COPYING:
             discard = (*state.discard, *kept_ids(state), *(copy.snapshot_id for copy in state.copies))
             unwanted = replace(noted, recovery_point=(), copies=(), discard=discard)
@@ -347,6 +388,8 @@ _HANDLERS: Mapping[type, Callable[[SagaState, Any, int], Transition]] = {
     CaptureEnded: _on_capture_ended,
     Resumed: _on_resumed,
     Released: _on_released,
+    BarrierOpened: on_barrier_opened,
+    GroupBroke: on_group_broke,
     CopiesSeen: _on_copies_seen,
     RegionCopiesSeen: on_region_copies_seen,
     Cleaned: _on_cleaned,

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from shared.policy.guest_processing import AgentUse
 from shared.saga.admitting import admit, not_admitted
+from shared.saga.barriers import WAITING, join_again
 from shared.saga.causes import Cause
 from shared.saga.copying import due, end_copying
 from shared.saga.decide import guest_gave_up, settle
 from shared.saga.effects import CheckCopies, CopySnapshots, Effect, ReadFacts, SendCommand, Watch
 from shared.saga.events import TimePassed
+from shared.saga.grouped import let_go
 from shared.saga.phases import (
     Transition,
     arm_order,
@@ -36,6 +38,8 @@ def on_time_passed(state: SagaState, event: TimePassed, now: int) -> Transition:
     assert state.deadline is not None
     if state.phase is Phase.ADMITTING:
         return _ask_again(state, now)
+    if state.phase in WAITING:
+        return join_again(state, now) if now < state.deadline else _watched(let_go(state, now), now)
     if now >= state.deadline:
         return _watched(_overdue(state, now), now)
     at = min(state.deadline, now + first_watch_ms(state.spec))

@@ -28,6 +28,10 @@ PASSES: Mapping[Cause, bool | frozenset[str]] = {
     Cause.HOLD_UNCONFIRMED: True,
     Cause.QUIESCE_FAILED: PASSING_REASONS,
     Cause.RELEASED_EARLY: True,
+    Cause.GROUP_BROKE: True,
+    Cause.GROUP_LATE: True,
+    Cause.GROUP_SILENT: True,
+    Cause.GROUP_UNFIT: False,
     Cause.BUDGET_TOO_SHORT: True,
     Cause.SNAPSHOT_FAILED: CAPTURE_PASSES,
     Cause.SNAPSHOTS_UNSEEN: True,
@@ -56,9 +60,10 @@ def passes(trouble: Trouble) -> bool:
 def is_tried_again(state: SagaState) -> bool:
     """Say whether this saga, which is done, is followed by another one of its VM in the same run.
 
-    Never in a rehearsal: nobody's applications are held again for an answer that is there.
+    Never in a rehearsal: nobody's applications are held again for an answer that is there. Never of a group:
+    one VM's later instant is not the one that its group shares.
     """
-    if state.spec.rehearsal:
+    if state.spec.rehearsal or state.spec.group is not None:
         return False
     failed = state.outcome is Outcome.FAILED and not state.recovery_point
     left = state.spec.try_number <= state.spec.retry.attempts

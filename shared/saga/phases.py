@@ -169,7 +169,7 @@ def enter_cleaning(state: SagaState, now: int, ending: Ending | None = None) -> 
         after = replace(after, outcome=ending.outcome, reasons=(*before, ending.reason))
     if not after.recovery_point:
         after = replace(after, grade=None)
-    if state.phase not in (Phase.ARMING, Phase.ADMITTING):
+    if state.phase not in (Phase.ARMING, Phase.ADMITTING, Phase.ARMED):
         return Transition(after, (clean(after),))
     after = replace(after, sequence=after.sequence + 1)  # an agent that comes late is told to go
     release = Order(RELEASE, after.generation, after.sequence, _session_end(after, now))

@@ -13,18 +13,27 @@ from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.evidence import Evidence
 from shared.saga.facts import VmFacts
+from shared.saga.group import GroupRules
 
 
 class Phase(StrEnum):
-    """Where a saga is. Which phase may follow which is said in ``transitions.py``."""
+    """Where a saga is. Which phase may follow which is said in ``transitions.py``.
+
+    A member of a group waits for the others in ``armed``, ``held``, ``captured`` and ``proved``, which are
+    the group's barriers (``group.py``); no other saga comes there.
+    """
 
     PENDING = "pending"
     PREFLIGHT = "preflight"
     ARMING = "arming"
     ADMITTING = "admitting"
+    ARMED = "armed"
     QUIESCING = "quiescing"
+    HELD = "held"
     CAPTURING = "capturing"
+    CAPTURED = "captured"
     RESUMING = "resuming"
+    PROVED = "proved"
     COMPLETING = "completing"
     COPYING = "copying"
     CLEANING = "cleaning"
@@ -54,6 +63,33 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMember:
+    """The group of VMs that a saga's VM is to share one instant with.
+
+    ``key`` names the group in this run, ``name`` is what people call it, ``vms`` are the ids of all its VMs.
+    """
+
+    key: str
+    name: str
+    rules: GroupRules = field(default_factory=GroupRules)
+    vms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a saga stands with its group.
+
+    ``fell`` is the last generation that the group knows to have failed, because the saga or the group said
+    so; the saga tries again then. ``out`` is why it is no member any more, whatever it does; empty while it
+    is one. ``proved``: all that are left proved it, so its recovery point is one of theirs.
+    """
+
+    fell: int = 0
+    out: str = ""
+    proved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SagaSpec:
     """What a saga was asked to do.
 
@@ -61,7 +97,7 @@ class SagaSpec:
     ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
     Without ``admission`` the guest is held as soon as it is armed. ``try_number`` counts the sagas of this VM
     in this run: the first is 1.
-    ``rehearsal``: hold the guest and let it go, and snapshot nothing.
+    ``rehearsal``: hold the guest and let it go, and snapshot nothing. ``group``: None for a VM by itself.
     """
 
     saga_id: str
@@ -77,6 +113,7 @@ class SagaSpec:
     retry: Retry = NO_RETRY
     try_number: int = 1
     rehearsal: bool = False
+    group: GroupMember | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +196,7 @@ class SagaState:
     generation. ``discard`` are snapshots to delete, ``recovery_point`` those to keep, ``copies`` what there
     is of these in other regions. ``watch_number`` counts the delayed messages that carry the deadline;
     only the newest counts. ``watch_receipt`` lets the first of them be taken back before it is due.
+    ``standing`` is how it stands with the group that its spec names.
     """
 
     spec: SagaSpec
@@ -189,3 +227,4 @@ class SagaState:
     watch_receipt: str = ""
     pauses: int = 0
     admission: int = 0
+    standing: Standing = Standing()

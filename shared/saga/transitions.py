@@ -10,12 +10,20 @@ FOLLOWS: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.PREFLIGHT, Phase.CLEANING}),
     Phase.PREFLIGHT: frozenset({Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}),
     Phase.ARMING: frozenset(
-        {Phase.ADMITTING, Phase.QUIESCING, Phase.CAPTURING, Phase.ARMING, Phase.CLEANING}
+        {Phase.ADMITTING, Phase.ARMED, Phase.QUIESCING, Phase.CAPTURING, Phase.ARMING, Phase.CLEANING}
     ),
-    Phase.ADMITTING: frozenset({Phase.QUIESCING, Phase.CLEANING}),
-    Phase.QUIESCING: frozenset({Phase.CAPTURING, Phase.RESUMING, Phase.ARMING, Phase.CLEANING}),
-    Phase.CAPTURING: frozenset({Phase.RESUMING, Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}),
-    Phase.RESUMING: frozenset({Phase.COMPLETING, Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}),
+    Phase.ADMITTING: frozenset({Phase.ARMED, Phase.QUIESCING, Phase.ARMING, Phase.CLEANING}),
+    Phase.ARMED: frozenset({Phase.QUIESCING, Phase.ARMING, Phase.CLEANING}),
+    Phase.QUIESCING: frozenset({Phase.HELD, Phase.CAPTURING, Phase.RESUMING, Phase.ARMING, Phase.CLEANING}),
+    Phase.HELD: frozenset({Phase.CAPTURING, Phase.CAPTURED, Phase.RESUMING, Phase.ARMING, Phase.CLEANING}),
+    Phase.CAPTURING: frozenset(
+        {Phase.CAPTURED, Phase.RESUMING, Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}
+    ),
+    Phase.CAPTURED: frozenset({Phase.RESUMING, Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}),
+    Phase.RESUMING: frozenset(
+        {Phase.PROVED, Phase.COMPLETING, Phase.ARMING, Phase.CAPTURING, Phase.CLEANING}
+    ),
+    Phase.PROVED: frozenset({Phase.COMPLETING, Phase.ARMING, Phase.CLEANING}),
     Phase.COMPLETING: frozenset({Phase.COPYING, Phase.CLEANING}),
     Phase.COPYING: frozenset({Phase.CLEANING}),
     Phase.CLEANING: frozenset({Phase.DONE}),

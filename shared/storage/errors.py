@@ -197,6 +197,24 @@ class ReservationsBusy(StorageError):
         self.row = row
 
 
+class GroupNotFound(StorageError):
+    """The run has no group of this name."""
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(f"run {run_id} has no group {name}")
+        self.run_id = run_id
+        self.name = name
+
+
+class GroupBusy(StorageError):
+    """The row of a group changed under every try to change it."""
+
+    def __init__(self, run_id: str, name: str) -> None:
+        super().__init__(f"the group {name} of run {run_id} could not be changed: others do all the time")
+        self.run_id = run_id
+        self.name = name
+
+
 class TurnsBusy(StorageError):
     """The turns of a run changed under every try to pass one on."""
 

@@ -42,6 +42,21 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMark:
+    """What a recovery point says of the group of VMs that its own belonged to.
+
+    ``one_instant``: it was proved that all ``members`` (ids of VMs) were held from before the first of their
+    snapshots until after the last; ``skew_ms`` is how far these lie apart. ``why`` says why, or why not.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    skew_ms: int | None = None
+    one_instant: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PointRecord:
     """A recovery point: what one saga made of one VM. Times in ms since the epoch.
 
@@ -49,7 +64,8 @@ class PointRecord:
     of its saga. ``resources`` are the ARM ids of its snapshots, or that of its restore point, ``missing``
     those of them that were found gone. ``copies`` are the ARM ids of
     the copies in other regions, of which some may not be there: a point is whole without them, and they are
-    deleted with it. ``why`` says how it came to its state, ``changed`` when.
+    deleted with it. ``why`` says how it came to its state, ``changed`` when. ``group`` is None for a VM by
+    itself.
     """
 
     point_id: str
@@ -72,6 +88,7 @@ class PointRecord:
     missing: tuple[str, ...] = ()
     why: str = ""
     changed: int | None = None
+    group: GroupMark | None = None
 
     def held(self, now: int) -> bool:
         """Whether a hold keeps it at ``now``."""

@@ -28,20 +28,25 @@ ROWS_KEPT = 512
 
 
 class Row[S]:
-    """A row and those who wait to change it. A kept copy that is stale costs one refused write."""
+    """The row at ``place`` (partition, row) and those who wait to change it.
+
+    A kept copy that is stale costs one refused write; without ``keep`` the row is read for every change.
+    """
 
     def __init__(
         self,
         storage: TableStore,
         table: str,
-        partition: str,
+        place: tuple[str, str],
         empty: S,
         *,
         pause: Callable[[float], Awaitable[None]],
+        keep: bool = True,
     ) -> None:
         self._storage = storage
         self._table = table
-        self._partition = partition
+        self._place = place
+        self._keep = keep
         self._empty = empty
         self._pause = pause
         self._lock = asyncio.Lock()
@@ -67,7 +72,7 @@ class Row[S]:
     async def _change_all(self) -> None:
         """Make the changes of all who wait, in the order of their coming, by one write."""
         batch, self._changes = self._changes, []
-        problem: Exception = ReservationsBusy(self._partition)
+        problem: Exception = ReservationsBusy(self._place[0])
         try:
             await self._write(batch)
         except Exception as error:
@@ -88,21 +93,21 @@ class Row[S]:
                 after, answer = each.how(after)
                 answers.append(answer)
             if after != before:
-                entity = pack(self._partition, _ROW, encode(after))
+                entity = pack(*self._place, encode(after))
                 write = tables.replace(entity, etag) if etag else tables.create(entity)
                 self._known = None
                 try:
                     [etag] = await self._storage.transact(self._table, [write])
                 except WriteRefused:
                     continue
-            self._known = after, etag
+            self._known = (after, etag) if self._keep else None
             for each, answer in zip(batch, answers, strict=True):
                 each.done, each.answer = True, answer
             return
-        raise ReservationsBusy(self._partition)
+        raise ReservationsBusy(self._place[0])
 
     async def _read(self) -> tuple[S, str]:
-        found = await self._storage.get(self._table, self._partition, _ROW)
+        found = await self._storage.get(self._table, *self._place)
         if found is None:
             return self._empty, ""
         kind: type[S] = type(self._empty)
@@ -137,7 +142,7 @@ class ReservationTable:
         partition = key(name)
         row: Row[S] | None = self._rows.get(partition)
         if row is None:
-            row = Row(self._storage, self._table, partition, empty, pause=self._pause)
+            row = Row(self._storage, self._table, (partition, _ROW), empty, pause=self._pause)
             self._rows[partition] = row
         self._rows.move_to_end(partition)
         if len(self._rows) > ROWS_KEPT:

@@ -83,7 +83,8 @@ class RunRecord:
 class RunEntry:
     """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch.
 
-    ``selected_by`` is the place in the policy's document by which it was selected, where one was.
+    ``selected_by`` is the place in the policy's document by which it was selected, where one was. ``group``
+    is the name of the group that it is to share an instant with.
 
     ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in, ``what_to_do``
     the advice. ``timeline`` is None where it was not kept: the saga's history has it.
@@ -110,6 +111,7 @@ class RunEntry:
     try_number: int = 1
     retried: bool = False
     selected_by: str = ""
+    group: str = ""
 
 
 class RunTable:
@@ -367,7 +369,8 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "step": entry.step,
         "what_to_do": entry.what_to_do[:_REASON_CHARS],
     }
-    selected = {"selected_by": entry.selected_by} if entry.selected_by else {}  # never erased by an end
+    kept = {"selected_by": entry.selected_by, "group": entry.group}  # never erased by an end
+    selected = {name: text for name, text in kept.items() if text}
     return {
         "PartitionKey": run_id,
         "RowKey": key(_VM, entry.saga_id),
@@ -402,5 +405,6 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         try_number=whole(row.get("try", 1)),
         retried=row.get("retried", False),
         selected_by=row.get("selected_by", ""),
+        group=row.get("group", ""),
         **{name: whole(row[name]) if name in row else None for name in numbers},
     )

@@ -23,7 +23,7 @@ from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
 from shared.policy.selection_fields import OWN_TAGS
 from shared.policy.vm_ids import MOST_VMS
-from shared.triggers import disk_schemas, notice_schemas, policy_schemas, snapshot_schemas
+from shared.triggers import disk_schemas, group_schemas, notice_schemas, policy_schemas, snapshot_schemas
 from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, text, whole
 
 _VARIABLES = "|".join(variables.VARIABLES)
@@ -86,6 +86,7 @@ def _policy() -> Schema:
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
             "notifications": notice_schemas.notifications(),
+            "groups": group_schemas.groups(),
         },
     ) | {
         "anyOf": [
@@ -116,6 +117,7 @@ def _run_of_policy() -> Schema:
             "concurrency": {"type": "null"},
             "retry": {"type": "null"},
             "notifications": {"type": "null"},
+            "groups": {"type": "null"},
         },
         required=("policy",),
     )
@@ -134,6 +136,7 @@ def _run_of_vms() -> Schema:
             "concurrency": or_null(ref("Concurrency")),
             "retry": or_null(ref("Retry")),
             "notifications": notice_schemas.notifications(),
+            "groups": group_schemas.groups(),
         },
         required=("vms",),
     )

@@ -1,6 +1,7 @@
 """Every family of functions of the app: each gives a blueprint over the use cases."""
 
 from shared.triggers import (
+    groups,
     health,
     http,
     notices,
@@ -29,5 +30,6 @@ FAMILIES = (
     recovery_points,
     reconciliation,
     queues,
+    groups,
     timers,
 )

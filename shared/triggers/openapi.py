@@ -9,6 +9,8 @@ from shared.storage.point_records import PointState
 from shared.triggers import (
     concurrency_schemas,
     document_schemas,
+    group_schemas,
+    group_view_schemas,
     notice_schemas,
     point_schemas,
     preflight_schemas,
@@ -79,6 +81,8 @@ def document() -> dict[str, Any]:
         "components": {
             "schemas": document_schemas.schemas()
             | concurrency_schemas.schemas()
+            | group_schemas.schemas()
+            | group_view_schemas.schemas()
             | view_schemas.schemas()
             | point_schemas.schemas()
             | notice_schemas.schemas()

@@ -66,6 +66,7 @@ def _point() -> dict[str, Schema]:
         "created_at": _MOMENT,
         "freeze_window_ms": or_null(_COUNT),
         "warnings": _COUNT,
+        "group": or_null(ref("GroupMark")),
         "hold": or_null(all_there("Why retention keeps it, and until when.", hold)),
         "why": _TEXT,
         "changed_at": or_null(_MOMENT),

@@ -6,7 +6,13 @@ from typing import Any
 
 from shared.policy.documents import VERSION
 from shared.policy.schedules import DEFAULT_SCHEDULE
-from shared.triggers import concurrency_schemas, document_schemas, notice_schemas, point_schemas
+from shared.triggers import (
+    concurrency_schemas,
+    document_schemas,
+    group_schemas,
+    notice_schemas,
+    point_schemas,
+)
 from shared.triggers.schema_parts import Schema
 
 _REFERENCE = "#/components/schemas/"
@@ -16,7 +22,7 @@ def schema() -> Schema:
     """Give the JSON Schema (2020-12) of a policy, whole in itself."""
     known = {
         name: described
-        for module in (document_schemas, concurrency_schemas, notice_schemas, point_schemas)
+        for module in (document_schemas, concurrency_schemas, group_schemas, notice_schemas, point_schemas)
         for name, described in module.schemas().items()
     }
     wanted, names = ["Policy"], set[str]()

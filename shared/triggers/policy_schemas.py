@@ -24,6 +24,7 @@ def schemas() -> dict[str, Schema]:
         "Selection": _selection(),
         "IncludeRule": {"anyOf": [_named(), _conditions(included=True)]},
         "ExcludeRule": {"anyOf": [_named(), _conditions(included=False)]},
+        "GroupRule": _conditions(included=False),
         "TagExpression": {"anyOf": [*_tests(), *_groups()]},
         "Schedule": _schedule(named=False),
         "NamedSchedule": _schedule(named=True),

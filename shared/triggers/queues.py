@@ -39,11 +39,11 @@ def blueprint(application: Once) -> func.Blueprint:
 
     @queues.queue_trigger("msg", STEPS, STORAGE)
     async def saga_step(msg: func.QueueMessage) -> None:
-        await application().steps.take(read_step_message(text_of(msg)), again=_came_before(msg))
+        await application().steps.take(read_step_message(text_of(msg)), again=came_before(msg))
 
     @queues.queue_trigger("msg", ACKS, GUEST_STORAGE)
     async def agent_ack(msg: func.QueueMessage) -> None:
-        await application().acks.take(text_of(msg), _queued_at(msg), again=_came_before(msg))
+        await application().acks.take(text_of(msg), _queued_at(msg), again=came_before(msg))
 
     @queues.queue_trigger("msg", f"{RUNS}-poison", STORAGE)
     async def poisoned_run_task(msg: func.QueueMessage) -> None:
@@ -96,7 +96,7 @@ def text_of(msg: func.QueueMessage) -> str:
     return msg.get_body().decode("utf-8", "replace")
 
 
-def _came_before(msg: func.QueueMessage) -> bool:
+def came_before(msg: func.QueueMessage) -> bool:
     """Say whether an earlier delivery of this very message failed."""
     return (msg.dequeue_count or 1) > 1
 

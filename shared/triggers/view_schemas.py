@@ -70,6 +70,7 @@ def _run_members(vm: str) -> dict[str, Schema]:
         "vm_count": _COUNT,
         "vms_ended": _COUNT,
         "warnings": _COUNT,
+        "groups": {"type": "array", "items": ref("RunGroup")},
         "vms": {"type": "array", "items": ref(vm)},
     }
 
@@ -126,6 +127,7 @@ def _run_vm_members() -> dict[str, Schema]:
         "freeze_window_ms": or_null(_COUNT),
         "warnings": _COUNT,
         "selected_by": or_null(_TEXT),
+        "group": or_null(_TEXT),
         "why": _TEXT,
         "problem": or_null(_all_there("What went wrong, and in which phase.", _SENTENCE)),
         "ended_at": or_null(_MOMENT),
@@ -209,6 +211,7 @@ def _saga() -> Schema:
         "discarded": _TEXTS,
         "evidence": or_null(_OBJECT),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "group": or_null(ref("SagaGroup")),
         "timeline": ref("Timeline"),
         "history": {"type": "array", "items": ref("HistoryEntry")},
     }
@@ -294,7 +297,7 @@ def _policy_views() -> dict[str, Schema]:
         "schedules": {"type": "array", "items": ref("ScheduleTimes")},
     }
     judged: dict[str, Schema] = {"vm": ref("VmId"), "name": _TEXT, "rule": _TEXT}
-    selected = judged | {"found": {"enum": [True, None]}}
+    selected = judged | {"found": {"enum": [True, None]}, "group": or_null(_TEXT)}
     unread = _all_there("What could not be read.", {"scope": _TEXT, "code": _TEXT, "why": _TEXT})
     schedule: dict[str, Schema] = {
         "name": _TEXT,
@@ -310,6 +313,7 @@ def _policy_views() -> dict[str, Schema]:
         "excluded_count": _COUNT,
         "selected": {"type": "array", "items": _all_there("A VM, and by which rule.", selected)},
         "excluded": {"type": "array", "items": _all_there("A VM, and by which rule.", judged)},
+        "groups": {"type": "array", "items": ref("GroupPreview")},
         "unread": {"type": "array", "items": unread},
         "schedules": {"type": "array", "items": _all_there("A schedule.", schedule)},
     }

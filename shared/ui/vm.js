@@ -43,7 +43,7 @@ function show(main, run, vm) {
     trail(run, name), el("h1", null, name), el("p", { class: "summary" }, summary(vm)),
     problemBox(vm), warningBox(vm),
     vm.timeline ? times(vm) : null,
-    gradeBox(vm), pointBox(vm), historyBox(vm), evidenceBox(vm), settingsBox(vm),
+    gradeBox(vm), groupBox(vm), pointBox(vm), historyBox(vm), evidenceBox(vm), settingsBox(vm),
   ].filter(Boolean));
   for (const each of main.querySelectorAll("details[data-name]")) each.open = open.has(each.dataset.name);
   if (held) main.querySelector(`[data-name="${CSS.escape(held)}"] summary`)?.focus({ preventScroll: true });
@@ -114,6 +114,15 @@ function gradeBox(vm) {
   return el("section", null, el("h2", null, "Grade, and why"),
     el("p", null, vm.grade ? [el("strong", { class: `grade ${vm.grade}` }, vm.grade), ` – ${GRADES[vm.grade] ?? ""}`] : "No recovery point, so no grade."),
     why.length ? el("ul", null, why.map((each) => el("li", null, each))) : null);
+}
+
+function groupBox({ group }) {
+  if (!group) return null;
+  const mark = group.recovery_point;
+  const fell = group.members.filter((each) => each.fell).map((each) => el("li", null, `${each.name} fell: ${each.fell}`));
+  return el("section", null, el("h2", null, `Group ${group.group}`),
+    el("p", null, mark?.one_instant ? `One instant with ${count(mark.members.length - 1, "other VM")}. ${group.sentence}` : group.sentence),
+    fell.length ? el("ul", null, fell) : null);
 }
 
 function pointBox(vm) {

@@ -83,7 +83,7 @@ async def test_who_loses_every_race_gives_up_after_so_many_tries_and_longer_and_
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    row: Row[Count] = Row(tables, "t", "p", Count(), pause=pause)  # type: ignore[arg-type]
+    row: Row[Count] = Row(tables, "t", ("p", "now"), Count(), pause=pause)  # type: ignore[arg-type]
     with pytest.raises(ReservationsBusy) as raised:
         await row.change(add)
 
@@ -96,7 +96,7 @@ async def test_all_who_go_together_learn_that_it_failed() -> None:
     async def pause(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    row: Row[Count] = Row(AlwaysLate(), "t", "p", Count(), pause=pause)  # type: ignore[arg-type]
+    row: Row[Count] = Row(AlwaysLate(), "t", ("p", "now"), Count(), pause=pause)  # type: ignore[arg-type]
     ended = await asyncio.gather(*(row.change(add) for _ in range(5)), return_exceptions=True)
 
     assert [type(each) for each in ended] == [ReservationsBusy] * 5

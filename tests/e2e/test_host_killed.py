@@ -8,6 +8,7 @@ from local.arm.settings import SimSettings
 from local.stack.fault_rules import Fault, Match, Rule
 from local.stack.stack import Stack, StackOptions, running
 from local.stack.waiting import until
+from tests.e2e.grouped import start as start_group
 from tests.e2e.scene import BEST, QUICK, SOON_S, Machine, ledger, outcome, windows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -85,6 +86,34 @@ async def test_killed_after_resume_was_ordered_the_recovery_point_keeps_its_grad
         assert view["generation"] == 1
         assert vm.lines() == ["pre 1", "post 1"]
         await vm.assert_at_rest(view)
+
+
+@pytest.mark.timeout(300)
+async def test_killed_while_a_group_is_held_all_its_guests_go_on_and_no_instant_is_claimed_in_vain(
+    stack: Stack,
+) -> None:
+    async with ledger(stack, "together-0") as first, ledger(stack, "together-1") as second:
+        vms = [first, second]
+        settings = {"freeze_budget_ms": 12_000, "quiesce_timeout_ms": 10_000, "resume_timeout_ms": 5_000}
+        run_id = await start_group(vms, settings=settings | {"attempts": 5}, held_timeout_ms=9_000)
+
+        async def asked_for() -> bool:
+            return bool(first.snapshots() or second.snapshots())
+
+        await until(asked_for, within_s=SOON_S, what="the first snapshot")
+        await stack.host.kill()
+        assert [(await vm.status())["held"] for vm in vms] == [True, True]
+        for vm in vms:
+            await vm.until_writing()  # nobody tells them to: there is no app
+        await stack.host.start()
+        views = [await vm.ended(run_id) for vm in vms]
+        assert len({view["outcome"] for view in views}) == 1, [view["reasons"] for view in views]
+        for vm, view in zip(vms, views, strict=True):
+            vm.assert_hooks_in_pairs()
+            assert bool(view["recovery_point"]) is view["group"]["recovery_point"]["one_instant"]
+            if view["grade"] == "application":
+                await vm.assert_grade_is_true(view)
+            await vm.assert_at_rest(view)
 
 
 async def test_without_a_redelivery_the_watch_ends_the_saga() -> None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from shared.engine.running import OVERDUE_MS
 from shared.saga.effects import Effect, Watch
 from shared.saga.state import Phase
-from tests.model import wire
+from tests.model import group, wire
+from tests.model.group import BROKE, OPENED, Others
 from tests.model.invocation import RECORDS, Deed, Ended, Record
 from tests.model.snapshots import (
     DOOMED,
@@ -37,7 +38,7 @@ class Cloud(NamedTuple):
 
     ``commands`` are those in the guest's queue, each with its expiry (ms from now). ``place`` is the
     generation that is admitted, 0 for none, and when its lease ends (ms from now); ``admitted`` the last that
-    ever was.
+    ever was. ``others`` is what the rest of its group knows, where it has one.
     """
 
     record: int = -1
@@ -50,6 +51,7 @@ class Cloud(NamedTuple):
     asked: bool = False
     place: tuple[int, int] = NO_PLACE
     admitted: int = 0
+    others: Others = Others()
 
     @property
     def stored(self) -> Record | None:
@@ -140,6 +142,8 @@ def _matters(message: Message, record: Record) -> bool:
         return False
     if message.what == "watch":
         return message.number == state.watch_number
+    if message.what in (OPENED, BROKE):
+        return group.may_matter(message, state)
     return True
 
 
@@ -152,12 +156,14 @@ def _may_come_again(cause: str, messages: tuple[Message, ...]) -> bool:
 def key_of(message: Message) -> str:
     if message.what == "ack":
         return wire.ack_key(message.number)
+    if message.what in (OPENED, BROKE):
+        return group.event_of(message).key
     return f"watch:{message.number}" if message.what == "watch" else message.what
 
 
 def given_back(message: Message) -> Message:
     """Give a message back to its queue: of a start and an ack it matters that it was delivered before."""
-    return message._replace(again=message.what in ("start", "ack"))
+    return message._replace(again=message.what in ("start", "ack", OPENED, BROKE))
 
 
 def is_done(cloud: Cloud) -> bool:
@@ -228,7 +234,7 @@ def _after(cloud: Cloud, deed: Deed) -> Cloud:
         case "remove run command":
             others = tuple(one for one in cloud.run_commands if one[0] != deed.name)
             return cloud._replace(run_commands=others)
-        case "admit" | "leave":
+        case "admit" | "leave" | "join" | "leave group":
             return _placed(cloud, deed)
         case "copy" | "delete":
             return cloud._replace(snapshots=_copied_or_deleted(cloud.snapshots, deed))
@@ -237,11 +243,22 @@ def _after(cloud: Cloud, deed: Deed) -> Cloud:
 
 
 def _placed(cloud: Cloud, deed: Deed) -> Cloud:
-    """Give the saga a place, or take it away; one of a newer generation stays."""
+    """Give the saga a place, or take it away; one of a newer generation stays. Or tell its group."""
+    if deed.what in ("join", "leave group"):
+        return _grouped(cloud, deed)
     if deed.what == "admit":
         admitted = max(cloud.admitted, deed.number)
         return cloud._replace(place=(deed.number, deed.at), admitted=admitted)
     return cloud._replace(place=NO_PLACE) if cloud.place[0] <= deed.number else cloud
+
+
+def _grouped(cloud: Cloud, deed: Deed) -> Cloud:
+    """Tell the group; an answer that lies in the queue already is not given again."""
+    if deed.what == "leave group":
+        return cloud._replace(others=group.leaves(cloud.others, deed.number, again=bool(deed.at)))
+    others, answer = group.joins(cloud.others, deed.number)
+    after = cloud._replace(others=others)
+    return after if answer is None or answer in cloud.messages else with_message(after, answer)
 
 
 def _copied_or_deleted(snapshots: tuple[Snapshot, ...], deed: Deed) -> tuple[Snapshot, ...]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared.engine.running import OVERDUE_MS
 from shared.saga.evidence import DiskCapture
-from tests.model import wire
+from tests.model import group, wire
 from tests.model.cloud import (
     NO_PLACE,
     SWEEP,
@@ -30,6 +30,7 @@ from tests.model.cloud import (
     without_command,
     without_message,
 )
+from tests.model.group import BROKE, OPENED, Others
 from tests.model.invocation import LUCKS, RECORDS, App, CaptureBegun, Ended, Luck, Record
 from tests.model.snapshots import (
     CREATING,
@@ -73,8 +74,9 @@ class Invocation(NamedTuple):
 class CloudRules:
     """What may happen to a cloud. ``held`` is the generation of which everything is held in the guest."""
 
-    def __init__(self, app: App, *, resident: bool) -> None:
+    def __init__(self, app: App, *, resident: bool, grouped: bool = False) -> None:
         self._app = app
+        self._grouped = grouped
         self._resident = resident
         self._ended: dict[tuple[Hashable, int, Luck], Ended] = {}
         self._twice: dict[Hashable, str] = {}
@@ -91,11 +93,14 @@ class CloudRules:
             if snapshot.state == CREATING:
                 taken = with_snapshot(cloud.snapshots, Snapshot(snapshot.name, SUCCEEDED, held, 0))
                 found.append(Move(f"{short_name(snapshot)} is taken", "", cloud._replace(snapshots=taken)))
+        opened = group.opens(cloud.others)
+        if opened is not None:
+            found.append(Move("the others are there too", "", _said(cloud, *opened)))
         return found
 
     def faults(self, cloud: Cloud) -> list[Move]:
         """Give every fault that may happen here."""
-        found = [*self._losses(cloud)]
+        found = [*self._losses(cloud), *self._group_fails(cloud)]
         for label, rest, message, run, _ in self._invocations(cloud):
             found += self._broken(label, rest, message, run)
         for job in cloud.jobs:
@@ -157,6 +162,9 @@ class CloudRules:
             return lambda at, luck: self._app.ack(
                 record, text, queued_at, again=message.again, break_at=at, luck=luck
             )
+        if message.what in (OPENED, BROKE):
+            told = group.event_of(message)
+            return lambda at, luck: self._app.told(record, told, again=message.again, break_at=at, luck=luck)
         return lambda at, luck: self._app.end(record, message.what, break_at=at, luck=luck)
 
     def _sweeping(self, record: Record | None) -> Run:
@@ -221,9 +229,20 @@ class CloudRules:
 
     # --- losses and duplicates ----------------------------------------------------------------
 
+    def _group_fails(self, cloud: Cloud) -> Iterator[Move]:
+        if not self._grouped or is_done(cloud):
+            return
+        for others, message in group.breaks(cloud.others):
+            yield Move(f"another member fails: {key_of(message)}", "fail", _said(cloud, others, message))
+        silent = group.falls_silent(cloud.others)
+        if silent is not None:
+            yield Move("the others fall silent", "loss", cloud._replace(others=silent))
+
     def _losses(self, cloud: Cloud) -> Iterator[Move]:
         for message in dict.fromkeys(cloud.messages):
-            if message.what in ("ack", "start") or (message.what == "watch" and message.at <= 0):
+            if message.what in ("ack", "start", OPENED, BROKE) or (
+                message.what == "watch" and message.at <= 0
+            ):
                 yield Move(f"lost: {key_of(message)}", "loss", without_message(cloud, message))
             if message.what != "watch" or message.at <= 0:
                 twice = with_message(cloud, message)
@@ -265,6 +284,10 @@ class CloudRules:
                 ),
             )
         )
+
+
+def _said(cloud: Cloud, others: Others, message: Message) -> Cloud:
+    return settled(with_message(cloud._replace(others=others), message))
 
 
 def _difference(once: Ended, again: Ended) -> str:

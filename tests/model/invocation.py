@@ -17,7 +17,7 @@ from shared.compute.errors import Throttled
 from shared.compute.region_copies import CopyOrder
 from shared.engine import loop as engine_loop
 from shared.engine.acknowledging import Acks
-from shared.engine.carrying_out import Hands
+from shared.engine.carrying_out import _ANSWERED, Hands
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
@@ -25,12 +25,22 @@ from shared.engine.run_settings import KeptRunSettings
 from shared.engine.running import UNSTARTED_MS, RunService
 from shared.engine.stepping import Steps
 from shared.saga.causes import Limit
-from shared.saga.effects import Admit, Effect, Leave
-from shared.saga.events import Admitted, CancelRequested, CaptureEnded, MustWait, Poisoned
+from shared.saga.effects import Admit, Effect, JoinBarrier, Leave, LeaveGroup
+from shared.saga.events import (
+    Admitted,
+    BarrierOpened,
+    CancelRequested,
+    CaptureEnded,
+    Event,
+    GroupBroke,
+    MustWait,
+    Poisoned,
+)
 from shared.saga.evidence import DiskCapture
 from shared.saga.facts import VmFacts
+from shared.saga.group import Barrier
 from shared.saga.history import HistoryEntry
-from shared.saga.state import RegionCopy, SagaState, SnapshotCopy
+from shared.saga.state import RegionCopy, SagaSpec, SagaState, SnapshotCopy
 from shared.storage.agents import ResidentAgent
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.guest_queues import GuestQueues
@@ -55,6 +65,9 @@ Luck = Literal[
     "deletion refused",
 ]
 LUCKS: tuple[Luck, ...] = get_args(Luck)[1:]
+
+
+_BARRIERS = tuple(Barrier)
 
 
 class Record(NamedTuple):
@@ -364,6 +377,23 @@ class App:
         """Take an ack."""
         return self._run(record, lambda kit: kit.acks.take(text, queued_at, again=again), break_at, luck)
 
+    def told(
+        self,
+        record: Record | None,
+        message: BarrierOpened | GroupBroke,
+        *,
+        again: bool,
+        break_at: int,
+        luck: Luck,
+    ) -> Ended:
+        """Take what the group says; a saga that has not begun yet has nothing to do with it."""
+
+        async def take(kit: "_Kit") -> None:
+            with contextlib.suppress(SagaNotFound):
+                await kit.loop.deliver(SAGA, message, again=again)
+
+        return self._run(record, take, break_at, luck)
+
     def captured(
         self,
         record: Record,
@@ -412,8 +442,8 @@ class App:
             agents=anything,
             admission=around,
         )
-        loop = SagaLoop(anything, hands.carry_out, lambda: NOW)
-        steps = Steps(loop, KeptRunSettings(anything), anything)
+        loop = SagaLoop(anything, _grouped(around, hands), lambda: NOW)
+        steps = _Steps(self._scene, loop, KeptRunSettings(anything), anything)
         steps.remember(RUN, self._scene.settings)
         agents = cast("Any", _Forgetful())
         acks = Acks(loop, anything, self._keys, agents=agents, clock=lambda: NOW)
@@ -432,6 +462,36 @@ class App:
     def close(self) -> None:
         """Let go of the event loop."""
         self._events.close()
+
+
+class _Steps(Steps):
+    """Steps of sagas that are of the scene's group."""
+
+    def __init__(self, scene: Scene, *others: Any) -> None:
+        super().__init__(*others)
+        self._scene = scene
+
+    async def _spec(self, message: StepMessage) -> SagaSpec:
+        return replace(await super()._spec(message), group=self._scene.group)
+
+
+def _grouped(around: Surroundings, hands: Hands) -> engine_loop.CarryOut:
+    """Carry out what is for the group here; its answers are messages, which may come at once."""
+
+    async def carry_out(state: SagaState, effects: Sequence[Effect]) -> Event | None:
+        told = [effect for effect in effects if isinstance(effect, JoinBarrier | LeaveGroup)]
+        if not told:
+            return await hands.carry_out(state, effects)
+        others = [effect for effect in effects if effect not in told]
+        await hands.carry_out(state, [effect for effect in others if not isinstance(effect, _ANSWERED)])
+        for effect in told:
+            if isinstance(effect, JoinBarrier):
+                around.do(Deed("join", number=effect.generation * 10 + _BARRIERS.index(effect.barrier) + 1))
+            else:
+                around.do(Deed("leave group", number=effect.generation, at=int(effect.again)))
+        return await hands.carry_out(state, [effect for effect in others if isinstance(effect, _ANSWERED)])
+
+    return carry_out
 
 
 class _Forgetful:

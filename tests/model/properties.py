@@ -6,6 +6,7 @@ from shared.saga.consistency import Grade
 from shared.saga.copying import FAILED as COPY_FAILED
 from shared.saga.state import Outcome, Phase, SagaState
 from tests.model.cloud import Cloud
+from tests.model.group import wrong_at_the_end, wrong_in_a_group
 from tests.model.guest import Guest, has_somebody, overheld
 from tests.model.scenes import DISKS
 from tests.model.snapshots import SUCCEEDED, find
@@ -21,6 +22,7 @@ PROPERTIES = {
     6: "something can always happen until the saga is done, and nothing is without an answer",
     7: "who is held was admitted, and its place is nobody else's before it goes on, and free afterwards",
     8: "a rehearsal asks for no snapshot, and is no recovery point",
+    9: "a member of a group goes on only as its group opens the way, and says so when it falls",
 }
 
 
@@ -53,6 +55,9 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
     wrong = _scripts(guest) if scripts else ""
     if wrong:
         return Violation(3, wrong)
+    wrong = _together(cloud) if worlds.scene.group else ""
+    if wrong:
+        return Violation(9, wrong)
     wrong = _rehearsed(cloud) if worlds.scene.rehearsal else ""
     if wrong:
         return Violation(8, wrong)
@@ -99,6 +104,13 @@ def _graded(state: SagaState, cloud: Cloud) -> str:
     return ""
 
 
+def _together(cloud: Cloud) -> str:
+    if cloud.stored is None:
+        return ""
+    captures = any(job.begun.held for job in cloud.jobs)
+    return wrong_in_a_group(cloud.stored.state, cloud.others, captures=captures)
+
+
 def _rehearsed(cloud: Cloud) -> str:
     if cloud.jobs or cloud.snapshots:
         return "a rehearsal has snapshots made"
@@ -130,6 +142,9 @@ def at_the_end(worlds: Worlds, world: World) -> Violation | None:
         return Violation(4, wrong)
     if record.state.outcome not in _WELL and record.state.trouble is None:
         return Violation(4, "a saga that did not end well cannot say what went wrong")
+    wrong = wrong_at_the_end(record.state, cloud.others) if worlds.scene.group else ""
+    if wrong and _no_crash(worlds, world):
+        return Violation(9, wrong)
     if cloud.place[0] and _no_crash(worlds, world):
         return Violation(7, "all is over, and nobody gave up its place")
     wrong = _as_asked(worlds, world, record.state)

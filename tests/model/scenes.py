@@ -8,8 +8,9 @@ from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFai
 from shared.policy.snapshots import SnapshotSettings
 from shared.protocol import session_key, vm_key
 from shared.saga.facts import VmFacts
+from shared.saga.group import GroupRules
 from shared.saga.names import saga_id
-from shared.saga.state import SagaSpec
+from shared.saga.state import GroupMember, SagaSpec
 from tests.unit.saga import build
 
 RUN = "run-1"
@@ -40,7 +41,7 @@ class Scene:
     """A policy's guest processing, and whether an agent lives in the guest (and is started again there).
 
     Without ``concurrency`` a guest that is ready is held at once.
-    ``rehearsal``: nothing is to be snapshotted.
+    ``rehearsal``: nothing is to be snapshotted. ``group``: the VM shares one instant with others.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Scene:
     concurrency: Concurrency | None = None
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     rehearsal: bool = False
+    group: GroupMember | None = None
 
     @property
     def spec(self) -> SagaSpec:
@@ -62,6 +64,7 @@ class Scene:
             snapshots=self.snapshots,
             admission=admission_rules(self.settings, RUN),
             rehearsal=self.rehearsal,
+            group=self.group,
         )
 
     @property
@@ -110,6 +113,16 @@ SCENES = {
             replace(_BASE, enabled=False, pre_script=None, post_script=None),
             resident=True,
             snapshots=SnapshotSettings(copy_to=build.TARGETS[:1]),
+        ),
+        Scene(
+            "group",
+            replace(_BASE, agent=AgentUse.RESIDENT, freeze_budget_ms=8_000, quiesce_timeout_ms=3_000),
+            resident=True,
+            group=GroupMember(
+                key=f"{RUN}/shop",
+                name="shop",
+                rules=GroupRules(armed_timeout_ms=WAIT_MS, proved_timeout_ms=WAIT_MS),
+            ),
         ),
         Scene(
             "rehearsal",

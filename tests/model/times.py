@@ -8,14 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 from agent.state import HELD, Attempt, State
+from shared.engine.running import OVERDUE_MS
 from shared.saga.causes import Cause
-from shared.saga.effects import Admit, Capture, Effect, Order, SendCommand, StartAgent, Watch
+from shared.saga.effects import Admit, Capture, Effect, JoinBarrier, Order, SendCommand, StartAgent, Watch
 from shared.saga.evidence import Evidence
 from shared.saga.state import Phase, SagaState, Trouble
 
 #: The time in ms, by the app's clock and the guest's wall clock; and by the guest's monotonic clock.
 NOW = 1_700_000_000_000
 MONOTONIC = 1_000_000_000
+
+#: When a saga ended that the sweep finds: it leaves the newly ended ones to whoever ended them.
+_LONG_AGO = NOW - 2 * OVERDUE_MS
 
 #: Whether something went wrong is kept, what it was is only told.
 _TROUBLE = Trouble(cause=Cause.UNRECORDED, step=Phase.PENDING)
@@ -31,12 +35,13 @@ def canonical(state: SagaState) -> SagaState:
         "notes": (),
         "reasons": ("because",) if state.reasons else (),
         "trouble": _TROUBLE if state.trouble else None,
+        "standing": replace(state.standing, out="out" if state.standing.out else ""),
         "copies": tuple(replace(copy, detail="") for copy in state.copies),
         "evidence": _canonical_evidence(state),
     }
     if state.phase is Phase.DONE:
         changes |= {
-            "ended_at": NOW if state.ended_at is not None else None,
+            "ended_at": _LONG_AGO if state.ended_at is not None else None,
             "watch_number": 1,
             "sequence": 1,
             "pauses": 0,
@@ -60,7 +65,16 @@ def _canonical_evidence(state: SagaState) -> Evidence | None:
     quiesced = evidence.quiesced
     if quiesced is not None:
         quiesced = replace(quiesced, quiesce_ms=0, budget_left_ms=0)
-    return replace(evidence, quiesced=quiesced, captured_at=captured, resumed_at=resumed)
+    all_held = NOW if evidence.all_held_at is not None else None
+    together = (evidence.resume_ordered_at or NOW) if evidence.all_captured_at is not None else None
+    return replace(
+        evidence,
+        quiesced=quiesced,
+        captured_at=captured,
+        resumed_at=resumed,
+        all_held_at=all_held,
+        all_captured_at=together,
+    )
 
 
 def shift_saga(state: SagaState, by: int) -> SagaState:
@@ -74,6 +88,7 @@ def shift_saga(state: SagaState, by: int) -> SagaState:
             evidence,
             quiesced_at=_minus(evidence.quiesced_at, by),
             resume_ordered_at=_minus(evidence.resume_ordered_at, by),
+            all_captured_at=_minus(evidence.all_captured_at, by),
         )
     return replace(state, **changes) if changes else state
 
@@ -93,6 +108,8 @@ def shift_effect(effect: Effect, by: int) -> Effect:
             return Capture(generation, disks, not_before - by, deadline - by)
         case Admit(generation, expires_at):
             return Admit(generation, expires_at - by)
+        case JoinBarrier(generation, barrier, until):
+            return JoinBarrier(generation, barrier, until - by)
         case Watch(number, at):
             return Watch(number, at - by)
         case _:

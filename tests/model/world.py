@@ -62,7 +62,7 @@ class Worlds:
         self.guests: Table[Guest] = Table()
         self.budgets: Table[Budget] = Table()
         self._app = App(scene)
-        self._cloud_rules = CloudRules(self._app, resident=scene.resident)
+        self._cloud_rules = CloudRules(self._app, resident=scene.resident, grouped=scene.group is not None)
         self._rules = Rules(resident=scene.resident, post_script=scene.guest.post_script is not None)
         self._cloud_steps: dict[tuple[int, int, bool], list[tuple[str, str, bool, int]]] = {}
         self._guest_steps: dict[tuple[int, bool], list[tuple[str, str, bool, int, tuple[int, ...]]]] = {}

@@ -1,5 +1,5 @@
 """All faults that are planted, to see whether the model notices them."""
 
-from tests.model.mutants import agent, engine, guest, saga
+from tests.model.mutants import agent, engine, group, guest, saga
 
-MUTANTS = (*saga.MUTANTS, *engine.MUTANTS, *agent.MUTANTS, *guest.MUTANTS)
+MUTANTS = (*saga.MUTANTS, *engine.MUTANTS, *agent.MUTANTS, *guest.MUTANTS, *group.MUTANTS)

@@ -14,8 +14,8 @@ MUTANTS = (
     Mutant(
         "a rehearsal goes on without its guest",
         "shared.saga.decide",
-        "is OnGuestFailure.CONTINUE and not state.spec.rehearsal:",
-        "is OnGuestFailure.CONTINUE:",
+        "if alone and not state.spec.rehearsal:",
+        "if alone:",
         "A rehearsal whose guest could not be held makes snapshots all the same.",
         caught_by=8,
     ),
@@ -112,7 +112,7 @@ MUTANTS = (
     Mutant(
         "cancelling does not resume first",
         "shared.saga.machine",
-        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING:",
+        "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.ARMED:",
         "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.QUIESCING:",
         "A saga that is cancelled while its guest is quiescing ends at once.",
         caught_by=1,
@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant(
         "places are given up with the order to go on",
         "shared.saga.admitting",
-        "in_use = after.phase is Phase.ADMITTING or not after.guest_released",
+        "in_use = after.phase in (Phase.ADMITTING, Phase.ARMED) or not after.guest_released",
         "in_use = after.phase in (Phase.ADMITTING, Phase.QUIESCING, Phase.CAPTURING)",
         "A guest that has not gone on yet is held beside the one that has its place.",
         caught_by=7,

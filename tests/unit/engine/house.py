@@ -28,6 +28,8 @@ from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
 from shared.engine.delivering import Deliveries, Poster, Receivers
 from shared.engine.following import Successors
+from shared.engine.group_messages import GroupMessages
+from shared.engine.grouping import Grouping
 from shared.engine.health import Health
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.notifying import Notices
@@ -36,7 +38,7 @@ from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
-from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
@@ -55,6 +57,7 @@ from shared.storage.cache import CachedSagas
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
+from shared.storage.groups import GroupTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
@@ -145,7 +148,9 @@ class House:
         """Put the app together as ``function_app.py`` does; nothing is remembered of an earlier instance."""
         sagas, keys = CachedSagas(self.sagas), Keys(MASTER)
         points = PointTable(self.tables)
-        catalogue = Catalogue(points)
+        groups = GroupTable(self.tables, pause=_at_once)
+        grouping = Grouping(groups, self.queues, self.clock)
+        catalogue = Catalogue(points, grouping)
         endpoint = "https://memory.invalid"
         signer = QueueSigner(
             Connection(
@@ -177,13 +182,21 @@ class House:
             catalogue=catalogue,
             timelines=Timelines(self.runs, sagas, self.clock),
             following=following,
-            admission=Desk(ReservationTable(self.tables, pause=_at_once), self.compute, self.clock),
+            admission=Desk(
+                ReservationTable(self.tables, pause=_at_once), self.compute, self.clock, members=grouping
+            ),
+            grouping=grouping,
         )
         counts = AckCounts()
         loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
-        steps = Steps(loop, run_settings, self.queues)
+        steps = Steps(loop, run_settings, self.queues, grouping)
         selecting = Selecting(
-            runs=self.runs, queues=self.queues, compute=self.compute, clock=self.clock, turns=turns
+            runs=self.runs,
+            queues=self.queues,
+            compute=self.compute,
+            clock=self.clock,
+            turns=turns,
+            grouping=grouping,
         )
         runs = RunService(
             runs=self.runs,
@@ -199,6 +212,7 @@ class House:
             following=following,
             run_list=RunList(self.tables),
             notices=told,
+            grouping=grouping,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -214,7 +228,7 @@ class House:
             queues=self.queues,
             clock=self.clock,
         )
-        reading = Reading(self.runs, sagas)
+        reading = Reading(self.runs, sagas, groups)
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
@@ -247,6 +261,7 @@ class House:
             retaining=retaining,
             reconciling=reconciling,
             point_tasks=PointTasks(retaining, deleting, reconciling),
+            group_messages=GroupMessages(loop, grouping),
             deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),
         )
 
@@ -344,7 +359,7 @@ class House:
 
     @property
     def _heard(self) -> tuple[str, ...]:
-        own = (ACKS, STEPS, RUNS, POINTS, NOTICES)
+        own = (ACKS, GROUPS, STEPS, RUNS, POINTS, NOTICES)
         return (*own, *(f"{queue}-poison" for queue in own))
 
     def messages(self, queue: str) -> list[MemoryMessage]:

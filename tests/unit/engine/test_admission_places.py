@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.engine.places import TURN_KEPT_MS, Places, Taken, ask, leave, step_back
+from shared.engine.places import TURN_KEPT_MS, Places, Taken, Together, ask, leave, step_back
 
 NOW = 1_800_000_000_000
 LEASE_MS = 100_000
@@ -103,6 +103,48 @@ def test_who_is_far_behind_is_told_to_come_later_than_who_is_next() -> None:
 
     assert following.until < last.until
     assert last.ahead == 27
+
+
+def group(*sagas: str) -> dict[str, Together]:
+    key = "+".join(sagas)
+    return {saga: Together(key, tuple(other for other in sagas if other != saga)) for saga in sagas}
+
+
+def test_a_group_has_all_of_its_places_with_the_first_of_its_members_that_asks() -> None:
+    together = group("a", "b", "c")
+    places, asked = ask(Places(), wanted("a"), 4, NOW, together=together["a"])
+    assert asked.admitted
+    assert {one.saga for one in places.taken} == {"a", "b", "c"}
+    places, second = ask(places, wanted("b", now=NOW + 9), 4, NOW + 9, together=together["b"])
+    assert (second.admitted, len(places.taken)) == (True, 3)
+
+
+def test_a_group_has_none_of_its_places_while_it_cannot_have_all_and_those_behind_it_wait() -> None:
+    together, others = group("a", "b", "c"), filled("x", "y", most=4)
+    places, asked = ask(others, wanted("a"), 4, NOW, together=together["a"])
+    assert not asked.admitted
+    assert {one.saga for one in places.taken} == {"x", "y"}
+    places, late = ask(places, wanted("z", now=NOW + 1), 4, NOW + 1)
+    assert not late.admitted  # or single VMs could keep a group waiting for ever
+    places, again = ask(places, wanted("b", now=NOW + 2), 4, NOW + 2, together=together["b"])
+    assert (again.admitted, len(places.waiting)) == (False, 2)  # its members share one turn
+    places, now_there = ask(leave(places, "x", 1, NOW + 3), wanted("c"), 4, NOW + 3, together=together["c"])
+    assert now_there.admitted
+    assert {one.saga for one in places.taken} == {"a", "b", "c", "y"}
+
+
+def test_a_member_that_goes_gives_up_its_own_place_and_the_turn_of_its_group() -> None:
+    together = group("a", "b")
+    places, _ = ask(Places(), wanted("a"), 2, NOW, together=together["a"])
+    assert {one.saga for one in leave(places, "a", 1, NOW, group="a+b").taken} == {"b"}
+    waiting, _ = ask(filled("x", "y"), wanted("a"), 2, NOW, together=together["a"])
+    assert leave(waiting, "a", 1, NOW, group="a+b").waiting == ()
+
+
+def test_the_places_of_a_group_end_with_the_lease_of_who_took_them() -> None:
+    places, _ = ask(Places(), wanted("a"), 2, NOW, together=group("a", "b")["a"])
+    later = NOW + LEASE_MS
+    assert ask(places, wanted("x", now=later), 2, later)[1].admitted
 
 
 class ManySagas(RuleBasedStateMachine):

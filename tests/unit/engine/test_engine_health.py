@@ -11,7 +11,7 @@ from shared.compute.errors import Denied
 from shared.engine import lateness
 from shared.engine.application import Application
 from shared.engine.health import KEPT_MS, TOO_LATE_MS
-from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
 from shared.settings import SettingError
 from shared.triggers import health as health_trigger
 from shared.triggers.once import Once
@@ -43,7 +43,7 @@ async def test_an_app_at_rest_is_healthy_and_says_its_version() -> None:
     assert document["version"] == VERSION
     assert document["arm"]["ok"] is True  # type: ignore[index]
     assert document["poison"] == dict.fromkeys(
-        [f"{queue}-poison" for queue in (RUNS, STEPS, POINTS, NOTICES, ACKS)], 0
+        [f"{queue}-poison" for queue in (RUNS, STEPS, GROUPS, POINTS, NOTICES, ACKS)], 0
     )
 
 

@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 
 from shared.engine.queue_names import (
+    GROUPS,
     POINTS,
     RUNS,
     STEPS,
     BadMessageError,
+    GroupMessage,
     PointMessage,
     PointTask,
     RunMessage,
     RunTask,
     StepMessage,
+    read_group_message,
     read_point_message,
     read_run_message,
     read_step_message,
@@ -76,7 +79,7 @@ def test_no_member_is_named_like_the_triggers_own_metadata(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "3", "null", "\ufffd", "[" * 100_000, "{"])
 def test_garbage_is_no_message(text: str) -> None:
-    for read in (read_run_message, read_step_message, read_point_message):
+    for read in (read_run_message, read_step_message, read_point_message, read_group_message):
         with pytest.raises(BadMessageError) as caught:
             read(text)
         assert caught.value.field == "message"
@@ -115,3 +118,34 @@ def test_a_step_message_that_lacks_something_says_what(members: dict[str, Any], 
     with pytest.raises(BadMessageError) as caught:
         read_step_message(json.dumps(members))
     assert (caught.value.queue, caught.value.field) == (STEPS, field)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        GroupMessage(run_id="r", name="shop"),
+        GroupMessage(run_id="r", name="shop", saga_id="s", attempt=2, barrier="held"),
+        GroupMessage(run_id="r", name="shop", saga_id="s", attempt=1, why="web-1: it fell", again=True),
+    ],
+)
+def test_a_group_message_is_read_as_it_was_written(message: GroupMessage) -> None:
+    assert read_group_message(message.text()) == message
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"group": "shop"}, "run"),
+        ({"run": "r"}, "group"),
+        ({"run": "r", "group": "g", "saga": ""}, "saga"),
+        ({"run": "r", "group": "g", "saga": "s"}, "why"),
+        ({"run": "r", "group": "g", "saga": "s", "barrier": "open"}, "barrier"),
+        ({"run": "r", "group": "g", "saga": "s", "barrier": ["held"]}, "barrier"),
+        ({"run": "r", "group": "g", "saga": "s", "barrier": "held", "attempt": "1"}, "attempt"),
+        ({"run": "r", "group": "g", "saga": "s", "why": "x", "again": 1}, "again"),
+    ],
+)
+def test_a_group_message_that_lacks_something_says_what(members: dict[str, Any], field: str) -> None:
+    with pytest.raises(BadMessageError) as caught:
+        read_group_message(json.dumps(members))
+    assert (caught.value.queue, caught.value.field) == (GROUPS, field)

@@ -8,6 +8,7 @@ from shared.compute.diagnosing import Refusal
 from shared.compute.errors import Denied, NotFound
 from shared.policy.documents import read_run
 from shared.storage.agents import ResidentAgent
+from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import SCRIPTS, T0, VM, House
 from tests.unit.triggers.contract import faults
 
@@ -48,6 +49,26 @@ async def test_the_best_grade_is_what_the_settings_can_prove(guest: dict[str, An
     view = await look(House(), guest_processing=SCRIPTS | guest)
     assert view["best_grade"] == grade
     assert view["best_grade_why"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "os_type", "guest", "found"),
+    [
+        ("all", "Linux", {}, ("ok", "in_group")),
+        ("rest", "Linux", {"filesystems": "none"}, ("warning", "out_of_group")),
+        ("all", "Windows", {}, ("error", "out_of_group")),
+    ],
+)
+async def test_a_vm_of_a_group_is_told_whether_it_can_share_the_instant(
+    rule: str, os_type: str, guest: dict[str, Any], found: tuple[str, str]
+) -> None:
+    house = House()
+    house.compute.os_type = os_type
+    shop = {"name": "shop", "vms": [VM, vm_id("web-1")], "on_member_failure": rule}
+    more: dict[str, Any] = {"vms": [VM, vm_id("web-1")], "groups": [shop]}
+    view = await look(house, guest_processing=SCRIPTS | guest, **more)
+    level, code = found
+    assert code in codes(view, level), view["checks"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.compute.errors import Denied, Unavailable
+from shared.compute.errors import Denied, NotFound, Unavailable
 from shared.engine.queue_names import RUNS
 from shared.policy.documents import read_run
 from shared.policy.fields import DocumentError
@@ -181,3 +181,15 @@ async def test_selected_vms_take_their_turns_in_the_order_of_their_names() -> No
     ended = {one["name"]: one["ended_at"] for one in view["vms"]}
     assert {one["outcome"] for one in view["vms"]} == {"succeeded"}
     assert ended["a"] <= ended["b"] <= ended["c"]
+
+
+async def test_a_retry_is_over_the_vms_that_failed_and_selects_nothing_anew() -> None:
+    house = await with_vms(vm("a", env="prod"), vm("b", env="prod"))
+    house.compute.errors["read_facts"] = [NotFound("ResourceNotFound", "no such VM")]
+    view = await run_of(house)
+    [failed] = [one["name"] for one in view["vms"] if one["outcome"] == "failed"]
+    again = await house.app.retrying.retry(view["run"], "")
+    await house.settle()
+
+    view = await house.app.reading.run(again)
+    assert (names(view), view["vm_count"]) == ({failed}, 1)

@@ -131,8 +131,25 @@ SCHEDULES: list[dict[str, Any]] = [
     {"name": "hourly", "cron": "0 * * * *", "guest_processing": {"enabled": False}, "paused": True},
 ]
 
+GROUPS: list[dict[str, Any]] = [
+    {
+        "name": "shop",
+        "vms": [VM, OTHER],
+        "selection": None,
+        "on_member_failure": "rest",
+        "armed_timeout_ms": 300_000,
+        "held_timeout_ms": 12_000,
+        "proved_timeout_ms": 120_000,
+    },
+    {"name": "caches", "selection": {"include": [{"names": ["cache-*"]}], "exclude": [{"names": ["*-old"]}]}},
+]
 POLICIES: list[dict[str, Any]] = [
     POLICY,
+    {"vms": [VM, OTHER], "groups": GROUPS},
+    {
+        "selection": SELECTION,
+        "groups": [{"name": "tier", "selection": {"include": [{"tags": {"tag": "app", "equals": "shop"}}]}}],
+    },
     {
         "version": 1,
         "description": "all that is in production",
@@ -174,5 +191,6 @@ RUNS: list[dict[str, Any]] = [
     {"policy": "nightly", "vms": [VM], "schedule": "hourly"},
     {"vms": [VM, OTHER], "guest_processing": GUEST, "snapshots": SNAPSHOTS},
     {"policy": "nightly", "vms": [VM]},
+    {"vms": [VM, OTHER], "groups": GROUPS, "concurrency": {"held": 2}},
     {"vms": [VM, OTHER], "guest_processing": GUEST, "disks": DISKS, "snapshots": SNAPSHOTS},
 ]

@@ -12,16 +12,19 @@ from shared.compute.errors import ComputeError
 from shared.engine.notice_messages import Notice, read_notice
 from shared.engine.queue_names import (
     ACKS,
+    GROUPS,
     NOTICES,
     POINTS,
     RUNS,
     STEPS,
     BadMessageError,
+    GroupMessage,
     PointMessage,
     PointTask,
     RunMessage,
     RunTask,
     StepMessage,
+    read_group_message,
     read_point_message,
     read_run_message,
     read_step_message,
@@ -41,7 +44,13 @@ POINT_MESSAGES = [
     for task, subject in zip(PointTask, ("nightly", "s1", "all", GROUP), strict=True)
     for after in ("", "8199999999999-s1")
 ]
+GROUP_MESSAGES = [
+    GroupMessage(run_id="run-0001", name="shop").text(),
+    GroupMessage(run_id="run-0001", name="shop", saga_id="s1", attempt=1, barrier="held").text(),
+    GroupMessage(run_id="run-0001", name="shop", saga_id="s1", attempt=2, why="it fell", again=True).text(),
+]
 READERS: dict[str, Any] = {
+    GROUPS: read_group_message,
     RUNS: read_run_message,
     STEPS: read_step_message,
     POINTS: read_point_message,
@@ -60,7 +69,7 @@ def bytes_of(texts: st.SearchStrategy[str]) -> st.SearchStrategy[bytes]:
 
 
 @fuzz(300)
-@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES, *POINT_MESSAGES, *NOTICE_MESSAGES]))
+@given(mutated_text([*RUN_MESSAGES, *STEP_MESSAGES, *POINT_MESSAGES, *NOTICE_MESSAGES, *GROUP_MESSAGES]))
 def test_a_text_is_a_message_or_refused_by_its_own_error(text: str) -> None:
     for queue, read in READERS.items():
         try:
@@ -103,6 +112,12 @@ def test_a_message_about_steps_is_done_or_given_up_whatever_it_says(body: bytes)
 @given(bytes_of(mutated_text(POINT_MESSAGES)))
 def test_a_message_about_points_is_done_or_given_up_whatever_it_says(body: bytes) -> None:
     asyncio.run(delivered(POINTS, body))
+
+
+@fuzz(25)
+@given(bytes_of(mutated_text(GROUP_MESSAGES)))
+def test_what_a_group_says_is_told_or_dropped_whatever_it_says(body: bytes) -> None:
+    asyncio.run(delivered(GROUPS, body))
 
 
 @fuzz(25)

@@ -18,6 +18,7 @@ BY_CODE: dict[str, Mapping[str, str]] = {
         code: what for code, what in advice_by_code.CAPTURE.items() if code not in advice_by_code.AZURE
     },
     "admission": advice_by_code.ADMISSION,
+    "unfit": advice_by_code.UNFIT,
     "copy": {code: what for code, what in advice_by_code.COPY.items() if code not in advice_by_code.AZURE},
     "guest": advice_by_code.GUEST,
     "releaser": advice_by_code.RELEASER,

@@ -32,7 +32,7 @@ from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
 from shared.saga.phases import Transition, pending
-from shared.saga.state import SagaSpec, SagaState, SnapshotCopy
+from shared.saga.state import GroupMember, SagaSpec, SagaState, SnapshotCopy
 
 if TYPE_CHECKING:
     from shared.saga.effects import Effect
@@ -45,6 +45,7 @@ PRE = "/etc/stillframe/pre.sh"
 POST = "/etc/stillframe/post.sh"
 MOUNTS = ("/", "/data", "/log")
 SCRIPTS = GuestProcessing(pre_script=Script(PRE), post_script=Script(POST))
+GROUPED = GroupMember(key="run-1/shop", name="shop")
 GATE = AdmissionRules(scope="policy-nightly", held=2, timeout_ms=600_000)
 
 
@@ -66,6 +67,7 @@ def spec(
     processing: GuestProcessing = SCRIPTS,
     kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS,
     admission: AdmissionRules | None = None,
+    group: GroupMember | None = None,
 ) -> SagaSpec:
     return SagaSpec(
         saga_id=SAGA,
@@ -75,6 +77,7 @@ def spec(
         guest=processing,
         snapshots=SnapshotSettings(recovery_point=kind),
         admission=admission,
+        group=group,
     )
 
 
@@ -232,8 +235,9 @@ class Saga:
         processing: GuestProcessing = SCRIPTS,
         kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS,
         admission: AdmissionRules | None = None,
+        group: GroupMember | None = None,
     ) -> None:
-        self.state: SagaState = pending(spec(processing, kind, admission), T0)
+        self.state: SagaState = pending(spec(processing, kind, admission, group), T0)
         self.now = T0
         self.effects: list[Effect] = []
         self.last = Transition(self.state)

@@ -9,14 +9,24 @@ from hypothesis import strategies as st
 from shared.policy.guest_processing import GuestProcessing, OnGuestFailure
 from shared.saga.consistency import Grade
 from shared.saga.effects import Watch
-from shared.saga.events import CopiesSeen, Event, FactsRead, Started, TimePassed
+from shared.saga.events import (
+    BarrierOpened,
+    CopiesSeen,
+    Event,
+    FactsRead,
+    GroupBroke,
+    Started,
+    TimePassed,
+)
 from shared.saga.facts import VmFacts
+from shared.saga.group import Barrier, GroupRules, OnMemberFailure
 from shared.saga.machine import advance
 from shared.saga.phases import pending
-from shared.saga.state import Outcome, Phase, SagaState, SnapshotCopy
+from shared.saga.state import GroupMember, Outcome, Phase, SagaState, SnapshotCopy
 from tests.unit.saga import strategies
 from tests.unit.saga.build import (
     DISKS,
+    GROUPED,
     T0,
     captured,
     facts,
@@ -39,6 +49,15 @@ PROCESSINGS = st.builds(
     enabled=st.booleans(),
 )
 
+#: A VM by itself, and of a group with each of its rules.
+GROUPS = st.sampled_from(
+    [
+        None,
+        GROUPED,
+        replace(GROUPED, rules=GroupRules(on_member_failure=OnMemberFailure.REST)),
+    ]
+)
+
 #: What a guest says is arbitrary within its types; what Azure says of a VM is a VM.
 CHOSEN = {**strategies.PLAIN, VmFacts: VMS}
 
@@ -56,6 +75,7 @@ DECISIONS = (
     "discard",
     "evidence",
     "reasons",
+    "standing",
 )
 
 
@@ -77,6 +97,8 @@ def likely_events(draw: st.DrawFn) -> Event:
         captured(generation, errors=("", draw(st.sampled_from(["", "Conflict"])), "")),
         resumed(generation, released_by=draw(st.sampled_from(["order", "dead-man"]))),
         CopiesSeen(tuple(SnapshotCopy(snapshot_of(disk, generation), 100.0) for disk in DISKS)),
+        BarrierOpened(generation, draw(st.sampled_from(Barrier))),
+        GroupBroke(generation, "another one failed", again=draw(st.booleans())),
         TimePassed(),
     ]
     return draw(st.sampled_from(likely))
@@ -92,12 +114,12 @@ def decisions(state: SagaState) -> dict[str, Any]:
     return {name: getattr(state, name) for name in DECISIONS}
 
 
-@given(processing=PROCESSINGS, steps=STEPS)
+@given(processing=PROCESSINGS, group=GROUPS, steps=STEPS)
 @WALKS
 def test_every_event_has_an_answer_in_every_state_that_can_be_reached(
-    processing: GuestProcessing, steps: list[tuple[Event, int]]
+    processing: GuestProcessing, group: GroupMember | None, steps: list[tuple[Event, int]]
 ) -> None:
-    state, now = pending(spec(processing), T0), T0
+    state, now = pending(spec(processing, group=group), T0), T0
     for event, later in steps:
         now += later
         transition = advance(state, event, now)
@@ -131,12 +153,12 @@ def check_what_is_kept(state: SagaState) -> None:
         assert state.grade is not None
 
 
-@given(processing=PROCESSINGS, steps=STEPS)
+@given(processing=PROCESSINGS, group=GROUPS, steps=STEPS)
 @WALKS
 def test_the_same_event_twice_decides_what_it_decides_once(
-    processing: GuestProcessing, steps: list[tuple[Event, int]]
+    processing: GuestProcessing, group: GroupMember | None, steps: list[tuple[Event, int]]
 ) -> None:
-    state, now = pending(spec(processing), T0), T0
+    state, now = pending(spec(processing, group=group), T0), T0
     for event, later in steps:
         now += later
         once = advance(state, event, now).state

@@ -8,8 +8,8 @@ import pytest
 from shared.policy.concurrency import AdmissionRules
 from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure
 from shared.policy.snapshots import RecoveryPointKind
-from shared.saga.state import Phase
-from tests.unit.saga.build import GATE, facts, guest, spec
+from shared.saga.state import GroupMember, Phase
+from tests.unit.saga.build import GATE, GROUPED, facts, guest, spec
 from tests.unit.saga.faults import FAULTS, Fault
 from tests.unit.saga.world import World
 
@@ -22,12 +22,14 @@ class Scene:
     kind: RecoveryPointKind = RecoveryPointKind.SNAPSHOTS
     os_type: str = "Linux"
     admission: AdmissionRules | None = None
+    group: GroupMember | None = None
 
 
 SCENES = {
     "resident": Scene(replace(guest(attempts=2), agent=AgentUse.RESIDENT)),
     "strict": Scene(guest(attempts=2)),
     "behind the gate": Scene(guest(attempts=2), admission=GATE),
+    "of a group": Scene(guest(attempts=2), group=GROUPED),
     "lenient": Scene(
         replace(
             guest(scripts=False, attempts=1, on_guest_failure=OnGuestFailure.CONTINUE),
@@ -47,7 +49,9 @@ SCENES = {
 def after_steps(scene: Scene, steps: int) -> World:
     resident = scene.processing.agent is AgentUse.RESIDENT
     world = World(
-        spec(scene.processing, scene.kind, scene.admission), facts(os_type=scene.os_type), resident=resident
+        spec(scene.processing, scene.kind, scene.admission, scene.group),
+        facts(os_type=scene.os_type),
+        resident=resident,
     )
     for _ in range(steps):
         world.go_on()
@@ -92,6 +96,7 @@ def two_faults(scene: Scene, steps: int, first: Fault, between: int, second: Fau
         ("resident", 1, 2_000),
         ("behind the gate", 0, 2_000),
         ("behind the gate", 1, 2_000),
+        ("of a group", 1, 2_000),
         ("restore point in our own freeze", 1, 2_000),
         ("restore point left to the platform", 0, 500),
         ("restore point left to the platform", 1, 500),

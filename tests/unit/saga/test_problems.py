@@ -392,9 +392,10 @@ def test_an_end_that_is_not_well_says_what_happened_where_and_what_to_do(name: s
     assert "{" not in problem.sentence + problem.what_to_do
 
 
-def test_every_cause_has_an_end_here_but_those_of_restore_points_and_of_older_records() -> None:
+def test_every_cause_has_an_end_here_but_those_of_restore_points_of_groups_and_of_older_records() -> None:
     shown = {cause for _, cause, *_ in ENDS.values()}
     elsewhere = {Cause.RESTORE_POINT_FAILED, Cause.LOWER_CONSISTENCY, Cause.UNRECORDED}
+    elsewhere |= {Cause.GROUP_BROKE, Cause.GROUP_LATE, Cause.GROUP_SILENT, Cause.GROUP_UNFIT}
 
     assert shown | elsewhere == set(Cause)
 

@@ -7,27 +7,29 @@ from shared.saga.state import Phase
 from shared.saga.transitions import FOLLOWS, is_legal
 from tests.unit.saga.build import SAGA
 
-# Rows: from; columns: to. "." may not, "x" may, "=" stays.
+# Rows: from; columns: to, in the order of the rows. "." may not, "x" may, "=" stays.
 TABLE = """
-            pending preflight arming admitting quiescing capturing resuming completing copying cleaning done
-pending     =       x         .      .         .         .         .        .          .       x        .
-preflight   .       =         x      .         .         x         .        .          .       x        .
-arming      .       .         =      x         x         x         .        .          .       x        .
-admitting   .       .         .      =         x         .         .        .          .       x        .
-quiescing   .       .         x      .         =         x         x        .          .       x        .
-capturing   .       .         x      .         .         =         x        x          .       x        .
-resuming    .       .         x      .         .         x         =        x          .       x        .
-completing  .       .         .      .         .         .         .        =          x       x        .
-copying     .       .         .      .         .         .         .        .          =       x        .
-cleaning    .       .         .      .         .         .         .        .          .       =        x
-done        .       .         .      .         .         .         .        .          .       .        =
+pending     = x . . . . . . . . . . . x .
+preflight   . = x . . . . x . . . . . x .
+arming      . . = x x x . x . . . . . x .
+admitting   . . x = x x . . . . . . . x .
+armed       . . x . = x . . . . . . . x .
+quiescing   . . x . . = x x . x . . . x .
+held        . . x . . . = x x x . . . x .
+capturing   . . x . . . . = x x . x . x .
+captured    . . x . . . . . = x . x . x .
+resuming    . . x . . . . x . = x x . x .
+proved      . . x . . . . . . . = x . x .
+completing  . . . . . . . . . . . = x x .
+copying     . . . . . . . . . . . . = x .
+cleaning    . . . . . . . . . . . . . = x
+done        . . . . . . . . . . . . . . =
 """
 
 
 def rows() -> list[tuple[Phase, Phase, bool]]:
-    header, *lines = TABLE.strip().splitlines()
-    columns = [Phase(name) for name in header.split()]
-    cells = [(line.split()[0], line.split()[1:]) for line in lines]
+    cells = [(line.split()[0], line.split()[1:]) for line in TABLE.strip().splitlines()]
+    columns = [Phase(row) for row, _marks in cells]
     return [
         (Phase(row), to, mark != ".") for row, marks in cells for to, mark in zip(columns, marks, strict=True)
     ]

@@ -15,7 +15,9 @@ from shared.saga.effects import (
     CheckCopies,
     Clean,
     Effect,
+    JoinBarrier,
     Leave,
+    LeaveGroup,
     Order,
     ReadFacts,
     RecordEnd,
@@ -27,12 +29,14 @@ from shared.saga.effects import (
 from shared.saga.events import (
     Admitted,
     AgentNotStarted,
+    BarrierOpened,
     CaptureEnded,
     Cleaned,
     CopiesSeen,
     Event,
     FactsRead,
     FactsUnavailable,
+    GroupBroke,
     MustWait,
     QuiesceFailed,
     Resumed,
@@ -41,11 +45,22 @@ from shared.saga.events import (
 )
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import DiskFacts, VmFacts
+from shared.saga.group import (
+    Barrier,
+    Break,
+    Fell,
+    GroupEvent,
+    GroupRules,
+    Joined,
+    Open,
+    advance_group,
+    new_group,
+)
 from shared.saga.machine import advance
 from shared.saga.names import snapshot_id
 from shared.saga.phases import GRACE_MS, first_watch_ms, pending
 from shared.saga.problems import problem_of
-from shared.saga.state import Outcome, Phase, SagaSpec, SagaWarning, SnapshotCopy
+from shared.saga.state import Outcome, Phase, SagaSpec, SagaState, SagaWarning, SnapshotCopy
 from tests.unit.saga.build import SAGA, T0
 from tests.unit.saga.guest import Guest, Hold
 
@@ -56,10 +71,11 @@ CALM_STEPS = 5_000
 
 @dataclass(slots=True)
 class Shot:
-    """A snapshot that exists. ``hold`` is what was completely held at its instant."""
+    """A snapshot that exists. ``hold`` is what was held at its instant, ``with_it`` in which worlds."""
 
     at: int
     hold: Hold | None
+    with_it: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -78,11 +94,51 @@ class Job:
     lost: bool = False
 
 
-class World:
-    """All there is besides the saga's decisions."""
+class Hub:
+    """The group that worlds share: it hears at once what a saga tells it, and answers into inboxes."""
 
-    def __init__(self, spec: SagaSpec, vm: VmFacts, *, resident: bool = False) -> None:
+    def __init__(self, rules: GroupRules, size: int) -> None:
+        self.state = new_group(rules, tuple(str(number) for number in range(size)))
+        self.worlds: list[World] = []
+
+    def hear(self, number: int, effect: JoinBarrier | LeaveGroup, now: int) -> None:
+        """Bring to the group what a member tells it."""
+        saga = str(number)
+        if isinstance(effect, JoinBarrier):
+            self.bring(Joined(saga, effect.generation, effect.barrier, effect.until), now)
+        else:
+            self.bring(Fell(saga, effect.generation, effect.why, effect.again), now)
+
+    def bring(self, event: GroupEvent, now: int) -> None:
+        """Bring an event to the group, and its words to its members."""
+        step = advance_group(self.state, event, now)
+        self.state = step.state
+        for told in step.effects:
+            for saga in told.sagas:
+                self.worlds[int(saga)].inbox.append(_heard(told))
+
+    def holding(self) -> frozenset[int]:
+        """Say in which worlds everything is held."""
+        return frozenset(number for number, world in enumerate(self.worlds) if world.whole_hold() is not None)
+
+
+def _heard(told: Open | Break) -> Event:
+    if isinstance(told, Open):
+        return BarrierOpened(told.attempt, told.barrier)
+    return GroupBroke(told.attempt, told.why, told.again)
+
+
+class World:
+    """All there is besides the saga's decisions; ``hub`` is the group that it shares with others."""
+
+    def __init__(
+        self, spec: SagaSpec, vm: VmFacts, *, resident: bool = False, hub: Hub | None = None
+    ) -> None:
         self.now = T0
+        self.hub = hub if hub or not spec.group else Hub(spec.group.rules, 1)
+        self.number = len(self.hub.worlds) if self.hub else 0
+        if self.hub:
+            self.hub.worlds.append(self)
         self.vm = vm
         self.state = pending(spec, T0)
         self.guest = Guest(spec.guest)
@@ -118,6 +174,7 @@ class World:
         transition = advance(before, event, self.now)
         assert not (transition.ignored and transition.effects), "what counts for nothing has no effects"
         self.state = transition.state
+        self._check_together(before)
         for effect in transition.effects:
             self.outbox.append(effect)
             if isinstance(effect, SendCommand) and effect.order.kind == "resume":
@@ -141,6 +198,19 @@ class World:
             self._check_grade(kept)
         assert (state.phase is Phase.DONE) == (state.ended_at is not None)
         assert state.phase in (Phase.PENDING, Phase.DONE) or state.deadline is not None
+
+    def _check_together(self, before: SagaState) -> None:
+        """Nobody asks for snapshots before all that are left are held, or lets go before all have theirs."""
+        state, evidence = self.state, self.state.evidence
+        if self.hub is None or state.standing.out or state.standing.fell >= state.generation:
+            return
+        opened, attempt = self.hub.state.opened, self.hub.state.attempt
+        entered = state.phase is not before.phase
+        if entered and state.phase is Phase.CAPTURING and attempt == state.generation:
+            assert opened in (Barrier.HELD, Barrier.CAPTURED, Barrier.PROVED), "it captures before all hold"
+        if entered and state.phase is Phase.RESUMING and attempt == state.generation:
+            assert evidence is not None
+            assert opened in (Barrier.CAPTURED, Barrier.PROVED), "it lets go before all have their snapshots"
 
     def _check_places(self) -> None:
         """Who is held was admitted, and its place is nobody else's before it goes on."""
@@ -177,8 +247,8 @@ class World:
                 self._start_agent(order, luck)
             case SendCommand(order):
                 self._command(order)
-            case Admit() | Leave():
-                self._gate(effect)
+            case Admit() | Leave() | JoinBarrier() | LeaveGroup():
+                self._ask(effect)
             case Capture() | TakeRestorePoint():
                 self.jobs.append(Job(effect, self.platform_reaches))
             case CheckCopies(snapshot_ids):
@@ -217,8 +287,12 @@ class World:
         if order.kind == "quiesce":
             self.quiesce_ordered.add(order.generation)
 
-    def _gate(self, effect: Admit | Leave) -> None:
-        if isinstance(effect, Admit):
+    def _ask(self, effect: Admit | Leave | JoinBarrier | LeaveGroup) -> None:
+        """Tell the gate or the group."""
+        if isinstance(effect, JoinBarrier | LeaveGroup):
+            assert self.hub is not None
+            self.hub.hear(self.number, effect, self.now)
+        elif isinstance(effect, Admit):
             self.inbox.append(self._admit(effect.generation, effect.expires_at))
         else:
             self.places.pop(effect.generation, None)
@@ -343,9 +417,13 @@ class World:
         return RestorePointReport(point_id=job.effect.point_id, asked=asked, reached=reached)
 
     def _shoot(self, name: str) -> None:
+        with_it = self.hub.holding() if self.hub else frozenset()
+        self.shots.setdefault(name, Shot(self.now, self.whole_hold(), with_it))
+
+    def whole_hold(self) -> Hold | None:
+        """Give what is held, if it is all of it."""
         hold = self.guest.hold
-        held = hold if hold is not None and hold.complete and hold.whole else None
-        self.shots.setdefault(name, Shot(self.now, held))
+        return hold if hold is not None and hold.complete and hold.whole else None
 
     def _seen(self, disk: DiskFacts, job: Job) -> DiskCapture:
         name = _name(disk, job)

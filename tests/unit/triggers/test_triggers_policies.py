@@ -142,8 +142,13 @@ async def test_a_preview_says_which_vms_by_which_rule_and_when() -> None:
                 "name": "hourly",
                 "cron": "0 * * * *",
                 "blackout": [{"from": "09:00", "to": "10:00"}],
-                "guest_processing": {"enabled": False},
+                "guest_processing": {"attempts": 1},
             }
+        ],
+        "groups": [
+            {"name": "seven", "selection": {"include": [{"names": ["vm-7?"], "tags": rule["tags"]}]}},
+            {"name": "none", "vms": [vm_id("gone")], "selection": {"include": [{"names": ["x"]}]}},
+            {"name": "many", "selection": {"include": [{"names": ["*"]}]}},
         ],
     }
     status, view = await call(house, "try_policy", document, params={"limit": "1000"})
@@ -155,8 +160,15 @@ async def test_a_preview_says_which_vms_by_which_rule_and_when() -> None:
     assert by_name["vm-7"] == ("selection.include[0]", True)
     assert [(one["name"], one["rule"]) for one in view["excluded"]] == [("vm-old", "selection.exclude[0]")]
     [hourly] = view["schedules"]
-    assert hourly["guest_processing_changes"] == ["enabled"]
+    assert hourly["guest_processing_changes"] == ["attempts"]
     assert len(hourly["next_times"]) == 5
+    seven, none, many = view["groups"]
+    assert (seven["group"], seven["count"], seven["problem"]) == ("seven", 10, None)
+    assert {one["name"] for one in seven["vms"]} == {f"vm-7{n}" for n in range(10)}
+    assert (none["count"], many["count"]) == (1, 110)
+    assert "Fewer than two" in none["problem"]
+    assert "no more than 32" in many["problem"]
+    assert {one["name"]: one["group"] for one in view["selected"]}["vm-75"] == "seven"
     assert hourly["in_blackout"] == hourly["next_times"][:1] == ["2027-01-15T09:00:00.000Z"]
     assert not house.tables._tables["policies"]
     await call(house, "put_policy", document, policy="all")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from azure.functions.queue import QueueMessage
 
-from shared.engine.queue_names import ACKS, NOTICES, POINTS, RUNS, STEPS, BadMessageError, StepMessage
+from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS, BadMessageError, StepMessage
 from shared.engine.running import STARTED_AT_ONCE
 from shared.saga.names import saga_id
 from shared.triggers.rights import ANONYMOUS
@@ -230,6 +230,8 @@ def test_every_queue_has_a_function_and_so_has_its_poison(indexed: dict[str, Any
         "run_task": (RUNS, "AzureWebJobsStorage"),
         "saga_step": (STEPS, "AzureWebJobsStorage"),
         "agent_ack": (ACKS, "GuestStorage"),
+        "group_message": (GROUPS, "AzureWebJobsStorage"),
+        "poisoned_group_message": (f"{GROUPS}-poison", "AzureWebJobsStorage"),
         "point_task": (POINTS, "AzureWebJobsStorage"),
         "poisoned_point_task": (f"{POINTS}-poison", "AzureWebJobsStorage"),
         "poisoned_run_task": (f"{RUNS}-poison", "AzureWebJobsStorage"),

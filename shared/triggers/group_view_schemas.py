@@ -1,0 +1,70 @@
+"""JSON Schemas (2020-12) of what is shown of groups of VMs that are to share one instant."""
+
+from shared.saga.group import Barrier, OnMemberFailure
+from shared.triggers.schema_parts import Schema, or_null, ref
+from shared.triggers.view_schemas import all_there
+
+_TEXT: Schema = {"type": "string"}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+
+_STATES = ["selecting", "alone", "empty", "waiting", *Barrier, "broken"]
+
+
+def schemas() -> dict[str, Schema]:
+    """Give the schemas by their names; they refer to each other as components of an OpenAPI document."""
+    return {
+        "RunGroup": all_there("A group of a run; one_instant is null until it is known.", _group()),
+        "SagaGroup": all_there(
+            "The group of a VM, and what its recovery point says, or would say, of it.",
+            _group() | {"recovery_point": or_null(ref("GroupMark"))},
+        ),
+        "GroupPreview": all_there(
+            "A group of a policy, and which VMs it would have; problem says why they could share no instant.",
+            {
+                "group": _TEXT,
+                "on_member_failure": {"enum": list(OnMemberFailure)},
+                "count": _COUNT,
+                "vms": {
+                    "type": "array",
+                    "items": all_there("A VM of it.", {"vm": ref("VmId"), "name": _TEXT}),
+                },
+                "problem": or_null(_TEXT),
+            },
+        ),
+        "GroupMark": all_there(
+            "What a recovery point says of its group. one_instant: it is proved that all members (VMs) were "
+            "held from before the first of their snapshots until after the last, which lie skew_ms apart.",
+            {
+                "group": _TEXT,
+                "members": {"type": "array", "items": ref("VmId")},
+                "skew_ms": or_null(_COUNT),
+                "one_instant": {"type": "boolean"},
+                "why": _TEXT,
+            },
+        ),
+    }
+
+
+def _group() -> dict[str, Schema]:
+    barrier: Schema = {"enum": [*Barrier, None]}
+    member: dict[str, Schema] = {
+        "vm": ref("VmId"),
+        "name": _TEXT,
+        "saga": _TEXT,
+        "reached": barrier,
+        "fell": or_null(_TEXT),
+    }
+    return {
+        "group": _TEXT,
+        "state": {"enum": _STATES},
+        "sentence": _TEXT,
+        "waits_for": barrier,
+        "attempt": _COUNT,
+        "on_member_failure": {"enum": list(OnMemberFailure)},
+        "one_instant": or_null({"type": "boolean"}),
+        "skew_ms": or_null(_COUNT),
+        "members": {
+            "type": "array",
+            "items": all_there("A member: the last barrier it came to, and why it fell, if it did.", member),
+        },
+    }
