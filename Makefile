@@ -50,11 +50,11 @@ check: .venv/.installed
 	@$(PYTHON) -m ruff check --quiet .
 	@$(PYTHON) -m ruff format --check --quiet .
 	@$(PYTHON) -m mypy --no-error-summary
+	@$(PYTHON) -m tests.templates
 	@$(PYTHON) -m mypy --no-error-summary --platform win32 --cache-dir .mypy_cache/windows agent shared/protocol.py
 	@.venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
 	@.venv/bin/vermin --quiet --no-tips --target=3.6- --violations agent shared/protocol.py shared/compute/agent_fetch.py
 	@.venv/bin/shellcheck agent/*.sh infra/*.sh infra/guests/*.sh
-	@$(PYTHON) -m tests.templates
 	@echo "make check: all well"
 
 model: .venv/.installed
