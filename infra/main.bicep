@@ -34,6 +34,9 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 100
 
+@description('Whether policies have groups of VMs: one more function is then always ready.')
+param groups bool = false
+
 @description('Whether storage and vault are reached by private endpoints alone, the app through a network of its own.')
 param privateNetworking bool = false
 
@@ -163,6 +166,7 @@ module app 'app/function.bicep' = {
     workerTelemetry: workerTelemetry
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    groups: groups
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     agentUrl: agentUrl
     agentSha256: agentSha256

@@ -1,5 +1,4 @@
-// The app itself, on Flex Consumption. Three of its functions are always ready, since a guest may be held while
-// they are needed: acks, steps, and HTTP.
+// The app itself, on Flex Consumption.
 
 param name string
 param plan string
@@ -19,9 +18,14 @@ param insightsName string
 param workerTelemetry bool
 param instanceMemoryMB int
 param maximumInstanceCount int
+param groups bool
 param subnetId string
 param agentUrl string
 param agentSha256 string
+
+// What is waited for while a guest is held, and what people wait for.
+var ready = ['function:agent_ack', 'function:saga_step', 'http']
+var readyForGroups = ['function:group_message'] // members of a group are held until all of them have heard
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = { name: insightsName }
 
@@ -98,11 +102,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: [
-          { name: 'function:agent_ack', instanceCount: 1 }
-          { name: 'function:saga_step', instanceCount: 1 }
-          { name: 'http', instanceCount: 1 }
-        ]
+        alwaysReady: map(concat(ready, groups ? readyForGroups : []), name => { name: name, instanceCount: 1 })
       }
     }
   }

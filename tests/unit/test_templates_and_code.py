@@ -24,7 +24,7 @@ from shared.storage.connection import read_connection
 from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
-from tests.templates.bicep import BicepFile, literal, members, nodes, text
+from tests.templates.bicep import BicepFile, commented, literal, members, text
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -84,15 +84,12 @@ def app_file() -> BicepFile:
 
 
 def test_the_functions_that_are_always_ready_are_there(triggers: Mapping[str, Mapping[str, Any]]) -> None:
-    [ready] = [
-        value
-        for node in nodes(app_file().root)
-        if node.type == "object_property" and text(node.named_children[0]) == "alwaysReady"
-        for value in node.named_children[1:]
-    ]
-    names = {literal(dict(members(each))["name"]) for each in ready.named_children if each.type == "object"}
-    assert names == {"function:agent_ack", "function:saga_step", "http"}
-    for name in names - {"http"}:
+    ready, more = (
+        {name for name, _ in commented(app_file().value(which))} for which in ("ready", "readyForGroups")
+    )
+    assert ready == {"function:agent_ack", "function:saga_step", "http"}
+    assert more == {"function:group_message"}
+    for name in (ready | more) - {"http"}:
         assert triggers[name.removeprefix("function:")]["type"] == "queueTrigger"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from shared.engine import measuring
 from shared.engine.ack_counts import KeptAckCounts
-from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask
+from shared.engine.queue_names import GROUPS, RUNS, STEPS, GroupMessage, RunMessage, RunTask
 from shared.policy.documents import read_run
 from shared.saga.causes import Cause
 from shared.storage.counters import CounterTable
@@ -96,6 +96,11 @@ async def message_is_poison(house: House) -> None:
     await house.functions[f"{STEPS}-poison"](message(b"no message"))
 
 
+async def message_of_a_group_is_poison(house: House) -> None:
+    poison = GroupMessage(run_id="run-1", name="shop").text()
+    await house.functions[f"{GROUPS}-poison"](message(poison.encode()))
+
+
 async def run_task_is_poison(house: House) -> None:
     run_id = await house.ask()
     await house.settle()
@@ -137,6 +142,7 @@ SCENES: dict[Callable[[House], Awaitable[None]], set[str]] = {
     every_try_fails: {"vm-failed", "agent-missing"},
     message_is_lost_and_the_sweep_mends_it: {"saga-overdue"},
     message_is_poison: {"poison-message"},
+    message_of_a_group_is_poison: {"poison-message"},
     run_task_is_poison: {"poison-message"},
     schedule_is_missed: {"run-missed"},
     receiver_is_away: {"notice-given-up"},
