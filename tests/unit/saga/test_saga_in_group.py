@@ -465,12 +465,12 @@ def test_a_group_is_rehearsed_too_up_to_the_proof() -> None:
     saga = Saga(group=GROUPED)
     saga.state = replace(saga.state, spec=replace(saga.state.spec, rehearsal=True))
     saga.take(Started("r"), FactsRead(facts()), ready(), BarrierOpened(1, ARMED))
-    saga.take(quiesced(at=saga.now), BarrierOpened(1, HELD))
-    assert saga.state.phase is Phase.CAPTURED
-    saga.take(BarrierOpened(1, CAPTURED), resumed())
-    assert saga.state.phase is Phase.PROVED
-    saga.take(BarrierOpened(1, PROVED), Cleaned())
+    saga.take(quiesced(at=saga.now))
+    rest = (BarrierOpened(1, HELD), BarrierOpened(1, CAPTURED), resumed(), BarrierOpened(1, PROVED))
+    phases = [saga.take(event).state.phase for event in rest]
+    saga.take(Cleaned())
 
+    assert phases == [Phase.CAPTURED, Phase.RESUMING, Phase.PROVED, Phase.CLEANING]
     assert saga.state.outcome is Outcome.REHEARSED
     assert [join.barrier for join in saga.done(JoinBarrier)] == list(Barrier)
     assert not saga.done(Capture)
