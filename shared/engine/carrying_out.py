@@ -270,7 +270,10 @@ async def _note_failed(hands: Hands, state: SagaState, failed: list[FailedOperat
         await _explain(hands, state)
 
 
-async def _check_copies(hands: Hands, _state: SagaState, effect: CheckCopies) -> Event:
+async def _check_copies(hands: Hands, state: SagaState, effect: CheckCopies) -> Event:
+    if hands.following is not None and state.spec.group is not None and not state.pauses:
+        # Its guest went on before, but its group might have tried again until all had proved that they held.
+        await hands.following.guest_goes_on(state)
     try:
         copies, lost = await hands.compute.look_at_copies(effect.snapshot_ids)
     except ComputeError as error:

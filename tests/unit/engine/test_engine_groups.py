@@ -286,6 +286,18 @@ async def test_vms_of_a_group_begin_one_after_another_where_vms_begin_in_turns()
     )  # nobody waited for a time-out
 
 
+async def test_the_background_copies_of_a_group_keep_no_other_vm_waiting() -> None:
+    house = House()
+    house.compute.copied_percent = 50.0
+    names = ("db-1", "db-2", "web-1")
+    group_of_two = {"vms": [vm_id("db-1"), vm_id("db-2")]}
+    run = await started(house, *names, group=group_of_two, concurrency={"vms": 2})
+    await house.settle(T0 + 60_000)
+
+    phases = {vm["name"]: vm["phase"] for vm in (await house.app.reading.run(run))["vms"]}
+    assert phases == dict.fromkeys(names, "completing")
+
+
 async def test_a_group_of_which_one_vm_is_in_the_run_is_said_to_be_alone_and_its_vm_goes_its_way() -> None:
     house = House()
     await house.app.policies.put("shop", {"vms": VMS, "groups": [{"name": "shop", "vms": VMS}]}, None)
