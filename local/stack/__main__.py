@@ -32,7 +32,8 @@ LOCAL = ROOT / ".local"
 #: What a shell sources to work with the stack, and the notices that have come.
 ENVIRONMENT, NOTICES = LOCAL / "up.env", LOCAL / "notices.jsonl"
 
-#: Schedules are looked at every minute, retention and comparison are daily; nobody wants to wait for them here.
+#: In Azure schedules are looked at every minute, retention comes hourly, reconciliation daily; nobody wants
+#: to wait for them here.
 TIMERS = {
     "STILLFRAME_SCHEDULES_TIMER": "*/5 * * * * *",
     "STILLFRAME_RETENTION_TIMER": "*/15 * * * * *",
