@@ -141,9 +141,10 @@ def _build() -> Application:
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
+    findings = FindingTable(tables)
     reconciling = Reconciling(
         points=points,
-        findings=FindingTable(tables),
+        findings=findings,
         sagas=sagas,
         catalogue=catalogue,
         deleting=deleting,
@@ -179,6 +180,7 @@ def _build() -> Application:
             guest_queues=guest_queues,
             compute=compute,
             clock=_now,
+            findings=findings,
         ),
         points=Points(points, deleting, _now),
         retaining=retaining,

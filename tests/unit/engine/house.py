@@ -218,9 +218,10 @@ class House:
         retaining = Retaining(
             points=points, policies=self.policies, deleting=deleting, queues=self.queues, clock=self.clock
         )
+        findings = FindingTable(self.tables)
         reconciling = Reconciling(
             points=points,
-            findings=FindingTable(self.tables),
+            findings=findings,
             sagas=sagas,
             catalogue=catalogue,
             deleting=deleting,
@@ -256,6 +257,7 @@ class House:
                 guest_queues=self.queues,
                 compute=self.compute,
                 clock=self.clock,
+                findings=findings,
             ),
             points=Points(points, deleting, self.clock),
             retaining=retaining,
