@@ -114,7 +114,14 @@ def _build() -> Application:
         catalogue=catalogue,
         timelines=timelines,
         following=following,
-        admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take, members=grouping),
+        admission=Desk(
+            ReservationTable(tables),
+            compute,
+            _now,
+            seen=remaining.take,
+            members=grouping,
+            queues=own_queues,
+        ),
         grouping=grouping,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))

@@ -183,7 +183,11 @@ class House:
             timelines=Timelines(self.runs, sagas, self.clock),
             following=following,
             admission=Desk(
-                ReservationTable(self.tables, pause=_at_once), self.compute, self.clock, members=grouping
+                ReservationTable(self.tables, pause=_at_once),
+                self.compute,
+                self.clock,
+                members=grouping,
+                queues=self.queues,
             ),
             grouping=grouping,
         )
