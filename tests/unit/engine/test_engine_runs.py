@@ -11,7 +11,7 @@ from shared.compute import ComputeError
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.run_listing import Asked
-from shared.engine.running import BROKEN_OFF_MS, PAGE
+from shared.engine.running import BROKEN_OFF_MS, PAGE, WORK_FOR_MS
 from shared.policy.documents import read_run
 from shared.saga.events import Poisoned
 from shared.saga.names import saga_id
@@ -185,6 +185,47 @@ async def test_the_sweep_starts_what_no_message_started() -> None:
     assert (await house.view(run))["outcome"] == "succeeded"
 
 
+async def test_the_sweep_takes_no_start_for_lost_that_still_waits_in_its_queue() -> None:
+    house = House()
+    run = await house.ask(*MANY[:12])
+    await drain_runs(house)
+    waiting = [message.message_id for message in house.messages(STEPS)]
+    assert len(waiting) == 12
+    house.clock.now += 3_600_000
+    await house.functions["sweep"](None)
+    await drain_runs(house)
+    assert [message.message_id for message in house.messages(STEPS)] == waiting
+
+    assert await lose(house, STEPS) == 12
+    await house.functions["sweep"](None)
+    await drain_runs(house)
+    assert len(house.messages(STEPS)) == 12, "asked for again, and not done by the sweep itself"
+    await house.settle()
+    assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"succeeded"}
+
+
+async def test_a_page_that_takes_long_is_gone_through_by_several_invocations() -> None:
+    house = House()
+    run = await house.ask(*MANY[:12])
+    await drain_runs(house)
+    await lose(house, STEPS)
+    await house.app.runs.cancel(run)
+    end = house.app.steps.end
+
+    async def slow(*arguments: Any) -> Any:
+        house.clock.now += WORK_FOR_MS // 3
+        return await end(*arguments)
+
+    house.app.steps.end = slow  # type: ignore[assignment, method-assign]
+    before = len(house.delivered)
+    await drain_runs(house)
+
+    messages = [text for queue, text in house.delivered[before:] if queue == RUNS]
+    assert len(messages) > 1
+    assert len(set(messages)) == len(messages), "each goes on behind the one before"
+    assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"cancelled"}
+
+
 async def test_the_sweep_leaves_alone_what_has_only_just_begun() -> None:
     house = House()
     run = await house.ask()
@@ -236,7 +277,7 @@ async def test_the_sweep_reaches_the_vms_behind_one_that_it_cannot_read(
         {"PartitionKey": first, "RowKey": "state", "schema": 99, "json00": "{}"},
         'W/"1"',
     )
-    house.clock.now += 61_000
+    house.clock.now += 70_000
     await house.settle(until=house.clock() + 10_000)
     entries = [entry async for entry in house.runs.entries(run)]
     assert Counter(entry.outcome for entry in entries) == {"succeeded": PAGE + 19, "": 1}
