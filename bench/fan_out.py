@@ -73,10 +73,13 @@ class FanOut:
         return max(each.longest_ms for each in self.invocations)
 
 
-def options(*, gap_s: float = 0.3) -> StackOptions:
-    """Give a stack whose VMs have neither guests nor disks behind them. ``gap_s``: between a VM's disks."""
+def options(*, gap_s: float = 0.3, page_size: int = 100) -> StackOptions:
+    """Give a stack whose VMs have neither guests nor disks behind them.
+
+    ``gap_s``: between the snapshots of a VM's disks; ``page_size``: of Azure's lists.
+    """
     return StackOptions(
-        sim=SimSettings(capture_gap_s=gap_s, journal_size=1_000_000),
+        sim=SimSettings(capture_gap_s=gap_s, page_size=page_size, journal_size=1_000_000),
         disks=NoDisks(),
         settings={"STILLFRAME_SWEEP_TIMER": "0 * * * * *"},
     )
