@@ -340,21 +340,21 @@ class RunService:
             _log.exception("%s failed for %d of its VMs", message.task, count)
             return ()
 
-    async def _look(self, step: StepMessage, entry: RunEntry, lost_before: int) -> None:
+    async def _look(self, step: StepMessage, entry: RunEntry, lost_before: int | None = None) -> None:
         """Mend what a lost message left behind: a saga unstarted, overdue, or not recorded as ended."""
         now = self._clock()
         try:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
             asked_at = entry.started_at or 0
-            if asked_at < lost_before:
+            if asked_at < (now - UNSTARTED_MS if lost_before is None else lost_before):
                 with about(About(step.run_id, step.saga_id)):
-                    _log.warning("never started, asked for again")
+                    _log.warning("never started, started now")
                     measuring.mended("unstarted")
                 try:
                     await self._tell_overdue(step.run_id, entry, Phase.PENDING, asked_at + UNSTARTED_MS)
                 finally:  # it is mended whether or not anybody could be told
-                    await self._start(step.run_id, entry)
+                    await self._steps.start(step)
             return
         if state.phase is Phase.DONE and now - (state.ended_at or 0) <= OVERDUE_MS:
             return  # whoever ended it is about to record that, and to tell of it

@@ -322,5 +322,5 @@ def test_a_preflight_says_what_stops_first_and_ends_by_the_worst(capsys: Capture
     ],
 )
 def test_one_is_not_told_as_several(count: int, more: bool, told: str) -> None:  # noqa: FBT001
-    page = {"items": [{}] * count, "continuation": "next" if more else None}
+    page: dict[str, Any] = {"items": [{}] * count, "continuation": "next" if more else None}
     assert counted(page, "policy", "policies") == told

@@ -198,8 +198,6 @@ async def test_the_sweep_takes_no_start_for_lost_that_still_waits_in_its_queue()
 
     assert await lose(house, STEPS) == 12
     await house.functions["sweep"](None)
-    await drain_runs(house)
-    assert len(house.messages(STEPS)) == 12, "asked for again, and not done by the sweep itself"
     await house.settle()
     assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"succeeded"}
 
