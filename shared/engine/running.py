@@ -56,6 +56,9 @@ UNSTARTED_MS, UNSTARTED_EACH_MS = 60_000, 50
 WORK_FOR_MS = 20_000
 #: A saga is swept this long after its deadline: its own watch comes first.
 OVERDUE_MS = 5_000
+#: A sweep reads every saga that goes on. With more VMs than this a run is swept not every minute (ms) but
+#: every second one, and so on, though never less often than health takes a late saga for a problem.
+SWEPT_AT_ONCE, SWEEP_EVERY_MS, SWEPT_EVERY_AT_MOST = 1_000, 60_000, 4
 #: A run whose creation was broken off this long ago is left alone: nobody was told of it.
 BROKEN_OFF_MS = 3_600_000
 
@@ -220,6 +223,9 @@ class RunService:
             ):
                 await self._selecting.go_on(message)
             return
+        first_swept = message.task is RunTask.SWEEP and not message.after
+        if first_swept and not await self._is_swept_now(message.run_id):
+            return
         entries = await self._runs.page(message.run_id, message.after or None, PAGE)
         open_entries = [entry for entry in entries if not entry.outcome]
         what = About(message.run_id)
@@ -244,6 +250,15 @@ class RunService:
             count += 1
         measuring.swept(count)
         return count
+
+    async def _is_swept_now(self, run_id: str) -> bool:
+        """Whether a run is swept in this minute: a large one is left out now and then."""
+        try:
+            run = await self._runs.get(run_id)
+        except RunNotFound:
+            return True
+        every = min(1 + run.vm_count // SWEPT_AT_ONCE, SWEPT_EVERY_AT_MOST)
+        return self._clock() // SWEEP_EVERY_MS % every == 0
 
     async def fail(self, message: RunMessage, detail: str) -> None:
         """End the sagas of a run whose message could not be processed.

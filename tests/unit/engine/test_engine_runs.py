@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.compute import ComputeError
+from shared.engine import running
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.run_listing import Asked
@@ -18,6 +19,7 @@ from shared.saga.names import saga_id
 from shared.storage.errors import IdempotencyMismatch, RunNotFound
 from shared.storage.memory import MemoryQueues
 from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.sagas import StoredSaga
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
@@ -200,6 +202,30 @@ async def test_the_sweep_takes_no_start_for_lost_that_still_waits_in_its_queue()
     await house.functions["sweep"](None)
     await house.settle()
     assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"succeeded"}
+
+
+async def test_a_run_of_very_many_vms_is_not_swept_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SWEPT_AT_ONCE", 12)
+    house = House()
+    await house.ask(*MANY[:30])
+    await drain_runs(house)
+    sagas, reads = house.app.runs._sagas, 0
+    reload = sagas.reload
+
+    async def counted(saga_id: str) -> StoredSaga:
+        nonlocal reads
+        reads += 1
+        return await reload(saga_id)
+
+    sagas.reload = counted  # type: ignore[method-assign]
+    swept = []
+    for _ in range(9):
+        before = reads
+        await house.functions["sweep"](None)
+        await drain_runs(house)
+        swept.append(reads - before)
+        house.clock.now += 60_000
+    assert sorted(swept) == [0] * 6 + [30] * 3, "every third minute, and then all of it"
 
 
 async def test_a_page_that_takes_long_is_gone_through_by_several_invocations() -> None:
