@@ -35,8 +35,8 @@ class Taken:
 class Waiting:
     """A saga, or a group, that waits since ``since`` and asks again at ``again_at``.
 
-    ``elsewhere``: for something else. ``needs`` is how many places it waits for. ``run``, ``vm`` and ``member``
-    are those of the saga that asked and can be called; one that an older version wrote down cannot.
+    ``elsewhere``: for something else. ``needs`` is how many places it waits for. ``run``, ``vm`` and
+    ``member`` are those of the saga that asked and is called; one that an older version wrote down cannot be.
     """
 
     saga: str
