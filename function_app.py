@@ -114,7 +114,14 @@ def _build() -> Application:
         catalogue=catalogue,
         timelines=timelines,
         following=following,
-        admission=Desk(ReservationTable(tables), compute, _now, seen=remaining.take, members=grouping),
+        admission=Desk(
+            ReservationTable(tables),
+            compute,
+            _now,
+            seen=remaining.take,
+            members=grouping,
+            queues=own_queues,
+        ),
         grouping=grouping,
     )
     loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
@@ -141,9 +148,10 @@ def _build() -> Application:
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
+    findings = FindingTable(tables)
     reconciling = Reconciling(
         points=points,
-        findings=FindingTable(tables),
+        findings=findings,
         sagas=sagas,
         catalogue=catalogue,
         deleting=deleting,
@@ -179,6 +187,7 @@ def _build() -> Application:
             guest_queues=guest_queues,
             compute=compute,
             clock=_now,
+            findings=findings,
         ),
         points=Points(points, deleting, _now),
         retaining=retaining,

@@ -2,6 +2,9 @@
 
 A repeated command is answered with its stored ack, a lower sequence is refused. Sequences outlive their
 session, so that a recorded `arm` and `quiesce` cannot be played back once it has ended.
+
+Sagas of overlapping runs are armed side by side. One session is under way; the others are put aside, and each
+goes on with its next command, or when the one before it has ended. What is held is held for one of them.
 """
 
 from typing import Callable, Dict, Optional
@@ -10,7 +13,22 @@ from agent.moves import ArmDeadMan, Defer, End, Refuse, SendAck, StartDeadMan
 from agent.orders import Arm, Order, Quiesce
 from agent.records import BY_AGENT, BY_ORDER, Failure, QuiesceFailed, Ready, Released, Resumed
 from agent.releasing import PAST_SAGAS, let_go, wait
-from agent.state import ARMED, ARMING, IDLE, PREPARING, RESTING, Attempt, Past, State, Step, answer, remember
+from agent.state import (
+    ARMED,
+    ARMING,
+    IDLE,
+    PREPARING,
+    RESTING,
+    Attempt,
+    Past,
+    State,
+    Step,
+    answer,
+    close,
+    put_aside,
+    remember,
+    taken_up,
+)
 from shared import protocol
 
 
@@ -32,12 +50,18 @@ def _other_saga(state: State, order: Order, now: int) -> Step:
         if order.sequence == past.last_sequence and past.answer is not None:
             return state, (SendAck(past.answer),)
         return state, (Refuse(protocol.Replayed.reason, order.sequence),)
+    busy = state.attempt is not None or state.phase == ARMING
     if order.kind == protocol.ARM:
-        if state.attempt is not None or state.phase == ARMING:
+        if busy:
             return state, (Defer(),)
-        begun = _begin(remember(state, PAST_SAGAS), order, past)
+        begun = _begin(put_aside(state, PAST_SAGAS), order, past)
         offset = state.clock_offset
         return _arm(begun._replace(clock_offset=offset, session_offset=offset), order, now)
+    if past is not None and past.ends_at > now:
+        if not busy:
+            return _take_up(state, past, order, now)
+        if order.kind == protocol.QUIESCE:  # its turn comes when what is held has been let go
+            return state, (Defer(),)
     # A session that is over, or never was: nothing of it can be held, which is the answer.
     alone = _begin(State(past=()), order, past)._replace(phase=ARMED)
     alone, actions = _COMMANDS[order.kind](alone, order, now)
@@ -45,6 +69,13 @@ def _other_saga(state: State, order: Order, now: int) -> Step:
     others = tuple(p for p in state.past if p.saga != order.saga)
     told = tuple(a for a in actions if not isinstance(a, (StartDeadMan, ArmDeadMan, End)))
     return state._replace(past=(*others, *kept)[-PAST_SAGAS:]), told
+
+
+def _take_up(state: State, past: Past, order: Order, now: int) -> Step:
+    """Take a command of a session that was put aside; the one that rests now is put aside for it."""
+    aside = put_aside(state, PAST_SAGAS)._replace(locked=state.locked, clock_offset=state.clock_offset)
+    own = taken_up(aside, past)._replace(last_sequence=order.sequence, answer=None)
+    return _COMMANDS[order.kind](own, order, now)
 
 
 def _repeat(state: State) -> Step:
@@ -118,7 +149,8 @@ def _release(state: State, order: Order, now: int) -> Step:
     state = state._replace(closed=max(state.closed, order.generation))
     if state.attempt is None:
         state, actions = answer(state, order, Released(was_held=False))
-        return remember(state, PAST_SAGAS), (*actions, End())
+        state, ended = close(state, PAST_SAGAS, now)
+        return state, (*actions, *ended)
     return let_go(wait(state, order), BY_ORDER, _OVERTAKEN, now)
 
 

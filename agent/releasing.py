@@ -11,7 +11,6 @@ from agent.moves import (
     Action,
     Disarm,
     DropAnchor,
-    End,
     KillScript,
     Release,
     ReleaseHandlers,
@@ -43,7 +42,8 @@ from agent.state import (
     Step,
     Waiting,
     change,
-    remember,
+    close,
+    close_all,
     tell,
 )
 from shared import protocol
@@ -224,10 +224,12 @@ def finish(state: State, now: int) -> Step:
     elif all(w.kind != protocol.RESUME for w in waiting):
         state, told = tell(state, 0, attempt.generation, result)
         actions += told
-    return _answer_waiting(state, waiting, actions)
+    return _answer_waiting(state, waiting, actions, now)
 
 
-def _answer_waiting(state: State, waiting: Tuple[Waiting, ...], actions: Tuple[Action, ...]) -> Step:
+def _answer_waiting(
+    state: State, waiting: Tuple[Waiting, ...], actions: Tuple[Action, ...], now: int
+) -> Step:
     result = state.result
     assert result is not None
     for one in waiting:
@@ -243,6 +245,11 @@ def _answer_waiting(state: State, waiting: Tuple[Waiting, ...], actions: Tuple[A
         else:
             continue
         actions += told
-    if any(w.kind in (protocol.RELEASE, STOP) for w in waiting):
-        return remember(state, PAST_SAGAS), (*actions, End())
-    return state, actions
+    kinds = [w.kind for w in waiting]
+    if STOP in kinds:
+        state, ended = close_all(state, PAST_SAGAS)
+    elif protocol.RELEASE in kinds:
+        state, ended = close(state, PAST_SAGAS, now)
+    else:
+        return state, actions
+    return state, (*actions, *ended)

@@ -25,7 +25,6 @@ from agent.moves import (
     DeadManFired,
     DeadManLost,
     DeadManReady,
-    End,
     FilesystemsHeld,
     FilesystemsReleased,
     FreezeFailed,
@@ -63,7 +62,8 @@ from agent.state import (
     Step,
     Waiting,
     change,
-    remember,
+    close,
+    close_all,
     tell,
 )
 from shared import protocol
@@ -203,7 +203,7 @@ def _restarted(state: State, given: AgentRestarted, now: int) -> Step:
 
 def _stopping(state: State, _given: Stopping, now: int) -> Step:
     if state.attempt is None:
-        return remember(state, PAST_SAGAS), (End(),)
+        return close_all(state, PAST_SAGAS)
     state = state._replace(waiting=(*state.waiting, Waiting(releasing.STOP, 0, 0)))
     return releasing.let_go(state, BY_AGENT, Failure("stopping", "The guest's system stops the agent."), now)
 
@@ -214,7 +214,7 @@ def _tick(state: State, _given: moves.Tick, now: int) -> Step:
         return state, ()
     attempt = state.attempt
     if attempt is None:
-        return remember(state, PAST_SAGAS), (End(),)
+        return close(state, PAST_SAGAS, now)
     if attempt.released_by or state.phase == HELD:
         failure = Failure("dead_man_lost", "The dead-man was silent for {} ms.".format(SILENCE_MS))
         return releasing.lost(state, failure, now)

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, Optional, Tuple
 
 from agent.anchors import Anchored
-from agent.moves import Action, SendAck
+from agent.moves import Action, End, SendAck
 from agent.orders import Order, Quiesce
 from agent.records import (
     Answer,
@@ -77,13 +77,20 @@ class Waiting(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What is kept of a session that is over: enough to refuse a replay and to answer a repetition."""
+    """What is kept of a session that is over: enough to refuse a replay and to answer a repetition.
+
+    One whose place another saga's took while it rested is still armed: until ``ends_at`` (ms, monotonic; 0:
+    it is over) it can go on where it was.
+    """
 
     saga: str
     last_sequence: int
     answer: Optional[Answer]
     acks: int
     closed: int
+    ends_at: int = 0
+    linger_ms: int = 0
+    session_offset: int = 0
 
 
 class Attempt(NamedTuple):
@@ -193,5 +200,49 @@ def remember(state: State, limit: int) -> State:
     if not state.saga:
         return State(past=state.past)
     past = Past(state.saga, state.last_sequence, state.answer, state.acks, state.closed)
-    older = tuple(p._replace(answer=None) for p in state.past)
+    older = tuple(p if p.ends_at else p._replace(answer=None) for p in state.past)
     return State(past=(*older, past)[-limit:])
+
+
+def put_aside(state: State, limit: int) -> State:
+    """Make room for another saga's session; one that is armed stays so."""
+    after = remember(state, limit)
+    if state.phase != ARMED:
+        return after
+    armed = after.past[-1]._replace(
+        ends_at=state.ends_at, linger_ms=state.linger_ms, session_offset=state.session_offset
+    )
+    return after._replace(past=(*after.past[:-1], armed))
+
+
+def taken_up(state: State, past: Past) -> State:
+    """Let a session that was put aside go on in the place of ``state``, whose own is over or put aside."""
+    return State(
+        phase=ARMED,
+        saga=past.saga,
+        last_sequence=past.last_sequence,
+        answer=past.answer,
+        acks=past.acks,
+        closed=past.closed,
+        ends_at=past.ends_at,
+        linger_ms=past.linger_ms,
+        locked=state.locked,
+        past=tuple(p for p in state.past if p.saga != past.saga),
+        clock_offset=state.clock_offset,
+        session_offset=past.session_offset,
+    )
+
+
+def close(state: State, limit: int, now: int) -> Step:
+    """End the session. One that was put aside for it and is still armed goes on, and the agent with it."""
+    after = remember(state, limit)
+    armed = next((p for p in reversed(after.past) if p.ends_at > now), None)
+    if armed is None:
+        return after, (End(),)
+    return taken_up(after._replace(locked=state.locked, clock_offset=state.clock_offset), armed), ()
+
+
+def close_all(state: State, limit: int) -> Step:
+    """End the session and those that were put aside: the agent ends."""
+    after = remember(state, limit)
+    return after._replace(past=tuple(p._replace(ends_at=0) for p in after.past)), (End(),)

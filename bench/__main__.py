@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from bench import fan_out
 from bench.accounting import count_many, count_single
 from bench.machine import machine, machine_line
 from bench.report import Measured, show, write
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sagas", type=_count, default=20, help="measured sagas of each kind (default 20)")
     parser.add_argument("--warm-up", type=_count, default=2, help="sagas before those (default 2)")
     parser.add_argument("--vms", type=_count, default=20, help="VMs of the large runs (default 20)")
+    parser.add_argument(
+        "--fan-out", type=_count, metavar="VMS", help="instead: one run of so many VMs that have no guests"
+    )
     parser.add_argument("--large-runs", type=int, default=2, help="how many large runs (default 2; 0: none)")
     return parser
 
@@ -78,6 +82,9 @@ async def _measure(options: argparse.Namespace) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     found = machine(real_disks=real_disks())
     console.print(machine_line(found))
+    if options.fan_out:
+        await _measure_fan_out(console, options.fan_out)
+        return
     with console.status("starting") as status:
         progress = status.update if console.is_terminal else console.print
         samples = await time_sagas(options.sagas, warm_up=options.warm_up, progress=progress)
@@ -91,6 +98,14 @@ async def _measure(options: argparse.Namespace) -> None:
     console.print(f"load at the end: {machine(real_disks=real_disks())['load_1_5_15_min']}\n")
     show(console, measured)
     console.print(f"written to {write(measured)}")
+
+
+async def _measure_fan_out(console: Console, vms: int) -> None:
+    measured = await fan_out.measure(vms, progress=console.print)
+    console.print(f"load at the end: {machine(real_disks=real_disks())['load_1_5_15_min']}\n")
+    console.print(fan_out.table(measured))
+    console.print("\n".join(fan_out.lines(measured)))
+    console.print(f"written to {fan_out.write(measured)}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ async def run_to_end(
     try:
         async for _ in ticks(_WITHIN_S, f"run {run_id}", pause_s=_PAUSE_S):
             acks = (await invocations(stack))["agent_ack"] - before
-            if acks >= ACKS * len(vms) and await _idle(stack) and settled():
+            if acks >= ACKS * len(vms) and await idle(stack) and settled():
                 break
     except TooSlowError:
         await views(stack, run_id, vms)  # says more, if a saga has failed
@@ -70,6 +70,7 @@ async def views(stack: Stack, run_id: str, vms: Sequence[str]) -> list[dict[str,
     return list(found)
 
 
-async def _idle(stack: Stack) -> bool:
+async def idle(stack: Stack) -> bool:
+    """Say whether no invocation is under way."""
     _, _, answer = await stack.api.call("GET", "/admin/host/drain/status")
     return bool(answer["outstandingInvocations"] == 0)

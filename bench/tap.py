@@ -46,6 +46,10 @@ class Tap:
 
     exchanges: list[Exchange] = field(default_factory=list)
 
+    def passed(self, exchange: Exchange) -> None:
+        """Keep what has passed."""
+        self.exchanges.append(exchange)
+
     async def relay(
         self, service: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
@@ -53,7 +57,7 @@ class Tap:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             while True:
-                self.exchanges.append(await _pass_on(service, reader, writer, up_reader, up_writer))
+                self.passed(await _pass_on(service, reader, writer, up_reader, up_writer))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
@@ -62,9 +66,11 @@ class Tap:
 
 
 @contextlib.asynccontextmanager
-async def tapping(storage: AzuriteProcess) -> AsyncIterator[tuple[Tap, AzuriteProcess]]:
+async def tapping(
+    storage: AzuriteProcess, tap: Tap | None = None
+) -> AsyncIterator[tuple[Tap, AzuriteProcess]]:
     """Put a tap before all three services; give it, and the storage as it is reached through it."""
-    tap = Tap()
+    tap = tap or Tap()
     async with contextlib.AsyncExitStack() as opened:
 
         async def before(service: str, port: int) -> int:

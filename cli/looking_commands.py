@@ -41,19 +41,20 @@ def _show_health(show: Show, body: Mapping[str, Any]) -> None:
         for sentence in body.get(name) or ():
             show.line(f"{name}: {sentence}", style=style)
     checks = dict(body.get("storage") or {})
-    checks |= {name: body[name] for name in ("arm", "overdue", "notices") if name in body}
+    checks |= {name: body[name] for name in ("arm", "overdue", "notices", "findings") if name in body}
     rows = [
         (name, "ok" if check.get("ok") else "error", f"{check.get('ms')} ms", said(check.get("error")))
         for name, check in checks.items()
     ]
     show.table(("check", "is", "took", "error"), rows)
     left = {queue: count for queue, count in (body.get("poison") or {}).items() if count}
-    notices = body.get("notices") or {}
+    notices, findings = body.get("notices") or {}, body.get("findings") or {}
     show.facts(
         (
             ("poison", left),
             ("notices waiting", notices.get("waiting") or None),
             ("notices given up", notices.get("given_up") or None),
+            ("findings", {kind: count for kind, count in (findings.get("kinds") or {}).items() if count}),
         )
     )
 

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import typer
 
 from cli.session import moment_given, session_of
-from cli.shown import moment, name_of, said, window
+from cli.shown import counted, moment, name_of, said, window
 
 commands = typer.Typer(no_args_is_help=True, help="Recovery points: find, look at, hold, delete.")
 
@@ -50,8 +50,7 @@ def list_points(
         for each in page["items"]
     ]
     show.table(("point", "VM", "created", "grade", "held", "state"), rows, flexible="VM")
-    more = "; there are more: give a higher --limit" if page.get("continuation") else ""
-    session.note(f"{len(rows)} recovery points{more}")
+    session.note(counted(page, "recovery point", "recovery points"))
 
 
 def _state(point: dict[str, Any]) -> str:
@@ -106,10 +105,7 @@ def hold(
     more = ({"until": at} if at else {}) | ({"immutable": True} if immutable else {})
     with session.client() as client:
         answer = client.call("POST", f"{_path(point)}/hold", "admin", body=body | more, repeat=True)
-    if session.show.is_json:
-        session.show.json(answer)
-    else:
-        session.show.line(f"{point} is on hold{f' until {moment(at)}' if at else ''}.")
+    session.show.answer(answer, f"{point} is on hold{f' until {moment(at)}' if at else ''}.")
 
 
 @commands.command("release")
@@ -118,10 +114,7 @@ def release(context: typer.Context, point: Point) -> None:
     session = session_of(context)
     with session.client() as client:
         answer = client.call("POST", f"{_path(point)}/release", "admin", repeat=True)
-    if session.show.is_json:
-        session.show.json(answer)
-    else:
-        session.show.line(f"{point} is no longer on hold.")
+    session.show.answer(answer, f"{point} is no longer on hold.")
 
 
 @commands.command("delete")
@@ -139,10 +132,7 @@ def delete(
     params = {"newest": "allow"} if newest else None
     with session.client() as client:
         answer = client.call("DELETE", _path(point), "admin", params=params)
-    if session.show.is_json:
-        session.show.json(answer)
-    else:
-        session.show.line(f"{point} is being deleted.")
+    session.show.answer(answer, f"{point} is being deleted.")
 
 
 def _path(point: str) -> str:

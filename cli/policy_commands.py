@@ -10,7 +10,7 @@ import typer
 from cli.errors import BadUsage
 from cli.files import read_document
 from cli.session import session_of
-from cli.shown import Show, moment, name_of, said
+from cli.shown import Show, counted, moment, name_of, said
 
 commands = typer.Typer(no_args_is_help=True, help="Policies: which VMs, when and how.")
 
@@ -50,13 +50,8 @@ def apply(
             answer = client.call(
                 "PUT", f"/policies/{named}", "admin", body=document, headers=headers, repeat=not if_match
             )
-    show = session.show
-    if show.is_json:
-        show.json(answer)
-    elif dry_run:
-        show.line(f"{named} is valid; nothing was stored.")
-    else:
-        show.line(f"{named} is stored, version {answer.headers.get('ETag', '?')}.")
+    stored = f"is stored, version {answer.headers.get('ETag', '?')}."
+    session.show.answer(answer, f"{named} {'is valid; nothing was stored.' if dry_run else stored}")
 
 
 def _stem(file: str) -> str:
@@ -92,17 +87,12 @@ def list_all(context: typer.Context, limit: Limit = 1_000) -> None:
         for each in page["items"]
     ]
     show.table(("policy", "next", "description"), rows, flexible="description")
-    session.note(_count(page, "policies"))
+    session.note(counted(page, "policy", "policies"))
 
 
 def _next(policy: dict[str, Any]) -> str | None:
     times = [each["next_time"] for each in policy.get("schedules") or () if each.get("next_time")]
     return min(times, default=None)
-
-
-def _count(page: dict[str, Any], what: str) -> str:
-    more = "; there are more: give a higher --limit" if page.get("continuation") else ""
-    return f"{len(page['items'])} {what}{more}"
 
 
 @commands.command("delete")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cli.runs_shown import show_trouble
+from cli.runs_shown import show_trouble, worst_first
 from cli.shown import Show, said, window
 
 View = Mapping[str, Any]
@@ -11,8 +11,9 @@ View = Mapping[str, Any]
 
 def show_rehearsal(show: Show, run: View) -> None:
     """Show a rehearsal that has ended."""
+    vms = worst_first(run.get("vms", ()))
     rows = []
-    for vm in run.get("vms", ()):
+    for vm in vms:
         held = vm.get("rehearsal") or {}
         rows.append(
             (
@@ -25,7 +26,7 @@ def show_rehearsal(show: Show, run: View) -> None:
             )
         )
     show.table(("VM", "outcome", "best grade", "to hold", "held", "left"), rows, flexible="VM")
-    for vm in run.get("vms", ()):
+    for vm in vms:
         _show_things(show, vm)
         show_trouble(show, vm, {})
 

@@ -12,7 +12,7 @@ from cli.files import read_document
 from cli.rehearsals_shown import show_rehearsal
 from cli.runs_shown import exit_code, show_run, show_vm, unwell
 from cli.session import Session, moment_given, session_of
-from cli.shown import moment, said
+from cli.shown import counted, moment, said
 from cli.watching import Watch
 
 commands = typer.Typer(no_args_is_help=True, help="Runs: start, watch, look at, cancel, retry.")
@@ -123,8 +123,7 @@ def list_runs(
         for each in page["items"]
     ]
     session.show.table(("run", "state", "policy", "created", "VMs", "what"), rows, flexible="what")
-    more = "; there are more: give a higher --limit" if page.get("continuation") else ""
-    session.note(f"{len(rows)} runs{more}")
+    session.note(counted(page, "run", "runs"))
 
 
 @commands.command("cancel")
@@ -133,10 +132,7 @@ def cancel(context: typer.Context, run: Run) -> None:
     session = session_of(context)
     with session.client() as client:
         answer = client.call("POST", f"{_path(run)}/cancel", "run", repeat=True)
-    if session.show.is_json:
-        session.show.json(answer)
-    else:
-        session.show.line(f"run {run} is being cancelled; its guests resume first.")
+    session.show.answer(answer, f"run {run} is being cancelled; its guests resume first.")
 
 
 @commands.command("retry")

@@ -1,6 +1,6 @@
 """A run as a table, and what is to be done about the VMs that did not end well."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cli.errors import Code
@@ -8,7 +8,7 @@ from cli.shown import Show, moment, name_of, said, window
 
 View = Mapping[str, Any]
 
-_WORST = ("failed", "cancelled", "degraded", "succeeded", "")
+_WORST = ("failed", "cancelled", "degraded", "succeeded", "rehearsed", "")
 
 
 def show_run(show: Show, run: View, wholes: Mapping[str, View] | None = None) -> None:
@@ -24,10 +24,10 @@ def show_run(show: Show, run: View, wholes: Mapping[str, View] | None = None) ->
             ("cancelled", "yes" if run.get("cancel_requested") else None),
         )
     )
-    rows = [_row(vm) for vm in sorted(run.get("vms", ()), key=_order)]
+    rows = [_row(vm) for vm in worst_first(run.get("vms", ()))]
     show.line()
     show.table(("VM", "outcome", "grade", "held", "warnings", "phase"), rows, flexible="VM")
-    for vm in sorted(run.get("vms", ()), key=_order):
+    for vm in worst_first(run.get("vms", ())):
         show_trouble(show, vm, (wholes or {}).get(vm["saga"], {}))
 
 
@@ -104,7 +104,12 @@ def unwell(run: View) -> Sequence[View]:
         for vm in run.get("vms", ())
         if vm.get("outcome") not in (None, "succeeded", "rehearsed") or vm.get("problem")
     ]
-    return sorted(found, key=_order)
+    return worst_first(found)
+
+
+def worst_first(vms: Iterable[View]) -> list[View]:
+    """Order VMs of a run: what a person should look at first, and then by name."""
+    return sorted(vms, key=_order)
 
 
 def _order(vm: View) -> tuple[int, str]:

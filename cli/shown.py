@@ -57,6 +57,13 @@ class Show:
         if text:
             print(text)
 
+    def answer(self, answer: Answer | Any, line: str) -> None:
+        """Write what the API answered for programs, and a line for people."""
+        if self.is_json:
+            self.json(answer)
+        else:
+            self.line(line)
+
     def note(self, text: str, *, style: str = "") -> None:
         """Say something that is no result."""
         self.notes.print(Text(text, style=style))
@@ -106,6 +113,13 @@ def said(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {said(each)}" for name, each in value.items())
     return str(value)
+
+
+def counted(page: Mapping[str, Any], one: str, many: str) -> str:
+    """Say how many a page has, and whether there are more."""
+    count = len(page["items"])
+    more = "; there are more: give a higher --limit" if page.get("continuation") else ""
+    return f"{count} {one if count == 1 else many}{more}"
 
 
 def name_of(resource_id: str) -> str:

@@ -1,7 +1,7 @@
 """What all handlers share: reading requests, answering, beginning operations, paging."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -133,11 +133,13 @@ def operation_headers(request: web.Request, operation: Operation, *, location: b
     return headers
 
 
-def page(request: web.Request, family: Family, items: Sequence[dict[str, Any]]) -> web.Response:
-    """Answer one page of a list; `nextLink` leads to the next."""
+def page[T](
+    request: web.Request, family: Family, items: Sequence[T], written: Callable[[T], dict[str, Any]]
+) -> web.Response:
+    """Answer one page of a list, of which only that page is `written`; `nextLink` leads to the next."""
     size = world_of(request).settings.page_size
     start = number_of(request, "$skiptoken") or 0
-    body: dict[str, Any] = {"value": items[start : start + size]}
+    body: dict[str, Any] = {"value": [written(item) for item in items[start : start + size]]}
     if start + size < len(items):
         query = f"api-version={API_VERSIONS[family]}&$skiptoken={start + size}"
         body["nextLink"] = f"{request.url.origin()}{request.path}?{query}"

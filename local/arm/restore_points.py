@@ -58,7 +58,7 @@ def routes() -> list[web.RouteDef]:
 async def _list_collections(request: web.Request) -> web.Response:
     collections = world_of(request).resources.collections.values()
     items = [collection_json(item) for item in collections if in_group(request, item.id)]
-    return page(request, Family.COMPUTE, items)
+    return page(request, Family.COMPUTE, items, dict)
 
 
 async def _get_collection(request: web.Request) -> web.Response:
@@ -209,7 +209,7 @@ async def _remove(world: SimWorld, point: RestorePoint) -> None:
 async def _list_disk_points(request: web.Request) -> web.Response:
     world = world_of(request)
     point = _require_point(world, parse_id(request.path.rpartition("/")[0]))
-    return page(request, Family.DISK, [disk_restore_point_json(world, point, item) for item in point.disks])
+    return page(request, Family.DISK, point.disks, lambda item: disk_restore_point_json(world, point, item))
 
 
 async def _get_disk_point(request: web.Request) -> web.Response:

@@ -49,7 +49,7 @@ async def _list(request: web.Request) -> web.Response:
     vm = _require_vm(world, parse_id(request.path.rpartition("/")[0]))
     view = request.query.get("$expand") == "instanceView"
     commands = [item for item in world.resources.run_commands.values() if item.vm.id.key == vm.id.key]
-    return page(request, Family.COMPUTE, [run_command_json(item, view=view) for item in commands])
+    return page(request, Family.COMPUTE, commands, lambda item: run_command_json(item, view=view))
 
 
 async def _get(request: web.Request) -> web.Response:

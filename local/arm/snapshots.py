@@ -58,7 +58,7 @@ async def _list(request: web.Request) -> web.Response:
     if "group" in request.match_info:
         world.require_group(request.match_info["group"])
     snapshots = [item for item in world.resources.snapshots.values() if in_group(request, item.id)]
-    return page(request, Family.DISK, [snapshot_json(world, item) for item in snapshots])
+    return page(request, Family.DISK, snapshots, lambda item: snapshot_json(world, item))
 
 
 async def _put(request: web.Request) -> web.Response:

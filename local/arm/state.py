@@ -198,18 +198,18 @@ class SimWorld:
         self._check_names(vm_id, spec)
         existing = self.resources.vms.get(vm_id.key)
         vm = Vm(id=vm_id, spec=spec, created=existing.created if existing else self.clock.now())
-        self._forget_disks_of(vm_id)
+        if existing:
+            self._forget_disks_of(vm_id)
         self.resources.vms[vm_id.key] = vm
         for disk_spec in spec.disks:
-            disk_id = ResourceId(self.subscription_id, spec.resource_group, ("disks", disk_spec.name))
+            disk_id = _disk_id(vm_id, disk_spec)
             self.resources.disks[disk_id.key] = Disk(id=disk_id, spec=disk_spec, vm=vm)
         return vm
 
     def disks_of(self, vm: Vm) -> list[Disk]:
         """Return a VM's disks: the operating system's first, then in the order of their LUNs."""
         order = [vm.spec.os_disk, *vm.spec.data_disks]
-        by_name = {disk.spec.name: disk for disk in self.resources.disks.values() if disk.vm.id == vm.id}
-        return [by_name[spec.name] for spec in order]
+        return [self.resources.disks[_disk_id(vm.id, spec).key] for spec in order]
 
     async def close(self) -> None:
         """Stop everything that still goes on: operations and scripts."""
@@ -219,8 +219,8 @@ class SimWorld:
         await asyncio.gather(*self.scripts.values(), return_exceptions=True)
 
     def _check_names(self, vm_id: ResourceId, spec: VmSpec) -> None:
-        others = [vm for vm in self.resources.vms.values() if vm.id.key != vm_id.key]
-        if spec.name.lower() in {vm.id.name.lower() for vm in others}:
+        others = [vm for key, vm in self.resources.vms.items() if key != vm_id.key]
+        if spec.name.lower() in {vm.spec.name.lower() for vm in others}:
             raise InvalidSpecError("name", f"another VM is named {spec.name}")
         taken = {disk.name.lower() for vm in others for disk in vm.spec.disks}
         for disk in spec.disks:
@@ -230,3 +230,8 @@ class SimWorld:
     def _forget_disks_of(self, vm_id: ResourceId) -> None:
         for key in [key for key, disk in self.resources.disks.items() if disk.vm.id.key == vm_id.key]:
             del self.resources.disks[key]
+
+
+def _disk_id(vm: ResourceId, disk: DiskSpec) -> ResourceId:
+    """Give the id of a VM's disk, which lies in the VM's group."""
+    return ResourceId(vm.subscription, vm.group, ("disks", disk.name))

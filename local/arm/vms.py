@@ -63,14 +63,15 @@ async def _list_vms(request: web.Request) -> web.Response:
         world.require_group(request.match_info["group"])
     with_status = request.query.get("statusOnly", "").lower() == "true"
     with_view = with_status or request.query.get("$expand") == "instanceView"
-    items = []
-    for vm in world.resources.vms.values():
-        if in_group(request, vm.id):
-            body = vm_json(world, vm)
-            if with_view:
-                body["properties"]["instanceView"] = instance_view_json(world, vm)
-            items.append(body)
-    return page(request, Family.COMPUTE, items)
+
+    def written(vm: Vm) -> dict[str, Any]:
+        body = vm_json(world, vm)
+        if with_view:
+            body["properties"]["instanceView"] = instance_view_json(world, vm)
+        return body
+
+    vms = [vm for vm in world.resources.vms.values() if in_group(request, vm.id)]
+    return page(request, Family.COMPUTE, vms, written)
 
 
 async def _get_disk(request: web.Request) -> web.Response:
@@ -83,7 +84,7 @@ async def _get_disk(request: web.Request) -> web.Response:
 
 async def _list_disks(request: web.Request) -> web.Response:
     disks = world_of(request).resources.disks.values()
-    return page(request, Family.DISK, [disk_json(disk) for disk in disks if in_group(request, disk.id)])
+    return page(request, Family.DISK, [disk for disk in disks if in_group(request, disk.id)], disk_json)
 
 
 def vm_json(world: SimWorld, vm: Vm) -> dict[str, Any]:

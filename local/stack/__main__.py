@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 
 from local.azurite import AzuriteUnavailableError
 from local.stack.app_host import ROOT, HostDidNotStartError
@@ -15,6 +16,9 @@ from local.stack.stack import SCRIPTS, Stack, StackOptions, application_scripts,
 from local.world.capability import can_use_real_disks
 from local.world.sandbox import enclosed, is_inside
 from local.world.specs import three_disk_guest
+from shared.engine.times import next_time
+from shared.policy.fields import DocumentError
+from shared.policy.schedules import Schedule
 
 #: The VMs that there are, and their tags; the first is the one of the printed command.
 VMS = {
@@ -28,27 +32,38 @@ LOCAL = ROOT / ".local"
 #: What a shell sources to work with the stack, and the notices that have come.
 ENVIRONMENT, NOTICES = LOCAL / "up.env", LOCAL / "notices.jsonl"
 
-#: Retention and comparison are daily; nobody wants to wait for them here.
+#: In Azure schedules are looked at every minute, retention comes hourly, reconciliation daily; nobody wants
+#: to wait for them here.
 TIMERS = {
-    "STILLFRAME_RETENTION_TIMER": "*/30 * * * * *",
+    "STILLFRAME_SCHEDULES_TIMER": "*/5 * * * * *",
+    "STILLFRAME_RETENTION_TIMER": "*/15 * * * * *",
     "STILLFRAME_RECONCILIATION_TIMER": "*/30 * * * * *",
 }
+
+#: How often docs/first-policy.md has its policy run, and what may say otherwise: `make up OFTEN="* * * * *"`.
+EVERY_TWO_MINUTES, OFTEN = "*/2 * * * *", "OFTEN"
 
 
 def main() -> int:
     """Run the stack, in private namespaces where the machine allows them; its exit code."""
+    often = os.environ.get(OFTEN) or EVERY_TWO_MINUTES
+    try:
+        next_time(Schedule(cron=often), time.time_ns() // 1_000_000)
+    except DocumentError as error:
+        print(f"{OFTEN}={often!r}: {error.problem}", file=sys.stderr)
+        return 2
     if can_use_real_disks().ok and not is_inside():
         command = enclosed([sys.executable, "-m", "local.stack"])
         os.execv(command[0], command)
     try:
-        asyncio.run(_serve())
+        asyncio.run(_serve(often))
     except (AzuriteUnavailableError, HostDidNotStartError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve() -> None:
+async def _serve(often: str) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -60,20 +75,21 @@ async def _serve() -> None:
     async with receiving(key, NOTICES) as notices, running(options) as stack:
         for name, tags in VMS.items():
             await stack.add_vm(three_disk_guest(name, stack.places.mounts, clients=1), tags=tags)
-        ENVIRONMENT.write_text(_environment(stack, notices))
+        ENVIRONMENT.write_text(_environment(stack, notices, often))
         _tell(stack)
         await stopped.wait()
         ENVIRONMENT.unlink(missing_ok=True)
     print("stopped; nothing is left behind")
 
 
-def _environment(stack: Stack, notices: str) -> str:
+def _environment(stack: Stack, notices: str, often: str) -> str:
     """Give what a shell has to know to work with this stack, docs/first-policy.md line by line."""
     named = {
         "STILLFRAME_URL": stack.api.base,
         "SUBSCRIPTION": stack.world.subscription_id,
         "SCRIPTS": str(SCRIPTS),
         "NOTICES": notices,
+        "OFTEN": often,
         "PATH": f"{ROOT / '.venv' / 'bin'}:$PATH",
     }
     return "".join(f'export {name}="{value}"\n' for name, value in named.items())

@@ -10,6 +10,7 @@ from typing import Any
 
 from local import azurite
 from local.arm.app import running as arm_running
+from local.arm.disks import DiskBackend
 from local.arm.guests import GuestBackend
 from local.arm.settings import SimSettings
 from local.arm.specs import DiskSpec, VmSpec
@@ -41,9 +42,10 @@ class StackOptions:
     ``settings`` are application settings on top of the stack's own. ``proxied`` names the storage connections
     (``GuestStorage``, ``AzureWebJobsStorage``) whose queues are behind the fault proxy; ``proxied_tables``
     and ``proxied_azure`` put the tables and the simulated Azure behind one. ``backend`` runs the scripts of
-    run commands, where the VMs are others than the stack's own guests. With ``storage_folder`` the storage
-    outlives its process. ``program`` is what Python runs as the Functions host, ``agent`` the guests' agent.
-    ``keys`` are those of the app's functions; without them everybody on this machine may call the app.
+    run commands, and ``disks`` takes the snapshots, where the VMs are others than the stack's own guests.
+    With ``storage_folder`` the storage outlives its process. ``program`` is what Python runs as the Functions
+    host, ``agent`` the guests' agent. ``keys`` are those of the app's functions; without them everybody on
+    this machine may call the app.
     """
 
     sim: SimSettings = field(default_factory=SimSettings)
@@ -53,6 +55,7 @@ class StackOptions:
     proxied_tables: bool = False
     proxied_azure: bool = False
     backend: GuestBackend | None = None
+    disks: DiskBackend | None = None
     storage_folder: Path | None = None
     program: tuple[str, ...] = FUNCTIONS_HOST
     agent: Path = AGENT
@@ -142,7 +145,11 @@ async def running(options: StackOptions | None = None) -> AsyncIterator[Stack]:
         opened.callback(disks.close)
         guests = Guests(disks, where.runtime, agent=options.agent)
         opened.push_async_callback(guests.close)
-        world = SimWorld(disks=disks, guests=options.backend or GuestShell(guests), settings=options.sim)
+        world = SimWorld(
+            disks=options.disks or disks,
+            guests=options.backend or GuestShell(guests),
+            settings=options.sim,
+        )
         arm_url = await opened.enter_async_context(arm_running(world))
         azure_proxy = await opened.enter_async_context(proxying(arm_url, service=Service.AZURE))
         app_arm_url = f"http://127.0.0.1:{azure_proxy.port}" if options.proxied_azure else arm_url

@@ -13,6 +13,7 @@ from shared.compute.diagnosing import Refusal, diagnose, look_at_groups
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
 from shared.compute.facts import read_facts
+from shared.compute.group_lists import GroupLists
 from shared.compute.kept import Kept, list_kept, look_at
 from shared.compute.listing import VmPage, list_vms
 from shared.compute.making import FailedOperation, Window, explain
@@ -37,6 +38,7 @@ class Compute:
     def __init__(self, pool: ClientPool, clock: Callable[[], int]) -> None:
         self._pool = pool
         self._clock = clock
+        self._lists = GroupLists(pool, clock)
 
     async def warm(self, vm_id: str) -> None:
         """Import the SDK, make the clients and fetch a token, so that no freeze window pays for it."""
@@ -57,7 +59,7 @@ class Compute:
         self, vm_id: str, settings: SnapshotSettings, disks: DiskSelection = ALL_DISKS
     ) -> VmFacts:
         """Read a VM, those of its disks that are selected, and what would make their snapshots fail."""
-        return await read_facts(self._pool, vm_id, settings, disks, clock=self._clock)
+        return await read_facts(self._pool, vm_id, settings, disks, clock=self._clock, lists=self._lists)
 
     async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
         """Say what of a VM, its disks and the groups of its snapshots cannot be read."""

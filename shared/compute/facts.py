@@ -11,12 +11,13 @@ from shared.compute.at_once import all_at_once
 from shared.compute.attached import AttachedDisk
 from shared.compute.client import ClientPool
 from shared.compute.errors import classified
-from shared.compute.limits import SeenDisk, SeenSnapshot, near, obstacles, passing_obstacles, recent
+from shared.compute.group_lists import GroupLists
+from shared.compute.limits import SeenDisk, near, obstacles, passing_obstacles, recent
 from shared.compute.names import Kind, ResourceId, parse_id
 from shared.compute.restore_point_limits import SeenPoint
 from shared.compute.restore_points import list_points
 from shared.compute.selecting import DiskReader, Selected, select
-from shared.compute.values import epoch_ms, of_its_types, spelling
+from shared.compute.values import of_its_types, spelling
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.facts import DiskFacts, RecentSnapshot, VmFacts
@@ -39,10 +40,12 @@ async def read_facts(
     selection: DiskSelection = ALL_DISKS,
     *,
     clock: Callable[[], int],
+    lists: GroupLists | None = None,
 ) -> VmFacts:
     """Read a VM, its instance view, its disks and the snapshots of the groups that will get the new ones.
 
     One GET for the VM, then all disks and one list per group at once. ``clock`` gives ms since the epoch.
+    ``lists`` are those of the process, where several VMs are read.
     Disks that cannot be snapshotted (ephemeral, unmanaged) are obstacles, not disks, unless the selection
     leaves them out.
     Raises `ComputeError`, and `InvalidResourceId` for a malformed id.
@@ -50,6 +53,7 @@ async def read_facts(
     vm, reader = await _read_vm(pool, parse_id(vm_id, Kind.VM)), DiskReader(pool)
     selected = await select(vm, selection, reader)
     attached, now = selected.attached, clock()
+    read_at, lists = now, lists or GroupLists(pool, clock)
     recent_of: dict[str, tuple[RecentSnapshot, ...]] = {}
     if settings.is_restore_point:
         disks, points = await asyncio.gather(
@@ -60,11 +64,13 @@ async def read_facts(
     else:
         disks, snapshots = await asyncio.gather(
             reader.read(attached.managed),
-            all_at_once(_list_snapshots(pool, *group) for group in _groups(attached.managed, settings)),
+            all_at_once(lists.of(*group) for group in _groups(attached.managed, settings)),
         )
-        listed = [snapshot for group in snapshots for snapshot in group]
+        read_at = min([now, *(group.read_at for group in snapshots)])
         with classified():
             seen = [_seen(disk) for disk in disks]
+            ours = [disk.disk_id for disk in seen]
+            listed = [snapshot for group in snapshots for snapshot in group.of(ours)]
             limits = _Limits(tuple(obstacles(seen, listed, incremental=settings.incremental)))
             if settings.incremental:
                 passing = tuple(passing_obstacles(seen, listed, now))
@@ -78,7 +84,7 @@ async def read_facts(
                 disks=tuple(
                     replace(disk, recent=recent_of.get(disk.disk_id.lower(), ())) for disk in facts.disks
                 ),
-                read_at=now,
+                read_at=read_at,
                 passing_obstacles=limits.passing,
                 obstacles=(*attached.hindrances, *limits.of_any),
                 crash_obstacles=limits.of_crash_consistent,
@@ -145,22 +151,6 @@ async def _read_vm(pool: ClientPool, vm: ResourceId) -> "VirtualMachine":
     client = pool.of(vm.subscription_id).patient
     with classified():
         return await client.virtual_machines.get(vm.resource_group, vm.name, expand="instanceView")
-
-
-async def _list_snapshots(pool: ClientPool, subscription_id: str, group: str) -> list[SeenSnapshot]:
-    client = pool.of(subscription_id).patient
-    with classified():
-        return [
-            SeenSnapshot(
-                disk_id=item.properties.creation_data.source_resource_id or "",
-                provisioning_state=spelling(item.properties.provisioning_state),
-                created_at=epoch_ms(item.properties.time_created),
-                completion_percent=item.properties.completion_percent,
-                name=item.name or "",
-            )
-            async for item in client.snapshots.list_by_resource_group(group)
-            if item.properties is not None and item.properties.incremental
-        ]
 
 
 def _groups(disks: Iterable[AttachedDisk], settings: SnapshotSettings) -> list[tuple[str, str]]:

@@ -22,8 +22,9 @@ from shared.compute.errors import ComputeError
 from shared.compute.remaining import RemainingSeen
 from shared.engine import disk_notes, places, request_budget
 from shared.engine.disk_notes import DiskNotes, InTheWay
-from shared.engine.places import Asked, Places, Taken, Together
+from shared.engine.places import Asked, Places, Taken, Together, Waiting
 from shared.engine.ports import Clock
+from shared.engine.queue_names import CALLED, STEPS, StepMessage
 from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudget
 from shared.logs import logger
 from shared.policy.disks import DiskSelection
@@ -35,6 +36,7 @@ from shared.saga.evidence import Evidence
 from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.state import SagaState
 from shared.storage.errors import ReservationsBusy
+from shared.storage.ports import MessageQueues
 from shared.storage.reservations import ReservationTable, Row
 
 _log = logger("admission")
@@ -63,7 +65,10 @@ class Members(Protocol):
 
 
 class Desk:
-    """Admits sagas. ``seen`` gives what Azure's answers said of the requests that remain."""
+    """Admits sagas. ``seen`` gives what Azure's answers said of the requests that remain.
+
+    Who waits for a place is called over ``queues`` when one is given up; without them it asks at its time.
+    """
 
     def __init__(
         self,
@@ -73,7 +78,9 @@ class Desk:
         *,
         seen: Callable[[str], RemainingSeen | None] = lambda _subscription: None,
         members: Members | None = None,
+        queues: MessageQueues | None = None,
     ) -> None:
+        self._queues = queues
         self._reservations = reservations
         self._compute = compute
         self._clock = clock
@@ -100,9 +107,7 @@ class Desk:
         saga, now = state.spec.saga_id, self._clock()
         try:
             if _most(state):
-                await self._places(state).change(
-                    lambda row: (places.leave(row, saga, effect.generation, now, group=_group(state)), None)
-                )
+                await self._leave_place(state, effect.generation, now)
             if state.spec.rehearsal:
                 return
             if _own_snapshots(state):
@@ -110,6 +115,22 @@ class Desk:
             await self._settle(state, effect)
         except ReservationsBusy as error:
             _log.warning("left to its lease: %s", error)
+
+    async def _leave_place(self, state: SagaState, generation: int, now: int) -> None:
+        """Give up the place, and call those who can have it now: they would ask up to a minute later."""
+        saga, most = state.spec.saga_id, _most(state)
+
+        def left(row: Places) -> tuple[Places, tuple[Waiting, ...]]:
+            after = places.leave(row, saga, generation, now, group=_group(state))
+            return after, places.called(after, most, now)
+
+        following = await self._places(state).change(left)
+        if self._queues is None:
+            return
+        for one in following:
+            _log.info("gives its place up, saga %s of run %s is called", one.member, one.run)
+            call = StepMessage(one.run, one.member, one.vm, watch=CALLED)
+            await self._queues.send(STEPS, call.text())
 
     async def _place(self, state: SagaState, effect: Admit) -> MustWait | None:
         most = _most(state)
@@ -120,7 +141,8 @@ class Desk:
         together = await self._together(state)
 
         def ask(row: Places) -> tuple[Places, Asked]:
-            return places.ask(row, wanted, most, now, together=together)
+            spec = state.spec
+            return places.ask(row, wanted, most, now, together=together, run=spec.run_id, vm=spec.vm_id)
 
         asked = await self._places(state).change(ask)
         if asked.admitted:

@@ -5,6 +5,7 @@ raises: what fails is in the report, by the class of its error and not by its te
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from shared.engine.queue_names import ACKS, GROUPS, NOTICES, NOTICES_DEAD, POINT
 from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
+from shared.storage.findings import Finding, FindingKind, FindingTable
 from shared.storage.ports import CountedQueues, ReloadableSagas
 from shared.storage.runs import RunTable
 from shared.version import VERSION
@@ -28,6 +30,9 @@ CHECK_WITHIN_S = 8.0
 
 #: A saga that is overdue by more than this (ms) was not even mended by the sweep, which comes every minute.
 TOO_LATE_MS = 300_000
+
+#: Findings that are counted, which are two pages of their table at most.
+FINDINGS_AT_MOST = 1_000
 
 _DAY_MS = 24 * 3_600_000
 
@@ -65,7 +70,9 @@ class Health:
         guest_queues: CountedQueues,
         compute: Compute,
         clock: Clock,
+        findings: FindingTable,
     ) -> None:
+        self._findings = findings
         self._runs = runs
         self._sagas = sagas
         self._counters = counters
@@ -91,6 +98,7 @@ class Health:
             "guest_queues": _counts(self._guest_queues, (ACKS,)),
             "notices": _notices(self._queues),
             "arm": self._compute.reach(),
+            "findings": _findings(self._findings),
             "overdue": look_for_late_sagas(self._runs, self._sagas, self._clock),
             "yesterday": self._counters.read(NAME, day_of(now - _DAY_MS)),
         }
@@ -128,6 +136,35 @@ async def _notices(queues: CountedQueues) -> dict[str, int]:
     return {"waiting": waiting, "given_up": dead}
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What does not agree between records and Azure; ``more``: there is more than was counted."""
+
+    kinds: Mapping[str, int]
+    oldest: Finding | None
+    begun_at: int | None
+    more: bool
+
+    @property
+    def count(self) -> int:
+        return sum(self.kinds.values())
+
+
+async def _findings(table: FindingTable) -> _Found:
+    """Count the findings of reconciliation, up to ``FINDINGS_AT_MOST``."""
+    kinds: Counter[str] = Counter()
+    oldest: Finding | None = None
+    more = False
+    async for finding in table.all():
+        if kinds.total() == FINDINGS_AT_MOST:
+            more = True
+            break
+        kinds[finding.kind.value] += 1
+        if oldest is None or finding.first_seen < oldest.first_seen:
+            oldest = finding
+    return _Found(kinds, oldest, (await table.passes()).last, more)
+
+
 def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     lateness: Lateness | None = seen["overdue"].value
     poison = {**(seen["queues"].value or {}), **(seen["guest_queues"].value or {})}
@@ -141,6 +178,9 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
         attention.append(f"{notices['given_up']} notices could not be delivered: queue {NOTICES_DEAD}")
     if oldest is not None and oldest.overdue_ms <= TOO_LATE_MS:
         attention.append(_late(oldest))
+    found: _Found | None = seen["findings"].value
+    if found is not None and found.oldest is not None:
+        attention.append(_disagree(found, found.oldest))
     document = {
         "status": "unhealthy" if problems else "healthy",
         "problems": problems,
@@ -152,6 +192,7 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
         "overdue": _overdue(seen["overdue"], lateness),
         "poison": poison,
         "notices": {**seen["notices"].view(), **notices},
+        "findings": _found(seen["findings"], found),
         "acks": {
             day_of(now): _acks(seen["tables"].value or {}),
             day_of(now - _DAY_MS): _acks(seen["yesterday"].value or {}),
@@ -171,6 +212,34 @@ _NAMES = {
 
 def _late(late: Late) -> str:
     return f"saga {late.saga} of run {late.run} is overdue by {late.overdue_ms // 1000} s while {late.phase}"
+
+
+def _disagree(found: _Found, oldest: Finding) -> str:
+    count = f"more than {found.count}" if found.more else str(found.count)
+    told = "finding" if count == "1" else "findings"
+    since = f"the oldest since {moment(oldest.first_seen)}"
+    return f"records and Azure do not agree: {count} {told} of reconciliation, {since}"
+
+
+def _found(check: _Seen, found: _Found | None) -> dict[str, Any]:
+    if found is None:
+        return check.view()
+    oldest = found.oldest
+    return {
+        **check.view(),
+        "count": found.count,
+        "complete": not found.more,
+        "kinds": {kind.value: found.kinds.get(kind.value, 0) for kind in FindingKind},
+        "oldest": oldest
+        and {
+            "finding": oldest.finding_id,
+            "kind": oldest.kind.value,
+            "resource": oldest.resource_id,
+            "first_seen": moment(oldest.first_seen),
+            "href": "/api/reconciliation",
+        },
+        "begun_at": moment(found.begun_at),
+    }
 
 
 def _overdue(check: _Seen, lateness: Lateness | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from shared.saga.events import Event, TimePassed
 from shared.saga.history import HistoryEntry
 from shared.saga.machine import advance
 from shared.saga.phases import Transition, pending
-from shared.saga.state import SagaSpec, SagaState
+from shared.saga.state import Phase, SagaSpec, SagaState
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.ports import ReloadableSagas
 from shared.storage.sagas import StoredSaga
@@ -76,14 +76,22 @@ class SagaLoop:
         except SagaExists:
             return await self.deliver(spec.saga_id, event)
 
-    async def deliver(self, saga_id: str, event: Event, *, again: bool = True) -> SagaState:
+    async def deliver(
+        self, saga_id: str, event: Event, *, again: bool = True, only_while: Phase | None = None
+    ) -> SagaState:
         """Bring an event to a saga; ``again`` says that an earlier delivery of its message may have failed.
+
+        ``only_while``: not to one that is in another phase by now, as far as can be seen.
 
         Raises:
             SagaNotFound: there is no such saga.
         """
         with FailuresTold(_log, SagaNotFound):
             stored = await self._load(saga_id, event)
+            if only_while and stored.cached and stored.state.phase is not only_while:
+                stored = await self._sagas.reload(saga_id)
+        if only_while and stored.state.phase is not only_while:
+            return stored.state
         # What comes from a guest belongs to no trace yet; its saga knows which it is.
         trace = "" if telemetry.here() else stored.state.spec.trace
         with (

@@ -1,7 +1,8 @@
 """The places of a scope: how many of its guests may be held at once, and who is next. Pure.
 
 Who comes first is held first: a place that is free is for whoever waits longest. Who waits for something else
-as well (requests, a disk) keeps its turn and holds up nobody.
+as well (requests, a disk) keeps its turn and holds up nobody. When a place is given up, those whose turn has
+come are called; one who hears nothing asks again at its time.
 
 A group of VMs has all of its places or none: two groups with half of theirs each would wait for each other.
 """
@@ -14,6 +15,8 @@ TURN_KEPT_MS = 90_000
 MOST_WAITING = 500
 #: Between two questions of who waits (ms).
 SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 60_000
+#: Who asks again within this time (ms) is not called.
+SOON_MS = 500
 #: How long a place is taken, before anybody gave one up (ms).
 FIRST_GUESS_MS = 4_000
 
@@ -32,7 +35,8 @@ class Taken:
 class Waiting:
     """A saga, or a group, that waits since ``since`` and asks again at ``again_at``.
 
-    ``elsewhere``: for something else. ``needs`` is how many places it waits for.
+    ``elsewhere``: for something else. ``needs`` is how many places it waits for. ``run``, ``vm`` and
+    ``member`` are those of the saga that asked and is called; one that an older version wrote down cannot be.
     """
 
     saga: str
@@ -40,6 +44,9 @@ class Waiting:
     again_at: int
     elsewhere: bool = False
     needs: int = 1
+    run: str = ""
+    vm: str = ""
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +80,19 @@ class Asked:
 
 
 def ask(
-    places: Places, wanted: Taken, most: int, now: int, *, together: Together | None = None
+    places: Places,
+    wanted: Taken,
+    most: int,
+    now: int,
+    *,
+    together: Together | None = None,
+    run: str = "",
+    vm: str = "",
 ) -> tuple[Places, Asked]:
     """Take a place if there is one and nobody waits longer for it; else wait for it.
 
     A saga has one place: asking again renews it, for the newest generation that asked. ``together``: with it
-    those of its group are taken that have none yet, for as long.
+    those of its group are taken that have none yet, for as long. ``run`` and ``vm`` are its, for its call.
     """
     places = _alive(places, now)
     mine = next((one for one in places.taken if one.saga == wanted.saga), None)
@@ -98,8 +112,8 @@ def ask(
     before = ahead + needs - 1 + len(places.taken) - most
     pause = (before + 1) * places.usual_ms // max(1, most)
     until = now + min(max(pause, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
-    queued = _queued(replace(places, waiting=others), Waiting(who, since, until, needs=needs))
-    return queued, Asked(until, before)
+    waits = Waiting(who, since, until, needs=needs, run=run, vm=vm, member=wanted.saga)
+    return _queued(replace(places, waiting=others), waits), Asked(until, before)
 
 
 def step_back(places: Places, saga: str, until: int, now: int) -> Places:
@@ -128,6 +142,20 @@ def leave(places: Places, saga: str, generation: int, now: int, *, group: str = 
         waiting=tuple(one for one in places.waiting if one.saga not in (saga, group)),
         usual_ms=max(usual, 1),
     )
+
+
+def called(places: Places, most: int, now: int) -> tuple[Waiting, ...]:
+    """Give those whose turn has come, and who would ask only later."""
+    free, whose = most - sum(1 for one in places.taken if one.expires_at > now), []
+    for one in places.waiting:
+        if one.elsewhere or one.again_at + TURN_KEPT_MS <= now:
+            continue
+        if one.needs > free:
+            break
+        free -= one.needs
+        if one.vm and one.again_at > now + SOON_MS:
+            whose.append(one)
+    return tuple(whose)
 
 
 def _queued(places: Places, turn: Waiting) -> Places:

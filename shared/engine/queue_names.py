@@ -20,6 +20,9 @@ GROUPS = "stillframe-groups"
 NOTICES = "stillframe-notices"
 NOTICES_DEAD = "stillframe-notices-dead"
 
+#: The number of no watch: a saga that waits is called before its watch, which goes on to count.
+CALLED = -1
+
 
 class RunTask(StrEnum):
     """What is to be done with the VMs of a run, page by page."""
@@ -90,7 +93,7 @@ class PointMessage:
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """Start a saga, or look at it again when ``watch`` (the watch's number) is not 0.
+    """Start a saga, or look at it again when ``watch`` (the watch's number, or ``CALLED``) is not 0.
 
     ``trace`` is the ``traceparent`` of whoever makes the message, empty when nothing is recorded.
     ``try_number`` counts the sagas of this VM in this run: the first is 1.

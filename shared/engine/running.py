@@ -33,7 +33,7 @@ from shared.saga.names import saga_id
 from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.errors import RunExists, RunNotFound, SagaNotFound
 from shared.storage.guest_scripts import ScriptStore
-from shared.storage.ports import MessageQueues, ReloadableSagas
+from shared.storage.ports import ReloadableSagas, WatchedQueues
 from shared.storage.run_list import RunList
 from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable
 from shared.storage.turns import TurnTable
@@ -47,10 +47,18 @@ AT_ONCE = 8
 #: A run of this many VMs or fewer needs no fan-out: whoever asks for it has its sagas started. What a crash
 #: in between leaves out, the sweep starts.
 STARTED_AT_ONCE = 8
-#: A saga that is not there this long after its run began lost its start message.
-UNSTARTED_MS = 60_000
+#: A saga that is not there this long after its run began lost its start message: so long for any, and so much
+#: more for each VM of the run, since the fan-out sends the last of them later. While messages wait in the
+#: queues for longer than that, none is taken for lost.
+UNSTARTED_MS, UNSTARTED_EACH_MS = 60_000, 50
+#: One invocation takes on VMs for this long (ms), and leaves the rest to another: host.json allows ten
+#: minutes, and nobody should have to wait for them.
+WORK_FOR_MS = 20_000
 #: A saga is swept this long after its deadline: its own watch comes first.
 OVERDUE_MS = 5_000
+#: A sweep reads every saga that goes on. With more VMs than this a run is swept not every minute (ms) but
+#: every second one, and so on, though never less often than health takes a late saga for a problem.
+SWEPT_AT_ONCE, SWEEP_EVERY_MS, SWEPT_EVERY_AT_MOST = 1_000, 60_000, 4
 #: A run whose creation was broken off this long ago is left alone: nobody was told of it.
 BROKEN_OFF_MS = 3_600_000
 
@@ -88,7 +96,7 @@ class RunService:
         *,
         runs: RunTable,
         sagas: ReloadableSagas,
-        queues: MessageQueues,
+        queues: WatchedQueues,
         steps: Steps,
         scripts: ScriptStore,
         selecting: Selecting,
@@ -215,15 +223,22 @@ class RunService:
             ):
                 await self._selecting.go_on(message)
             return
+        first_swept = message.task is RunTask.SWEEP and not message.after
+        if first_swept and not await self._is_swept_now(message.run_id):
+            return
         entries = await self._runs.page(message.run_id, message.after or None, PAGE)
         open_entries = [entry for entry in entries if not entry.outcome]
         what = About(message.run_id)
         name = message.task.value
         with about(what), telemetry.span(name, what.fields(), of=message.trace, kind=SpanKind.CONSUMER):
-            await self._tasks[message.task](message, open_entries)
+            left = await self._tasks[message.task](message, open_entries)
             if message.task is RunTask.SWEEP:
                 await self._mend_turns(message.run_id, entries)
-            if len(entries) == PAGE:
+            if left and message.task is not RunTask.SWEEP:  # which comes again by itself
+                begun = [entry.saga_id for entry in entries if entry.saga_id < min(left)]
+                following = RunMessage(message.task, message.run_id, begun[-1] if begun else message.after)
+                await self._queues.send(RUNS, following.text())
+            elif len(entries) == PAGE:
                 following = RunMessage(message.task, message.run_id, entries[-1].saga_id)
                 await self._queues.send(RUNS, following.text())
 
@@ -235,6 +250,15 @@ class RunService:
             count += 1
         measuring.swept(count)
         return count
+
+    async def _is_swept_now(self, run_id: str) -> bool:
+        """Whether a run is swept in this minute: a large one is left out now and then."""
+        try:
+            run = await self._runs.get(run_id)
+        except RunNotFound:
+            return True
+        every = min(1 + run.vm_count // SWEPT_AT_ONCE, SWEPT_EVERY_AT_MOST)
+        return self._clock() // SWEEP_EVERY_MS % every == 0
 
     async def fail(self, message: RunMessage, detail: str) -> None:
         """End the sagas of a run whose message could not be processed.
@@ -250,38 +274,39 @@ class RunService:
             return
         await self._queues.send(RUNS, RunMessage(RunTask.FAIL, message.run_id, message.after).text())
 
-    async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+    async def _fan_out(self, message: RunMessage, entries: Sequence[RunEntry]) -> Sequence[str]:
         begun = await self._whose_turn_has_come(message.run_id, entries)
-        await _each(begun, lambda entry: self._start(message.run_id, entry))
+        return await self._each(begun, lambda entry: self._start(message.run_id, entry))
 
     async def _start(self, run_id: str, entry: RunEntry) -> None:
         await self._queues.send(STEPS, _step(run_id, entry).text())
 
-    async def _cancel(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+    async def _cancel(self, message: RunMessage, entries: Sequence[RunEntry]) -> Sequence[str]:
         async def end(entry: RunEntry) -> None:
             await self._steps.end(_step(message.run_id, entry), CancelRequested())
 
-        await _each(entries, end)
+        return await self._each(entries, end)
 
-    async def _fail(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+    async def _fail(self, message: RunMessage, entries: Sequence[RunEntry]) -> Sequence[str]:
         async def end(entry: RunEntry) -> None:
             await self._steps.end(_step(message.run_id, entry), Poisoned("a message of its run"))
 
-        await self._each_that_can(message, entries, end)
+        return await self._each_that_can(message, entries, end)
 
-    async def _sweep(self, message: RunMessage, entries: Sequence[RunEntry]) -> None:
+    async def _sweep(self, message: RunMessage, entries: Sequence[RunEntry]) -> Sequence[str]:
         try:
             run = await self._runs.get(message.run_id)
         except RunNotFound:
             await self._retire_if_broken_off(message.run_id, entries)
-            return
+            return ()
         if run.selecting:
             await self._selecting.mend(run)
-            return
+            return ()
 
         if self._grouping is not None and run.settings.get("groups") and not message.after:
             await self._grouping.look_at_all(message.run_id)
         begun = await self._whose_turn_has_come(message.run_id, entries)
+        lost_before = await self._lost_before(run) if entries else 0
 
         async def look(entry: RunEntry) -> None:
             step = _step(message.run_id, entry)
@@ -289,35 +314,60 @@ class RunService:
                 return
             if run.cancel_requested:  # its message may be lost
                 await self._steps.end(step, CancelRequested())
-            await self._look(step, entry)
+            await self._look(step, entry, lost_before)
 
-        await self._each_that_can(message, entries, look)
+        left = await self._each_that_can(message, entries, look)
         if not entries and not message.after:
             await self._retire_if_ended(message.run_id)
+        return left
+
+    async def _lost_before(self, run: RunRecord) -> int:
+        """Give the time (ms) before which a saga must have been asked for to be there, were nothing lost."""
+        waiting = [await self._queues.waiting_since(queue) for queue in (STEPS, RUNS)]
+        taken_until = min([self._clock(), *(since for since in waiting if since is not None)])
+        return taken_until - UNSTARTED_MS - run.vm_count * UNSTARTED_EACH_MS
+
+    async def _each(
+        self, entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]
+    ) -> Sequence[str]:
+        """Do a job for all entries within ``WORK_FOR_MS``; gives the sagas that are left for later."""
+        ends_at, left = self._clock() + WORK_FOR_MS, list[str]()
+
+        async def in_time(entry: RunEntry) -> None:
+            if self._clock() >= ends_at:
+                left.append(entry.saga_id)
+            else:
+                await job(entry)
+
+        await _each(entries, in_time)
+        if left:
+            _log.info("%d VMs are left for later", len(left))
+        return left
 
     async def _each_that_can(
         self, message: RunMessage, entries: Sequence[RunEntry], job: Callable[[RunEntry], Awaitable[None]]
-    ) -> None:
+    ) -> Sequence[str]:
         """Do a job for all entries; those that fail wait for the next sweep, and stop no page behind them."""
         try:
-            await _each(entries, job)
+            return await self._each(entries, job)
         except ExceptionGroup as failed:
             count = len(failed.exceptions)
             _log.exception("%s failed for %d of its VMs", message.task, count)
+            return ()
 
-    async def _look(self, step: StepMessage, entry: RunEntry) -> None:
+    async def _look(self, step: StepMessage, entry: RunEntry, lost_before: int | None = None) -> None:
         """Mend what a lost message left behind: a saga unstarted, overdue, or not recorded as ended."""
         now = self._clock()
         try:
             state = (await self._sagas.reload(step.saga_id)).state
         except SagaNotFound:
-            due = (entry.started_at or 0) + UNSTARTED_MS
-            if now > due:
+            asked_at = entry.started_at or 0
+            if asked_at < (now - UNSTARTED_MS if lost_before is None else lost_before):
                 with about(About(step.run_id, step.saga_id)):
                     _log.warning("never started, started now")
                     measuring.mended("unstarted")
                 try:
-                    await self._tell_overdue(step.run_id, entry, Phase.PENDING, due)
+                    await self._tell_overdue(step.run_id, entry, Phase.PENDING, asked_at + UNSTARTED_MS)
                 finally:  # it is mended whether or not anybody could be told
                     await self._steps.start(step)
             return

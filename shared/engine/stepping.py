@@ -7,13 +7,13 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.engine.grouping import Grouping
 from shared.engine.loop import SagaLoop
-from shared.engine.queue_names import STEPS, StepMessage
+from shared.engine.queue_names import CALLED, STEPS, StepMessage
 from shared.engine.run_settings import KeptRunSettings, RunSettings, admission_rules
 from shared.logs import About, about, logger
 from shared.policy.layers import for_vm
 from shared.saga.events import CancelRequested, Poisoned, Started, TimePassed
 from shared.saga.phases import first_watch_ms
-from shared.saga.state import SagaSpec, SagaState
+from shared.saga.state import Phase, SagaSpec, SagaState
 from shared.storage.errors import SagaNotFound
 from shared.storage.ports import MessageQueues
 
@@ -46,6 +46,9 @@ class Steps:
         if message.watch == 0:
             await self.start(message, again=again)
             return
+        if message.watch == CALLED:
+            await self.call(message)
+            return
         try:
             await self._loop.deliver(message.saga_id, TimePassed(message.watch))
         except SagaNotFound:
@@ -69,6 +72,13 @@ class Steps:
     async def look(self, message: StepMessage) -> SagaState:
         """Look at a saga that the sweep found overdue."""
         return await self._loop.deliver(message.saga_id, TimePassed())
+
+    async def call(self, message: StepMessage) -> None:
+        """Look at a saga that waits to be admitted: what it waits for may be had now."""
+        try:
+            await self._loop.deliver(message.saga_id, TimePassed(), only_while=Phase.ADMITTING)
+        except SagaNotFound:
+            _log.info("was called, and is not there")
 
     async def end(self, message: StepMessage, ending: CancelRequested | Poisoned) -> SagaState:
         """End a saga early; one that has not started yet will find itself ended."""

@@ -99,6 +99,7 @@ class MemoryMessage:
     visible_at: int
     expires_at: int | None
     dequeue_count: int = 0
+    inserted_at: int = 0
 
 
 class MemoryQueues:
@@ -130,6 +131,7 @@ class MemoryQueues:
             text=text,
             visible_at=now + delay_s * 1000,
             expires_at=None if expires_in_s < 0 else now + expires_in_s * 1000,
+            inserted_at=now,
         )
         self._queues[queue][message.message_id] = message
         return f"{message.message_id}|{message.pop_receipt}"
@@ -137,6 +139,12 @@ class MemoryQueues:
     async def count(self, queue: str) -> int:
         """See ``Queues.count``."""
         return len(self._queues.get(queue, {}))
+
+    async def waiting_since(self, queue: str) -> int | None:
+        """See ``Queues.waiting_since``."""
+        now = self._clock()
+        held = self._queues.get(queue, {}).values()
+        return next((each.inserted_at for each in held if each.visible_at <= now), None)
 
     async def cancel(self, queue: str, receipt: str) -> None:
         """See ``Queues.cancel``."""

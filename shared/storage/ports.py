@@ -49,6 +49,12 @@ class MessageQueues(Protocol):
     async def cancel(self, queue: str, receipt: str) -> None: ...
 
 
+class WatchedQueues(MessageQueues, Protocol):
+    """See ``queues.Queues`` and ``memory.MemoryQueues``."""
+
+    async def waiting_since(self, queue: str) -> int | None: ...
+
+
 class CountedQueues(Protocol):
     """See ``queues.Queues`` and ``memory.MemoryQueues``."""
 

@@ -82,6 +82,21 @@ class Queues:
             return 0
         return properties.approximate_message_count or 0
 
+    async def waiting_since(self, queue: str) -> int | None:
+        """Say since when (ms since the epoch) the first message waits that could be received now.
+
+        None where none does.
+
+        Queue Storage gives messages out about in the order of their coming: what was put in earlier has been
+        taken, but for those few that failed and are hidden.
+        """
+        try:
+            seen = await self._client(queue).peek_messages(max_messages=1)
+        except ResourceNotFoundError:
+            return None
+        inserted = seen[0].inserted_on if seen else None
+        return None if inserted is None else int(inserted.timestamp() * 1000)
+
     def _client(self, queue: str) -> "QueueClient":
         from azure.storage.queue import TextBase64EncodePolicy  # noqa: PLC0415 - see clients.py
 

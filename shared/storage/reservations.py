@@ -7,6 +7,7 @@ processes contend, and they stand back for a random moment before they try again
 
 import asyncio
 import random
+import sys
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -70,15 +71,16 @@ class Row[S]:
         return answer
 
     async def _change_all(self) -> None:
-        """Make the changes of all who wait, in the order of their coming, by one write."""
+        """Make the changes of all who wait, in the order of their coming, by one write.
+
+        What keeps it from being made is the error of all; if it was cancelled, the others hear of a busy row.
+        """
         batch, self._changes = self._changes, []
-        problem: Exception = ReservationsBusy(self._place[0])
         try:
             await self._write(batch)
-        except Exception as error:
-            problem = error
-            raise
         finally:
+            met = sys.exception()
+            problem = met if isinstance(met, Exception) else ReservationsBusy(self._place[0])
             for each in batch:
                 if not each.done:
                     each.done, each.error = True, problem

@@ -45,6 +45,7 @@ def schemas() -> dict[str, Schema]:
         "Health": _health(),
         "Check": _check(),
         "NoticesCheck": _notices_check(),
+        "FindingsCheck": _findings_check(),
     }
 
 
@@ -397,6 +398,7 @@ def _health() -> Schema:
         "overdue": ref("Check"),
         "poison": _each(_COUNT),
         "notices": ref("NoticesCheck"),
+        "findings": ref("FindingsCheck"),
         "acks": _each(_each(_each(_COUNT))),
     }
     whole = _all_there("What the app needs and what waits for a person; problems make it unhealthy.", members)
@@ -427,6 +429,22 @@ def _notices_check() -> Schema:
         "given_up": _COUNT,
     }
     told = "How many notices are to be delivered or tried again, and how many were given up."
+    return _all_there(told, members) | {"required": ["ok", "ms"]}
+
+
+def _findings_check() -> Schema:
+    oldest = {"finding": _TEXT, "kind": _TEXT, "resource": _TEXT, "first_seen": _MOMENT, "href": _TEXT}
+    members: dict[str, Schema] = {
+        "ok": {"type": "boolean"},
+        "ms": _COUNT,
+        "error": _TEXT,
+        "count": _COUNT,
+        "complete": {"type": "boolean"},
+        "kinds": _each(_COUNT),
+        "oldest": or_null(_all_there("The finding that was seen first.", oldest)),
+        "begun_at": or_null(_MOMENT),
+    }
+    told = "What reconciliation found that does not agree between the records and Azure."
     return _all_there(told, members) | {"required": ["ok", "ms"]}
 
 

@@ -108,3 +108,18 @@ async def test_a_command_vanishes_when_it_expires(storage: Storage) -> None:
     assert await storage.receive(alarm, 10_000) == "two seconds are over"
 
     assert await storage.receive(command_queue(vm_id), 0) is None
+
+
+async def test_a_queue_says_since_when_its_first_message_waits(storage: Storage) -> None:
+    queue = unique("queue")
+    assert await storage.queues.waiting_since(queue) is None
+    await storage.queues.send(queue, "hidden", delay_ms=60_000)
+    assert await storage.queues.waiting_since(queue) is None
+    sent_at = storage.now()
+    await storage.queues.send(queue, "first")
+    since = await storage.queues.waiting_since(queue)
+
+    assert since is not None
+    assert abs(since - sent_at) <= 2_000, "to the second"
+    assert await storage.receive(queue, 0) == "first", "looking takes nothing"
+    assert await storage.queues.waiting_since(queue) is None

@@ -20,7 +20,7 @@ from shared.compute import CaptureTarget, ClientPool, Compute, FailedOperation
 from shared.compute.credentials import LoopbackCredential
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.evidence import DiskCapture
-from shared.saga.facts import VmFacts
+from shared.saga.facts import DiskFacts, VmFacts
 from shared.saga.names import snapshot_id
 from tests.templates.rights import needs, roles
 
@@ -61,6 +61,7 @@ class Azure:
     disks: NoDisks
     guest: QuietGuest
     compute: Compute
+    endpoint: str
     failed: list[FailedOperation] = field(default_factory=list)
 
     @property
@@ -71,10 +72,7 @@ class Azure:
         return await self.compute.read_facts(self.vm_id, SnapshotSettings(resource_group=SNAPSHOTS))
 
     async def targets(self, generation: int = 1) -> tuple[CaptureTarget, ...]:
-        return tuple(
-            CaptureTarget(disk, snapshot_id(disk, SNAPSHOTS, SAGA, generation))
-            for disk in (await self.facts()).disks
-        )
+        return targets_of((await self.facts()).disks, generation)
 
     async def capture(
         self,
@@ -99,6 +97,10 @@ class Azure:
 
     def requests(self, method: str, path_contains: str = "") -> list[Exchange]:
         return list(self.world.journal.select(method=method, path_contains=path_contains))
+
+
+def targets_of(disks: Sequence[DiskFacts], generation: int) -> tuple[CaptureTarget, ...]:
+    return tuple(CaptureTarget(disk, snapshot_id(disk, SNAPSHOTS, SAGA, generation)) for disk in disks)
 
 
 def throttled(*, retry_after_s: int) -> Fault:
@@ -131,7 +133,7 @@ async def serving(*vms: VmSpec, settings: SimSettings | None = None) -> AsyncIte
     async with running(world) as endpoint:
         compute = Compute(ClientPool(LoopbackCredential, endpoint=endpoint), now_ms)
         try:
-            yield Azure(world, disks, guest, compute)
+            yield Azure(world, disks, guest, compute, endpoint)
             asked = {need.action for need in needs(world.journal.select())}
             assert asked - set[str]().union(*roles().values()) == set(), "no role of the app gives it"
         finally:

@@ -461,7 +461,7 @@ def test_another_sagas_arm_waits_while_something_is_held() -> None:
     assert table.state.saga == "saga"
 
 
-def test_another_sagas_arm_replaces_a_resting_session_and_old_commands_stay_refused() -> None:
+def test_another_sagas_arm_takes_the_place_of_a_resting_session_and_old_commands_stay_refused() -> None:
     table = Table().armed()
 
     table.order("arm", 0, 1, saga="other")
@@ -471,6 +471,95 @@ def test_another_sagas_arm_replaces_a_resting_session_and_old_commands_stay_refu
     assert kinds(table.order("arm", 0, 1)) == [moves.SendAck]
     assert table.order("quiesce", 0, 0) == [moves.Refuse("replayed", 0)]
     assert table.state.saga == "other"
+
+
+def both_armed() -> Table:
+    """Two sagas of overlapping runs: ``saga`` was armed first, then ``other``."""
+    table = Table().armed()
+    table.order("arm", 0, 1, saga="other")
+    table.give(moves.DeadManReady(locked=True))
+    return table
+
+
+def let_go(table: Table) -> None:
+    """Everything that is held is let go as it should."""
+    table.give(moves.FilesystemsReleased(1, (DISK,)))
+    table.give(moves.ScriptEnded(1, "post", result("/post")))
+
+
+def hold(table: Table, saga: str) -> None:
+    table.order("quiesce", 1, 2, saga=saga)
+    table.give(moves.DeadManArmed(1, locked=True, not_held=()))
+    table.give(moves.ScriptEnded(1, "pre", result()))
+    table.give(moves.FilesystemsHeld(1, (Hold("filesystem", "/data"),), ()))
+
+
+@pytest.mark.parametrize("first", ["saga", "other"])
+def test_two_sagas_are_armed_side_by_side_and_held_one_after_the_other(first: str) -> None:
+    table, second = both_armed(), {"saga": "other", "other": "saga"}[first]
+
+    for each in (first, second):
+        hold(table, each)
+        assert (table.acks[-1].saga, table.acks[-1].kind) == (each, "quiesced")
+        table.order("resume", 1, 3, saga=each)
+        let_go(table)
+        assert (table.acks[-1].saga, table.last.held_until_order) == (each, True)
+
+
+def test_what_is_to_be_held_for_another_saga_waits_until_the_first_has_been_let_go() -> None:
+    table = both_armed()
+    hold(table, "other")
+
+    assert kinds(table.order("quiesce", 1, 2)) == [moves.Defer]
+    table.order("resume", 1, 3, saga="other")
+    let_go(table)
+
+    assert kinds(table.order("quiesce", 1, 2)) == [moves.ArmDeadMan]
+
+
+@pytest.mark.parametrize("how", ["release", "its time"])
+def test_the_end_of_one_session_does_not_end_the_agent_while_another_saga_is_armed(how: str) -> None:
+    table = both_armed()
+    if how == "release":
+        assert kinds(table.order("release", 1, 2, saga="other")) == [moves.SendAck]
+    else:
+        hold(table, "other")
+        table.order("resume", 1, 3, saga="other")
+        let_go(table)
+        assert table.give(moves.Tick(), after=15_000) == []
+
+    assert (table.state.saga, next_deadline(table.state)) == ("saga", 601_000)
+    assert kinds(table.command("release")) == [moves.SendAck, moves.End]
+
+
+def test_a_session_that_was_put_aside_is_over_when_its_time_is() -> None:
+    table = both_armed()
+
+    table.give(moves.Tick(), after=600_000)
+    table.order("quiesce", 1, 2)
+
+    assert (table.acks[-1].kind, table.last.failure.reason) == ("quiesce_failed", "not_armed")
+
+
+def test_an_agent_that_is_stopped_leaves_no_session_armed() -> None:
+    table = both_armed()
+
+    assert kinds(table.give(moves.Stopping())) == [moves.End]
+    table.order("quiesce", 1, 2)
+
+    assert table.last.failure.reason == "not_armed"
+
+
+def test_a_session_that_is_let_go_while_it_is_put_aside_is_not_held_any_more() -> None:
+    table = both_armed()
+    hold(table, "other")
+
+    table.order("resume", 1, 3)
+    assert (table.acks[-1].saga, table.last.held_until_order) == ("saga", False)
+    table.order("resume", 1, 3, saga="other")
+    let_go(table)
+
+    assert table.order("quiesce", 1, 2) == [moves.Refuse("replayed", 2)]
 
 
 def test_a_recorded_session_cannot_be_played_back_once_it_has_ended() -> None:

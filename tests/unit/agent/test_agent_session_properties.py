@@ -274,12 +274,18 @@ STARTS: list[list[tuple[str, object]]] = [
     ]
     for plan in PLANS
 ]
+#: Two sagas armed side by side, and the first of them quiesced.
+BOTH: list[tuple[str, object]] = [
+    *STARTS[0][:2],
+    ("command", orders.Order("arm", "b", 0, 1, orders.Arm(10_000, 60_000, 5_000))),
+    *STARTS[0][1:],
+]
 #: With both scripts.
 FULL = [plan for plan in PLANS if plan.pre_script and plan.post_script]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from([*STARTS, []]), st.lists(EVENTS, max_size=30))
+@given(st.sampled_from([*STARTS, BOTH, []]), st.lists(EVENTS, max_size=30))
 def test_whatever_happens_everything_is_let_go(
     begun: list[tuple[str, object]], events: list[tuple[str, object]]
 ) -> None:
@@ -318,7 +324,7 @@ def _other_plan(event: tuple[str, object], plan: orders.Quiesce) -> bool:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(STARTS), st.lists(EVENTS, max_size=30))
+@given(st.sampled_from([*STARTS, BOTH]), st.lists(EVENTS, max_size=30))
 def test_no_ack_proves_a_hold_that_the_dead_man_or_the_agent_ended(
     start: list[tuple[str, object]], events: list[tuple[str, object]]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from cli import client as cli_client
 from cli.app import general_first
 from cli.errors import Code
+from cli.shown import counted
 from shared.triggers.openapi import document
 from shared.triggers.rights import right_of
 from tests.unit.cli.api_double import URL, VM, Api, entry, ok, problem, run_view, written
@@ -310,3 +311,16 @@ def test_a_preflight_says_what_stops_first_and_ends_by_the_worst(capsys: Capture
     out = capsys.readouterr().out
     assert out.index("No agent.") < out.index("Install it.") < out.index("It runs.")
     assert api.asked[-1].url.params["vm"] == VM
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "told"),
+    [
+        (0, False, "0 policies"),
+        (1, False, "1 policy"),
+        (2, True, "2 policies; there are more: give a higher --limit"),
+    ],
+)
+def test_one_is_not_told_as_several(count: int, more: bool, told: str) -> None:  # noqa: FBT001
+    page: dict[str, Any] = {"items": [{}] * count, "continuation": "next" if more else None}
+    assert counted(page, "policy", "policies") == told

@@ -183,7 +183,11 @@ class House:
             timelines=Timelines(self.runs, sagas, self.clock),
             following=following,
             admission=Desk(
-                ReservationTable(self.tables, pause=_at_once), self.compute, self.clock, members=grouping
+                ReservationTable(self.tables, pause=_at_once),
+                self.compute,
+                self.clock,
+                members=grouping,
+                queues=self.queues,
             ),
             grouping=grouping,
         )
@@ -218,9 +222,10 @@ class House:
         retaining = Retaining(
             points=points, policies=self.policies, deleting=deleting, queues=self.queues, clock=self.clock
         )
+        findings = FindingTable(self.tables)
         reconciling = Reconciling(
             points=points,
-            findings=FindingTable(self.tables),
+            findings=findings,
             sagas=sagas,
             catalogue=catalogue,
             deleting=deleting,
@@ -256,6 +261,7 @@ class House:
                 guest_queues=self.queues,
                 compute=self.compute,
                 clock=self.clock,
+                findings=findings,
             ),
             points=Points(points, deleting, self.clock),
             retaining=retaining,

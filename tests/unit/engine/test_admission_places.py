@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shared.engine.places import TURN_KEPT_MS, Places, Taken, Together, ask, leave, step_back
+from shared.engine.places import SOON_MS, TURN_KEPT_MS, Places, Taken, Together, ask, called, leave, step_back
 
 NOW = 1_800_000_000_000
 LEASE_MS = 100_000
@@ -47,6 +47,41 @@ def test_who_waits_longest_is_next_even_if_another_asks_first() -> None:
     assert not late.admitted
     places, first = ask(places, wanted("c", now=NOW + 1_200), MOST, NOW + 1_200)
     assert first.admitted
+
+
+def waiting_line(*sagas: str) -> Places:
+    """As many are held as may be, and these wait, each with where it can be called."""
+    places = filled("a", "b")
+    for saga in sagas:
+        places, _ = ask(places, wanted(saga), MOST, NOW, run="run", vm=f"vm-{saga}")
+    return places
+
+
+def test_of_those_who_wait_as_many_are_called_as_there_are_places_left_by_others() -> None:
+    places = waiting_line("c", "d", "e")
+    assert called(places, MOST, NOW) == ()
+    places = leave(places, "a", 1, NOW + 1)
+    assert [(one.saga, one.vm) for one in called(places, MOST, NOW + 1)] == [("c", "vm-c")]
+    places = leave(places, "b", 1, NOW + 2)
+    assert [one.saga for one in called(places, MOST, NOW + 2)] == ["c", "d"]
+
+
+def test_who_asks_soon_by_itself_or_waits_for_something_else_or_cannot_be_called_is_not_called() -> None:
+    places = leave(waiting_line("c"), "a", 1, NOW + 1)
+    [turn] = places.waiting
+    assert called(places, MOST, turn.again_at - SOON_MS) == ()
+    assert called(step_back(places, "c", NOW + 60_000, NOW + 1), MOST, NOW + 2) == ()
+    assert called(leave(filled("a", "b", "c"), "a", 1, NOW + 1), MOST, NOW + 1) == ()
+
+
+def test_a_group_is_called_when_there_are_places_for_all_of_it_and_nobody_behind_it_before() -> None:
+    group = Together("group", ("g2",))
+    places, _ = ask(filled("a", "b"), wanted("g1"), MOST, NOW, together=group, run="run", vm="vm-g1")
+    places, _ = ask(places, wanted("c"), MOST, NOW + 1, run="run", vm="vm-c")
+    places = leave(places, "a", 1, NOW + 2)
+    assert called(places, MOST, NOW + 2) == ()
+    places = leave(places, "b", 1, NOW + 3)
+    assert [(one.member, one.vm) for one in called(places, MOST, NOW + 3)] == [("g1", "vm-g1")]
 
 
 def test_a_newcomer_does_not_overtake_those_who_wait() -> None:

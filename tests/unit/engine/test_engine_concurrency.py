@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from shared.compute.errors import NotFound, Throttled
-from shared.engine.queue_names import STEPS
+from shared.engine.places import FIRST_GUESS_MS
+from shared.engine.queue_names import CALLED, STEPS, StepMessage
 from shared.policy.documents import read_run
 from shared.saga.names import saga_id
 from shared.storage.turns import TurnTable
@@ -78,6 +79,29 @@ async def test_never_more_guests_are_held_at_once_than_the_policy_says_and_all_e
 
     assert await outcomes(house, run) == ["succeeded"] * 12
     assert 1 <= watching.most_held <= 2
+
+
+async def test_who_waits_to_be_held_is_called_when_the_guest_before_it_goes_on() -> None:
+    house = House()
+    first = await started(house, 3, concurrency={"held": 1})
+    await house.settle(T0 + FIRST_GUESS_MS - 1)
+
+    assert await outcomes(house, first) == ["succeeded"] * 3, "long before the time at which they were to ask"
+    calls = [text for queue, text in house.delivered if queue == STEPS and f'"watch": {CALLED}' in text]
+    assert len(calls) == 2
+
+
+async def test_a_call_that_comes_late_or_to_nobody_changes_nothing() -> None:
+    house = House()
+    run = await started(house, 1, concurrency={"held": 1})
+    await house.settle()
+    before = dict(house.tables._tables["sagas"])
+    [entry] = (await house.app.reading.run(run))["vms"]
+    for saga in (entry["saga"], "0" * 20):
+        await house.queues.send(STEPS, StepMessage(run, saga, vm_id("db-00"), watch=CALLED).text())
+    await house.settle()
+
+    assert house.tables._tables["sagas"] == before
 
 
 async def test_vms_begin_in_the_order_of_the_list_or_of_their_names() -> None:

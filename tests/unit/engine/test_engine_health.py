@@ -8,11 +8,12 @@ import pytest
 from azure.core.exceptions import ServiceRequestError
 
 from shared.compute.errors import Denied
-from shared.engine import lateness
+from shared.engine import health, lateness
 from shared.engine.application import Application
 from shared.engine.health import KEPT_MS, TOO_LATE_MS
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
 from shared.settings import SettingError
+from shared.storage.findings import Finding, FindingKind, FindingTable
 from shared.triggers import health as health_trigger
 from shared.triggers.once import Once
 from shared.version import VERSION
@@ -45,6 +46,31 @@ async def test_an_app_at_rest_is_healthy_and_says_its_version() -> None:
     assert document["poison"] == dict.fromkeys(
         [f"{queue}-poison" for queue in (RUNS, STEPS, GROUPS, POINTS, NOTICES, ACKS)], 0
     )
+
+
+async def test_more_findings_than_are_counted_are_said_to_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "FINDINGS_AT_MOST", 2)
+    house = House()
+    for number in range(3):
+        resource = f"/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/snapshots/s{number}"
+        finding = Finding(
+            kind=FindingKind.ORPHAN,
+            resource_id=resource,
+            point_id="p",
+            policy="nightly",
+            detail="nobody's",
+            first_seen=house.clock(),
+            last_seen=house.clock(),
+        )
+        await FindingTable(house.tables).note(finding)
+    status, document = await report(house)
+
+    findings = document["findings"]
+    assert isinstance(findings, dict)
+    assert (status, findings["count"], findings["complete"]) == (200, 2, False)
+    attention = document["attention"]
+    assert isinstance(attention, list)
+    assert ["more than 2 findings" in told for told in attention] == [True]
 
 
 async def test_a_saga_that_goes_on_in_time_is_not_overdue() -> None:

@@ -1,12 +1,15 @@
 """Records against Azure, both ways: what is found, what is mended, and that nothing is deleted by that."""
 
+import json
 from dataclasses import replace
 
+import azure.functions as func
 import pytest
 
 from shared.compute.errors import Throttled
 from shared.engine.queue_names import POINTS, BadMessageError, PointMessage, PointTask
 from shared.engine.reconciling import PAGE, YOUNG_MS, NotAnOrphan
+from shared.engine.views import moment
 from shared.saga.state import Outcome
 from shared.storage.errors import FindingNotFound
 from shared.storage.findings import Finding, FindingKind
@@ -52,6 +55,30 @@ async def test_where_all_agrees_nothing_is_found() -> None:
     lists = [text for queue, text in house.delivered if queue == POINTS and '"list"' in text]
     looks = [text for queue, text in house.delivered if queue == POINTS and '"look"' in text]
     assert (len(lists), len(looks)) == (PAGE + 3, 2)  # two snapshots a page of the list
+
+
+async def test_what_was_found_is_shown_by_health_which_stays_healthy() -> None:
+    house = await house_with(2)
+    request = func.HttpRequest(method="GET", url="/api/health", body=b"")
+    before = json.loads((await house.functions["health"](request)).get_body())
+    assert (before["findings"]["count"], before["findings"]["oldest"]) == (0, None)
+    del house.compute.snapshots[snapshot_of("p0")]
+    await reconcile(house)
+    first_seen = moment(house.clock())
+    house.clock.now += DAY_MS
+    stray(house, "left", "f" * 20)
+    found = {finding.kind: finding for finding in await reconcile(house)}
+    answer = await house.functions["health"](request)
+    document = json.loads(answer.get_body())
+
+    assert (answer.status_code, document["status"], document["problems"]) == (200, "healthy", [])
+    assert document["findings"]["kinds"] == {"orphan": 1, "missing": 1, "mismatch": 0}
+    assert document["findings"]["oldest"]["finding"] == found[FindingKind.MISSING].finding_id
+    since = document["findings"]["oldest"]["first_seen"]
+    assert since <= first_seen
+    told = f"records and Azure do not agree: 2 findings of reconciliation, the oldest since {since}"
+    assert document["attention"] == [told]
+    assert document["findings"]["begun_at"] == moment((await house.app.reconciling.passes()).last)
 
 
 async def test_a_point_that_azure_does_not_tell_about_keeps_no_other_from_being_compared() -> None:

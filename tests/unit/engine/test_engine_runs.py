@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from shared.compute import ComputeError
+from shared.engine import running
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.run_listing import Asked
-from shared.engine.running import BROKEN_OFF_MS, PAGE
+from shared.engine.running import BROKEN_OFF_MS, PAGE, WORK_FOR_MS
 from shared.policy.documents import read_run
 from shared.saga.events import Poisoned
 from shared.saga.names import saga_id
 from shared.storage.errors import IdempotencyMismatch, RunNotFound
 from shared.storage.memory import MemoryQueues
 from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.sagas import StoredSaga
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
@@ -185,6 +187,69 @@ async def test_the_sweep_starts_what_no_message_started() -> None:
     assert (await house.view(run))["outcome"] == "succeeded"
 
 
+async def test_the_sweep_takes_no_start_for_lost_that_still_waits_in_its_queue() -> None:
+    house = House()
+    run = await house.ask(*MANY[:12])
+    await drain_runs(house)
+    waiting = [message.message_id for message in house.messages(STEPS)]
+    assert len(waiting) == 12
+    house.clock.now += 3_600_000
+    await house.functions["sweep"](None)
+    await drain_runs(house)
+    assert [message.message_id for message in house.messages(STEPS)] == waiting
+
+    assert await lose(house, STEPS) == 12
+    await house.functions["sweep"](None)
+    await house.settle()
+    assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"succeeded"}
+
+
+async def test_a_run_of_very_many_vms_is_not_swept_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SWEPT_AT_ONCE", 12)
+    house = House()
+    await house.ask(*MANY[:30])
+    await drain_runs(house)
+    sagas, reads = house.app.runs._sagas, 0
+    reload = sagas.reload
+
+    async def counted(saga_id: str) -> StoredSaga:
+        nonlocal reads
+        reads += 1
+        return await reload(saga_id)
+
+    sagas.reload = counted  # type: ignore[method-assign]
+    swept = []
+    for _ in range(9):
+        before = reads
+        await house.functions["sweep"](None)
+        await drain_runs(house)
+        swept.append(reads - before)
+        house.clock.now += 60_000
+    assert sorted(swept) == [0] * 6 + [30] * 3, "every third minute, and then all of it"
+
+
+async def test_a_page_that_takes_long_is_gone_through_by_several_invocations() -> None:
+    house = House()
+    run = await house.ask(*MANY[:12])
+    await drain_runs(house)
+    await lose(house, STEPS)
+    await house.app.runs.cancel(run)
+    end = house.app.steps.end
+
+    async def slow(*arguments: Any) -> Any:
+        house.clock.now += WORK_FOR_MS // 3
+        return await end(*arguments)
+
+    house.app.steps.end = slow  # type: ignore[assignment, method-assign]
+    before = len(house.delivered)
+    await drain_runs(house)
+
+    messages = [text for queue, text in house.delivered[before:] if queue == RUNS]
+    assert len(messages) > 1
+    assert len(set(messages)) == len(messages), "each goes on behind the one before"
+    assert {vm["outcome"] for vm in (await house.app.reading.run(run))["vms"]} == {"cancelled"}
+
+
 async def test_the_sweep_leaves_alone_what_has_only_just_begun() -> None:
     house = House()
     run = await house.ask()
@@ -236,7 +301,7 @@ async def test_the_sweep_reaches_the_vms_behind_one_that_it_cannot_read(
         {"PartitionKey": first, "RowKey": "state", "schema": 99, "json00": "{}"},
         'W/"1"',
     )
-    house.clock.now += 61_000
+    house.clock.now += 70_000
     await house.settle(until=house.clock() + 10_000)
     entries = [entry async for entry in house.runs.entries(run)]
     assert Counter(entry.outcome for entry in entries) == {"succeeded": PAGE + 19, "": 1}
