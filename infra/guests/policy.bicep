@@ -1,4 +1,4 @@
-// Puts the agent into tagged VMs of a subscription: `stillframe:agent = install`, unless another tag is named. Gives
+// Puts the agent into tagged VMs of a subscription: `stillframe-agent = install`, unless another tag is named. Gives
 // each of them a system-assigned identity, gives that identity its two rights in the guests' storage, and the VM the
 // application. Deploy it to each subscription with VMs to protect; the storage may lie in another one.
 
@@ -8,7 +8,7 @@ targetScope = 'subscription'
 param location string
 
 @description('The tag that a VM has which is to get the agent, and its value.')
-param tagName string = 'stillframe:agent'
+param tagName string = 'stillframe-agent'
 param tagValue string = 'install'
 
 @description('The guests\' storage account of the app, as a resource id.')

@@ -31,7 +31,7 @@ APPLICATION = (
 )
 PARAMETERS = {
     "effect": "DeployIfNotExists",
-    "tagName": "stillframe:agent",
+    "tagName": "stillframe-agent",
     "tagValue": "install",
     "guestAccountId": "/subscriptions/t/resourceGroups/h/providers/Microsoft.Storage/storageAccounts/guests",
     "linuxVersionId": APPLICATION.format("stillframe-agent-linux"),
@@ -51,7 +51,7 @@ def machine(**more: Any) -> dict[str, Any]:
         "type": "Microsoft.Compute/virtualMachines",
         "name": "Vm1",
         "id": VM,
-        "tags[stillframe:agent]": "install",
+        "tags[stillframe-agent]": "install",
         "identity.type": "SystemAssigned",
         "Microsoft.Compute/virtualMachines/storageProfile.osDisk.osType": system,
         **more,
@@ -100,8 +100,8 @@ def test_a_planted_fault_is_found(fault: str, definition: dict[str, Any]) -> Non
     [
         (machine(), True),
         (machine(**{"identity.type": "SystemAssigned, UserAssigned"}), True),
-        (machine(**{"tags[stillframe:agent]": "no"}), False),
-        (machine(**{"tags[stillframe:agent]": None}), False),
+        (machine(**{"tags[stillframe-agent]": "no"}), False),
+        (machine(**{"tags[stillframe-agent]": None}), False),
         (machine(**{"identity.type": None}), False),  # the next evaluation, once it has one
         (machine(system="Windows"), False),  # there is no version for it
         (machine(type="Microsoft.Compute/disks"), False),
