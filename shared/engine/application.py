@@ -6,6 +6,7 @@ from shared.engine.acknowledging import Acks
 from shared.engine.delivering import Deliveries
 from shared.engine.group_messages import GroupMessages
 from shared.engine.health import Health
+from shared.engine.housekeeping.passes import Housekeeping
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
@@ -42,3 +43,4 @@ class Application:
     point_tasks: PointTasks
     group_messages: GroupMessages
     deliveries: Deliveries
+    housekeeping: Housekeeping

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.compute.errors import ComputeError
 from shared.engine.ack_counts import NAME, day_of
+from shared.engine.housekeeping.views import housekeeping_attention, housekeeping_view
 from shared.engine.lateness import Late, Lateness, look_for_late_sagas
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, NOTICES_DEAD, POINTS, RUNS, STEPS
@@ -19,6 +20,7 @@ from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
 from shared.storage.findings import Finding, FindingKind, FindingTable
+from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.ports import CountedQueues, ReloadableSagas
 from shared.storage.runs import RunTable
 from shared.version import VERSION
@@ -71,6 +73,7 @@ class Health:
         compute: Compute,
         clock: Clock,
         findings: FindingTable,
+        passes: HousekeepingTable | None = None,
     ) -> None:
         self._findings = findings
         self._runs = runs
@@ -80,6 +83,7 @@ class Health:
         self._guest_queues = guest_queues
         self._compute = compute
         self._clock = clock
+        self._passes = passes
         self._looking = asyncio.Lock()
         self._last: tuple[int, Report] | None = None
 
@@ -102,6 +106,8 @@ class Health:
             "overdue": look_for_late_sagas(self._runs, self._sagas, self._clock),
             "yesterday": self._counters.read(NAME, day_of(now - _DAY_MS)),
         }
+        if self._passes is not None:
+            checks["housekeeping"] = self._passes.passes()
         ended = await asyncio.gather(*(_seen(work) for work in checks.values()))
         seen = dict(zip(checks, ended, strict=True))
         for name, one in seen.items():
@@ -181,6 +187,8 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     found: _Found | None = seen["findings"].value
     if found is not None and found.oldest is not None:
         attention.append(_disagree(found, found.oldest))
+    kept = seen.get("housekeeping")
+    attention += housekeeping_attention(kept.value if kept else None, now)
     document = {
         "status": "unhealthy" if problems else "healthy",
         "problems": problems,
@@ -198,6 +206,8 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
             day_of(now - _DAY_MS): _acks(seen["yesterday"].value or {}),
         },
     }
+    if kept is not None:
+        document["last_housekeeping"] = kept.view() | housekeeping_view(kept.value)
     return Report(not problems, document)
 
 

@@ -145,7 +145,9 @@ class RunService:
     async def _start_traced(self, request: RunRequest) -> str:
         run_id = self._new_run_id()
         if request.idempotency_key:
-            run_id = await self._runs.claim(request.idempotency_key, request.digest(), run_id)
+            run_id = await self._runs.claim(
+                request.idempotency_key, request.digest(), run_id, at=self._clock()
+            )
             try:
                 await self._runs.get(run_id)
             except RunNotFound:
@@ -154,13 +156,13 @@ class RunService:
                 return run_id
         at_once = _at_once(request.settings)
         entries = _entries(run_id, request, self._clock())
-        if request.settings.selection is None:
-            await self._prepare(run_id, request.settings, entries)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
         record = self._record(run_id, replace(request, settings=settings))
-        if self._list is not None:  # before the run is there, so that none is missing from the list
+        if self._list is not None:  # before any row of the run: housekeeping finds what a crash leaves
             await self._list.put(listed(record))
+        if request.settings.selection is None:
+            await self._prepare(run_id, request.settings, entries)
         try:
             await self._runs.create(record, entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first

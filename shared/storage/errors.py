@@ -116,6 +116,14 @@ class DelayTooLong(StorageError):
         self.limit_ms = limit_ms
 
 
+class QueueBeingDeleted(StorageError):
+    """A queue was deleted a moment ago: for about 30 s there can be none of its name."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"queue {queue} was deleted a moment ago: try again in 30 s")
+        self.queue = queue
+
+
 class RowTooLarge(StorageError):
     """A record does not fit into one table entity. Sizes in characters of its JSON."""
 

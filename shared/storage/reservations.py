@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.saga.codec import decode, encode
 from shared.storage import tables
+from shared.storage.emptying import delete_row
 from shared.storage.errors import ReservationsBusy
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import TableStore, WriteRefused
@@ -124,6 +125,15 @@ class _Change[S]:
     error: Exception | None = field(default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row as it was read; ``data`` is its record's JSON."""
+
+    name: str
+    data: Any
+    etag: str
+
+
 class ReservationTable:
     """The rows of the table ``reservations``, by kind and name. ``pause`` is for tests."""
 
@@ -138,6 +148,19 @@ class ReservationTable:
         self._table = table
         self._pause = pause
         self._rows: OrderedDict[str, Row[Any]] = OrderedDict()
+
+    async def all(self, *, after: str, size: int) -> list[StoredRow]:
+        """The next ``size`` rows behind the name ``after``; fewer only at the end."""
+        found: list[StoredRow] = []
+        async for row, etag in self._storage.across(self._table, after=after, until="~", page=size):
+            found.append(StoredRow(row["PartitionKey"], unpack(row), etag))
+            if len(found) == size:
+                break
+        return found
+
+    async def forget(self, row: StoredRow) -> bool:
+        """Remove a row, if it is still as it was read. Who has it in mind finds it gone, and begins anew."""
+        return await delete_row(self._storage, self._table, row.name, _ROW, row.etag)
 
     def row[S](self, name: str, empty: S) -> Row[S]:
         """Give the row of a name, whose record is of the type of ``empty``, and that while there is none."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.storage import tables
+from shared.storage.emptying import delete_row
 from shared.storage.rows import int64, key, whole
 from shared.storage.tables import TableStore
 
@@ -57,6 +58,11 @@ class RunList:
         for partition in _partitions(run.policy_name):
             row = _row(partition, run)
             await self._storage.transact(self._table, [tables.upsert(row, mode="merge")])
+
+    async def forget(self, run: ListedRun) -> None:
+        """Take a run out of the list; out of that of all runs last, which it is found by."""
+        for partition in reversed(_partitions(run.policy_name)):
+            await delete_row(self._storage, self._table, partition, key(run.place))
 
     async def page(
         self, *, policy: str, since: int | None, until: int | None, after: str, limit: int

@@ -19,6 +19,7 @@ from shared.saga.effects import Effect
 from shared.saga.history import HistoryEntry
 from shared.saga.state import SagaState
 from shared.storage import tables
+from shared.storage.emptying import delete_rows
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound, TornRead
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import Operation, TableStore, WriteRefused
@@ -144,6 +145,13 @@ class SagaTable:
             raise SagaNotFound(saga_id)
         history = [_history_entry(unpack(row)) for row in rows if row["RowKey"].startswith("history-")]
         return codec.decode(SagaState, unpack(rows[-1])), history
+
+    async def forget(self, saga_id: str) -> None:
+        """Remove all of a saga that has ended; again changes nothing.
+
+        The state goes last: until then whoever comes late finds that it has ended, and begins nothing.
+        """
+        await delete_rows(self._storage, self._table, key(saga_id), last=_STATE)
 
     async def _commit(self, wanted: StoredSaga, token: str, operations: Sequence[Operation]) -> StoredSaga:
         """Write; when the answer is a conflict or lost, look whether the write is our own all the same."""
