@@ -30,6 +30,7 @@ from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
@@ -149,6 +150,7 @@ def _build() -> Application:
         run_list=run_list,
         notices=told,
         grouping=grouping,
+        drain=settings.drain,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -193,6 +195,7 @@ def _build() -> Application:
             clock=_now,
             findings=findings,
             passes=passes,
+            drain=settings.drain,
         ),
         points=Points(points, deleting, _now),
         retaining=retaining,
@@ -217,6 +220,7 @@ def _build() -> Application:
             _now,
             keep_days=settings.keep_runs_days,
         ),
+        postponing=Postponing(own_queues, guest_queues),
     )
 
 

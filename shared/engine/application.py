@@ -9,6 +9,7 @@ from shared.engine.health import Health
 from shared.engine.housekeeping.passes import Housekeeping
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -44,3 +45,4 @@ class Application:
     group_messages: GroupMessages
     deliveries: Deliveries
     housekeeping: Housekeeping
+    postponing: Postponing

@@ -74,6 +74,7 @@ class Health:
         clock: Clock,
         findings: FindingTable,
         passes: HousekeepingTable | None = None,
+        drain: bool = False,
     ) -> None:
         self._findings = findings
         self._runs = runs
@@ -84,6 +85,7 @@ class Health:
         self._compute = compute
         self._clock = clock
         self._passes = passes
+        self._drain = drain
         self._looking = asyncio.Lock()
         self._last: tuple[int, Report] | None = None
 
@@ -113,7 +115,7 @@ class Health:
         for name, one in seen.items():
             if one.error:
                 _log.warning("stillframe health: %s failed after %d ms: %s", name, one.ms, one.error)
-        return _report(now, seen)
+        return _report(now, seen, drain=self._drain)
 
 
 async def _seen(work: Awaitable[Any]) -> _Seen:
@@ -171,7 +173,7 @@ async def _findings(table: FindingTable) -> _Found:
     return _Found(kinds, oldest, (await table.passes()).last, more)
 
 
-def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
+def _report(now: int, seen: Mapping[str, _Seen], *, drain: bool) -> Report:
     lateness: Lateness | None = seen["overdue"].value
     poison = {**(seen["queues"].value or {}), **(seen["guest_queues"].value or {})}
     problems = [f"{_NAMES[name]}: {one.error}" for name, one in seen.items() if one.error and name in _NAMES]
@@ -187,6 +189,8 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     found: _Found | None = seen["findings"].value
     if found is not None and found.oldest is not None:
         attention.append(_disagree(found, found.oldest))
+    if drain:
+        attention.append(_drained(lateness))
     kept = seen.get("housekeeping")
     attention += housekeeping_attention(kept.value if kept else None, now)
     document = {
@@ -194,6 +198,7 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
         "problems": problems,
         "attention": attention,
         "version": VERSION,
+        "draining": drain,
         "checked_at": moment(now),
         "storage": {name: seen[name].view() for name in ("tables", "queues", "guest_queues")},
         "arm": seen["arm"].view(),
@@ -250,6 +255,15 @@ def _found(check: _Seen, found: _Found | None) -> dict[str, Any]:
         },
         "begun_at": moment(found.begun_at),
     }
+
+
+def _drained(lateness: Lateness | None) -> str:
+    if lateness is None:
+        return "draining: no new run begins; it cannot be seen how many VMs of runs under way are left"
+    if not lateness.looked_at:
+        return "draining: no new run begins, and no VM of a run is left"
+    more = "" if lateness.complete else "at least "
+    return f"draining: no new run begins; {more}{lateness.looked_at} VMs of runs under way are left"
 
 
 def _overdue(check: _Seen, lateness: Lateness | None) -> dict[str, Any]:

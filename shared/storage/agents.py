@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from shared.storage import tables
 from shared.storage.emptying import delete_row
 from shared.storage.guest_names import command_queue
-from shared.storage.rows import int64, key, whole
+from shared.storage.rows import int64, key, require_known, whole
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _AGENT, _QUEUE = "agent", "queue"
 
@@ -57,6 +58,7 @@ class AgentTable:
         if found is None:
             return None
         row = found[0]
+        require_known(row, Form.AGENT)
         return ResidentAgent(row["vm"], row["version"], whole(row["key_version"]), whole(row["heard_at"]))
 
     async def put(self, agent: ResidentAgent) -> None:

@@ -14,7 +14,7 @@ from shared.storage.rows import int64, key, whole
 from shared.storage.tables import TableStore, WriteRefused
 
 _TRIES = 5
-_KEYS = frozenset({"PartitionKey", "RowKey"})
+_KEYS = frozenset({"PartitionKey", "RowKey", "schema"})
 
 
 class CounterTable:

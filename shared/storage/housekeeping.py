@@ -13,6 +13,7 @@ from shared.storage import tables
 from shared.storage.emptying import delete_row
 from shared.storage.rows import pack, unpack
 from shared.storage.tables import TableStore
+from shared.storage.upcasts import Form
 
 _PASS, _NOW, _LAST = "pass", "now", "last"
 
@@ -59,14 +60,18 @@ class HousekeepingTable:
     async def passes(self) -> Passes:
         """Read both."""
         rows = self._storage.rows(self._table, _PASS, after="", until="~")
-        found = {row["RowKey"]: decode(Pass, unpack(row)) async for row, _ in rows}
+        found = {row["RowKey"]: decode(Pass, unpack(row, Form.HOUSEKEEPING)) async for row, _ in rows}
         return Passes(found.get(_NOW), found.get(_LAST))
 
     async def go_on(self, going_on: Pass) -> None:
         """Write down how far the pass is."""
-        await self._storage.transact(self._table, [tables.upsert(pack(_PASS, _NOW, encode(going_on)))])
+        await self._storage.transact(
+            self._table, [tables.upsert(pack(_PASS, _NOW, encode(going_on), Form.HOUSEKEEPING))]
+        )
 
     async def end(self, ended: Pass) -> None:
         """Write down what a pass came to; the next one begins anew."""
-        await self._storage.transact(self._table, [tables.upsert(pack(_PASS, _LAST, encode(ended)))])
+        await self._storage.transact(
+            self._table, [tables.upsert(pack(_PASS, _LAST, encode(ended), Form.HOUSEKEEPING))]
+        )
         await delete_row(self._storage, self._table, _PASS, _NOW)

@@ -19,6 +19,7 @@ from shared.storage.emptying import delete_row
 from shared.storage.errors import ReservationsBusy
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _ROW = "now"
 
@@ -44,11 +45,13 @@ class Row[S]:
         *,
         pause: Callable[[float], Awaitable[None]],
         keep: bool = True,
+        form: Form = Form.RESERVATION,
     ) -> None:
         self._storage = storage
         self._table = table
         self._place = place
         self._keep = keep
+        self._form = form
         self._empty = empty
         self._pause = pause
         self._lock = asyncio.Lock()
@@ -96,7 +99,7 @@ class Row[S]:
                 after, answer = each.how(after)
                 answers.append(answer)
             if after != before:
-                entity = pack(*self._place, encode(after))
+                entity = pack(*self._place, encode(after), self._form)
                 write = tables.replace(entity, etag) if etag else tables.create(entity)
                 self._known = None
                 try:
@@ -114,7 +117,7 @@ class Row[S]:
         if found is None:
             return self._empty, ""
         kind: type[S] = type(self._empty)
-        return decode(kind, unpack(found[0])), found[1]
+        return decode(kind, unpack(found[0], self._form)), found[1]
 
 
 @dataclass(slots=True)
@@ -153,7 +156,7 @@ class ReservationTable:
         """The next ``size`` rows behind the name ``after``; fewer only at the end."""
         found: list[StoredRow] = []
         async for row, etag in self._storage.across(self._table, after=after, until="~", page=size):
-            found.append(StoredRow(row["PartitionKey"], unpack(row), etag))
+            found.append(StoredRow(row["PartitionKey"], unpack(row, Form.RESERVATION), etag))
             if len(found) == size:
                 break
         return found

@@ -12,8 +12,9 @@ from typing import Any
 
 from shared.storage import tables
 from shared.storage.emptying import delete_row
-from shared.storage.rows import int64, key, whole
+from shared.storage.rows import int64, key, require_known, whole
 from shared.storage.tables import TableStore
+from shared.storage.upcasts import Form
 
 #: Times are counted back from here (ms since the epoch; the year 5138), so that the newest row comes first.
 _END_OF_TIME = 10**14 - 1
@@ -111,6 +112,7 @@ def _row(partition: str, run: ListedRun) -> dict[str, Any]:
 
 
 def _listed(row: dict[str, Any]) -> ListedRun:
+    require_known(row, Form.LISTED_RUN)
     figures = None
     if "ended" in row:
         counts = {name: whole(row[name]) for name in ("ended", "failed", "warnings")}

@@ -392,6 +392,7 @@ def _health() -> Schema:
         "status": {"enum": ["healthy", "unhealthy"]},
         "problems": _TEXTS,
         "version": _TEXT,
+        "draining": {"type": "boolean"},
         "attention": _TEXTS,
         "checked_at": _MOMENT,
         "storage": _each(ref("Check")),

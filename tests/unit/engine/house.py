@@ -37,6 +37,7 @@ from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
@@ -122,6 +123,7 @@ class House:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.environment = environment or {}
+        self.drain = False
         self.poster = poster or WebhookClient(read_networks(self.environment))
         self.package = package
         self.clock = TestClock()
@@ -220,6 +222,7 @@ class House:
             run_list=RunList(self.tables),
             notices=told,
             grouping=grouping,
+            drain=self.drain,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -266,6 +269,7 @@ class House:
                 clock=self.clock,
                 findings=findings,
                 passes=HousekeepingTable(self.tables),
+                drain=self.drain,
             ),
             points=Points(points, deleting, self.clock),
             retaining=retaining,
@@ -276,6 +280,7 @@ class House:
             housekeeping=Housekeeping(
                 self.stores().rooms(), HousekeepingTable(self.tables), self.clock, keep_days=KEEP_DAYS
             ),
+            postponing=Postponing(self.queues, self.queues),
         )
 
     def stores(self) -> Stores:
