@@ -215,6 +215,7 @@ def _build() -> Application:
                 scripts=scripts,
                 queues=own_queues,
                 guest_queues=guest_queues,
+                compute=compute,
             ).rooms(),
             passes,
             _now,

@@ -298,6 +298,10 @@ class RunTable:
         """Whether a run was not retired yet."""
         return await self._storage.get(self._table, _ACTIVE, key(_RUN, run_id)) is not None
 
+    async def has_entry(self, run_id: str, saga_id: str) -> bool:
+        """Whether the index of a run has a row of this saga."""
+        return await self._storage.get(self._table, key(run_id), key(_VM, saga_id)) is not None
+
     async def forget_entries(self, run_id: str, first: str, last: str) -> None:
         """Remove the index rows of the sagas from ``first`` to ``last``; again changes nothing."""
         await delete_rows(

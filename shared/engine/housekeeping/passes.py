@@ -12,6 +12,7 @@ from azure.core.exceptions import AzureError
 
 from shared.compute.errors import ComputeError
 from shared.engine.housekeeping.claims import OldClaims
+from shared.engine.housekeeping.collections import EmptyCollections
 from shared.engine.housekeeping.counts import OldCounts
 from shared.engine.housekeeping.guests import IdleGuests, UnknownQueues
 from shared.engine.housekeeping.letters import DeadLetters
@@ -20,7 +21,7 @@ from shared.engine.housekeeping.reserved import SpentReservations
 from shared.engine.housekeeping.rooms import DAY_MS
 from shared.engine.housekeeping.runs import OldRuns
 from shared.engine.housekeeping.scripts import OldScripts
-from shared.engine.ports import Clock
+from shared.engine.ports import Clock, Compute
 from shared.logs import logger
 from shared.storage.agents import AgentTable
 from shared.storage.counters import CounterTable
@@ -54,6 +55,7 @@ class Stores:
     scripts: Scripts
     queues: Letters
     guest_queues: DeletableQueues
+    compute: Compute
 
     def rooms(self) -> tuple[Room, ...]:
         """Give all rooms, in the order of a pass: what refers to others goes before them."""
@@ -66,6 +68,7 @@ class Stores:
             SpentReservations(self.reservations),
             OldCounts(self.counters),
             DeadLetters(self.queues),
+            EmptyCollections(self.points, self.runs, self.compute),
         )
 
 

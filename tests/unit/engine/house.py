@@ -296,6 +296,7 @@ class House:
             scripts=self.scripts,
             queues=self.queues,
             guest_queues=self.queues,
+            compute=self.compute,
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:

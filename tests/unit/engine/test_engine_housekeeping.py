@@ -9,8 +9,10 @@ import azure.functions as func
 import pytest
 from azure.core.exceptions import ServiceRequestError
 
+from shared.compute.collections import OwnCollection
 from shared.engine.health import KEPT_MS
 from shared.engine.housekeeping import passes
+from shared.engine.housekeeping.collections import EmptyCollections
 from shared.engine.housekeeping.passes import CLEAN_FOR_MS, PASS_EVERY_MS
 from shared.engine.notice_messages import Notice
 from shared.engine.queue_names import NOTICES_DEAD
@@ -22,6 +24,7 @@ from shared.storage.errors import SagaNotFound
 from shared.storage.guest_queues import command_queue
 from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.point_records import Hold, PointState
+from shared.storage.points import Scope
 from shared.storage.run_list import ListedRun, RunList
 from shared.storage.runs import RunEntry
 from tests.unit.engine.fake_compute import vm_id
@@ -346,3 +349,101 @@ async def health(house: House) -> dict[str, Any]:
     request = func.HttpRequest(method="GET", url="/api/health", body=b"")
     document: dict[str, Any] = json.loads((await house.functions["health"](request)).get_body())
     return document
+
+
+RESTORE_POINT: dict[str, Any] = {
+    "vms": [VM],
+    "guest_processing": {"enabled": False},
+    "snapshots": {"recovery_point": "restore_point"},
+}
+
+
+async def with_collection(house: House) -> OwnCollection:
+    """Let a run make a restore point; give the collection that it lies in."""
+    run = await house.app.policies.start(read_run(RESTORE_POINT), "http", "")
+    await house.settle()
+    view = await house.view(run)
+    [kept] = view["recovery_point"]
+    place = kept["restore_point"].partition("/restorePoints/")[0]
+    collection = OwnCollection(place, VM, view["saga"])
+    house.compute.collections[place] = collection
+    return collection
+
+
+async def delete_points(house: House) -> None:
+    async for point in house.points.of_all():
+        await house.app.points.delete(point.record.point_id, newest=True)
+    await house.settle(house.clock() + 60_000)
+
+
+async def test_an_empty_collection_of_restore_points_goes_and_one_with_a_point_stays() -> None:
+    house = House()
+    collection = await with_collection(house)
+    await keep_house(house)
+    assert list(house.compute.collections) == [collection.resource_id]
+    await delete_points(house)
+    house.clock.now += PASS_EVERY_MS
+    await keep_house(house)
+    assert house.compute.collections == {}
+
+
+async def test_a_collection_stays_while_a_run_goes_on_that_has_its_vm() -> None:
+    house = House()
+    collection = await with_collection(house)
+    await delete_points(house)
+    house.compute.start_guest = lambda _vm, _bootstrap: None
+    await house.ask()
+    await keep_house(house)
+    assert list(house.compute.collections) == [collection.resource_id]
+
+
+async def test_a_run_that_begins_while_a_collection_is_looked_at_keeps_it() -> None:
+    house = House()
+    collection = await with_collection(house)
+    await delete_points(house)
+    compute = house.compute
+
+    class RunBegins:
+        """Azure, while which is asked for the second time a run begins."""
+
+        asked = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(compute, name)
+
+        async def is_empty(self, collection_id: str) -> bool:
+            self.asked += 1
+            if self.asked == 2:
+                await house.app.policies.start(read_run(RESTORE_POINT), "http", "")
+            return await compute.is_empty(collection_id)
+
+    watched = RunBegins()
+    room = EmptyCollections(house.points, house.runs, watched)
+    await room.clean("", house.clock(), 0)
+    assert watched.asked == 2
+    assert list(house.compute.collections) == [collection.resource_id]
+
+
+async def test_an_empty_collection_that_another_installation_made_is_left_alone() -> None:
+    house = House()
+    collection = await with_collection(house)
+    await delete_points(house)
+    house.compute.collections[collection.resource_id] = replace(collection, saga_id="f" * 20)
+    await keep_house(house)
+    assert list(house.compute.collections) == [collection.resource_id]
+
+
+async def test_all_collections_of_all_groups_are_looked_at() -> None:
+    house = House()
+    collection = await with_collection(house)
+    await delete_points(house)
+    for group in ("app", "backups"):
+        for number in range(3):
+            place = collection.resource_id.replace("/resourceGroups/app/", f"/resourceGroups/{group}/")
+            house.compute.collections[f"{place}{number}"] = replace(
+                collection, resource_id=f"{place}{number}"
+            )
+    subscription = collection.resource_id.split("/")[2]
+    await house.points.note_scopes([Scope(subscription, "backups"), Scope(subscription, "zz-none")])
+    await keep_house(house)
+    assert house.compute.collections == {}
