@@ -189,6 +189,9 @@ def _report(now: int, seen: Mapping[str, _Seen], *, drain: bool) -> Report:
     found: _Found | None = seen["findings"].value
     if found is not None and found.oldest is not None:
         attention.append(_disagree(found, found.oldest))
+    if lateness is not None and lateness.unreadable:
+        told = "sagas that a newer version of the app saved: they wait for it (docs/upgrade.md)"
+        attention.append(f"{lateness.unreadable} {told}")
     if drain:
         attention.append(_drained(lateness))
     kept = seen.get("housekeeping")

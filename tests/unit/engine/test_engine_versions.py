@@ -81,6 +81,14 @@ async def test_a_saga_that_a_newer_version_saved_is_left_as_it_is_and_goes_on_wh
     assert house.messages(f"{STEPS}-poison") == []
     with pytest.raises(UnknownSchema, match="a newer version of Stillframe wrote it"):
         await house.sagas.load(saga)
+    assert (await house.app.reading.run(run))["vms"][0]["phase"] == "running"
+    report = (await house.app.health.report()).document
+    assert (report["status"], report["problems"]) == ("healthy", [])
+    assert report["attention"] == [
+        "1 sagas that a newer version of the app saved: they wait for it (docs/upgrade.md)"
+    ]
+    timeline, _ = await house.app.timelines.page(run, limit=10, after="", since=None)
+    assert timeline["items"][0]["phase"] == "running"
     answer = await house.functions["get_vm"](
         func.HttpRequest(method="GET", url="/", body=b"", route_params={"run": run, "vm": saga})
     )
