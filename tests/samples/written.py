@@ -13,7 +13,7 @@ from shared.engine.disk_notes import DiskNotes
 from shared.engine.notice_messages import Notice
 from shared.engine.orders import Keys, signed_command
 from shared.engine.places import Places
-from shared.engine.queue_names import PointMessage, PointTask, RunMessage, RunTask, StepMessage
+from shared.engine.queue_names import GroupMessage, PointMessage, PointTask, RunMessage, RunTask, StepMessage
 from shared.engine.request_budget import RequestBudget
 from shared.engine.run_settings import RunSettings
 from shared.engine.selecting import Place
@@ -29,6 +29,7 @@ from shared.saga.state import SagaState
 from shared.storage.agents import AgentTable, ResidentAgent
 from shared.storage.counters import CounterTable
 from shared.storage.findings import Finding, FindingTable
+from shared.storage.groups import GroupRecord, GroupTable
 from shared.storage.housekeeping import HousekeepingTable, Pass
 from shared.storage.memory import MemoryTables
 from shared.storage.point_records import PointRecord
@@ -146,6 +147,7 @@ async def _runs(tables: MemoryTables) -> None:
     await turns.pass_on("run-1", SAGA)
     await runs.add_unread("run-1", "place", Unread("/subscriptions/s", "Code", "detail"))
     await runs.note_told("run-1", "ended")
+    await GroupTable(tables).create("run-1", [example(GroupRecord, name="trio")])
     await runs.claim("key", "digest", "run-1", at=NOW)
 
 
@@ -158,6 +160,10 @@ def messages() -> list[dict[str, Any]]:
         "run": [RunMessage(task, "run-1", SAGA, "00-trace").text() for task in RunTask],
         "selection": [place.text()],
         "step": [StepMessage("run-1", SAGA, VM, 3, "00-trace", try_number=2).text()],
+        "group": [
+            example(GroupMessage, barrier="held").text(),
+            GroupMessage(run_id="run-1", name="trio").text(),
+        ],
         "point": [PointMessage(task, "nightly", "after").text() for task in PointTask],
         "notice": [notice.text(), notice.dead_letter("no answer", NOW)],
     }
