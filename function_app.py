@@ -24,11 +24,13 @@ from shared.engine.following import Successors
 from shared.engine.group_messages import GroupMessages
 from shared.engine.grouping import Grouping
 from shared.engine.health import Health
+from shared.engine.housekeeping.passes import Housekeeping, Stores
 from shared.engine.loop import SagaLoop
 from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
@@ -52,6 +54,7 @@ from shared.storage.findings import FindingTable
 from shared.storage.groups import GroupTable
 from shared.storage.guest_queues import GuestQueues
 from shared.storage.guest_scripts import GuestScripts
+from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
 from shared.storage.queues import Queues
@@ -86,7 +89,9 @@ def _build() -> Application:
     remaining = Remaining(_now)
     pool = ClientPool(credential, endpoint=settings.arm_endpoint, remaining=remaining)
     compute = Compute(pool, _now)
-    sagas, runs = CachedSagas(SagaTable(tables)), RunTable(tables)
+    stored_sagas, reservations = SagaTable(tables), ReservationTable(tables)
+    sagas, runs = CachedSagas(stored_sagas), RunTable(tables)
+    passes = HousekeepingTable(tables)
     agents, timelines = AgentTable(tables), Timelines(runs, sagas, _now)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
@@ -115,7 +120,7 @@ def _build() -> Application:
         timelines=timelines,
         following=following,
         admission=Desk(
-            ReservationTable(tables),
+            reservations,
             compute,
             _now,
             seen=remaining.take,
@@ -145,6 +150,7 @@ def _build() -> Application:
         run_list=run_list,
         notices=told,
         grouping=grouping,
+        drain=settings.drain,
     )
     deleting = Deleting(points, compute, own_queues, _now)
     retaining = Retaining(points=points, policies=policies, deleting=deleting, queues=own_queues, clock=_now)
@@ -188,6 +194,8 @@ def _build() -> Application:
             compute=compute,
             clock=_now,
             findings=findings,
+            passes=passes,
+            drain=settings.drain,
         ),
         points=Points(points, deleting, _now),
         retaining=retaining,
@@ -195,6 +203,25 @@ def _build() -> Application:
         point_tasks=PointTasks(retaining, deleting, reconciling),
         group_messages=GroupMessages(loop, grouping),
         deliveries=Deliveries(poster=WebhookClient(networks), secrets=secrets, queues=own_queues, clock=_now),
+        housekeeping=Housekeeping(
+            Stores(
+                runs=runs,
+                sagas=stored_sagas,
+                points=points,
+                listed=run_list,
+                agents=agents,
+                reservations=reservations,
+                counters=counters,
+                scripts=scripts,
+                queues=own_queues,
+                guest_queues=guest_queues,
+                compute=compute,
+            ).rooms(),
+            passes,
+            _now,
+            keep_days=settings.keep_runs_days,
+        ),
+        postponing=Postponing(own_queues, guest_queues),
     )
 
 

@@ -110,6 +110,7 @@ async def tapping_stack() -> AsyncIterator[tuple[Stack, Tap]]:
             "STILLFRAME_SWEEP_TIMER": _RARELY,
             "STILLFRAME_RETENTION_TIMER": _RARELY,
             "STILLFRAME_RECONCILIATION_TIMER": _RARELY,
+            "STILLFRAME_HOUSEKEEPING_TIMER": _RARELY,
         }
         options = StackOptions(sim=UNLIMITED, settings=settings)
         yield await opened.enter_async_context(running(options)), tap

@@ -24,6 +24,8 @@ class Settings:
     ``client_id`` names a user-assigned identity, if the app has one. ``key_version`` is raised to rotate the
     VMs' keys. ``agent_url`` is where guests get ``agent.pyz`` from, if run commands may install it; they
     refuse what does not have ``agent_sha256``. ``event_source`` says in notices which app they are from.
+    ``keep_runs_days`` is how long housekeeping keeps what no recovery point needs. While the app is to
+    ``drain`` no new run begins.
     """
 
     master_key: bytes
@@ -33,6 +35,8 @@ class Settings:
     agent_url: str = ""
     agent_sha256: str = ""
     event_source: str = "/api"
+    keep_runs_days: int = 400
+    drain: bool = False
 
     def __repr__(self) -> str:
         """Keep the secrets out of logs."""
@@ -54,6 +58,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         agent_url=agent_url,
         agent_sha256=agent_sha256,
         event_source=_source(environment),
+        keep_runs_days=_days(environment),
+        drain=_drain(environment),
     )
 
 
@@ -79,6 +85,21 @@ def _version(environment: Mapping[str, str]) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
         raise SettingError("STILLFRAME_KEY_VERSION", "a whole number from 1 to 1000000")
     return int(text)
+
+
+def _days(environment: Mapping[str, str]) -> int:
+    """Read how long runs are kept: longer than any saga takes, and than any message lies hidden."""
+    text = environment.get("STILLFRAME_KEEP_RUNS_DAYS", "") or "400"
+    if not text.isdecimal() or not 31 <= int(text) <= 36_500:
+        raise SettingError("STILLFRAME_KEEP_RUNS_DAYS", "a whole number of days from 31 to 36500")
+    return int(text)
+
+
+def _drain(environment: Mapping[str, str]) -> bool:
+    text = environment.get("STILLFRAME_DRAIN", "").lower()
+    if text not in ("", "true", "false"):
+        raise SettingError("STILLFRAME_DRAIN", "true or false")
+    return text == "true"
 
 
 def _package(environment: Mapping[str, str]) -> tuple[str, str]:

@@ -26,6 +26,7 @@ var target = [
   'Microsoft.Compute/snapshots/delete' // retention, and what a failed generation left
   'Microsoft.Compute/restorePointCollections/read' // reconciliation; a collection's tags
   'Microsoft.Compute/restorePointCollections/write' // a VM's first restore point; the newest one's tags
+  'Microsoft.Compute/restorePointCollections/delete' // housekeeping, once the last restore point is gone
   'Microsoft.Compute/restorePointCollections/restorePoints/read' // is it made, how consistent did it become
   'Microsoft.Compute/restorePointCollections/restorePoints/write' // make one of a VM
   'Microsoft.Compute/restorePointCollections/restorePoints/delete' // retention, and failed generations

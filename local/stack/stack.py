@@ -197,6 +197,7 @@ def app_settings(arm_url: str, options: StackOptions) -> dict[str, str]:
         "STILLFRAME_SWEEP_TIMER": "*/15 * * * * *",
         "STILLFRAME_RETENTION_TIMER": "0 15 * * * *",
         "STILLFRAME_RECONCILIATION_TIMER": "0 45 4 * * *",
+        "STILLFRAME_HOUSEKEEPING_TIMER": "0 25 * * * *",
         **options.settings,
     }
 

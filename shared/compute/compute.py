@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from azure.core.exceptions import AzureError
 
-from shared.compute import agent_start, restore_points, snapshots
+from shared.compute import agent_start, collections, restore_points, snapshots
 from shared.compute.agent_package import AgentInstallation
 from shared.compute.at_once import all_at_once
 from shared.compute.capture import capture
 from shared.compute.client import ClientPool
+from shared.compute.collections import OwnCollection
 from shared.compute.diagnosing import Refusal, diagnose, look_at_groups
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError, classify
@@ -145,6 +146,20 @@ class Compute:
     ) -> tuple[tuple[Kept, ...], str]:
         """List a page of what there is of ours in a resource group, and where to go on."""
         return await list_kept(self._pool, subscription_id, group, marker)
+
+    async def list_collections(
+        self, subscription_id: str, group: str, link: str = ""
+    ) -> tuple[tuple[OwnCollection, ...], str]:
+        """List a page of the collections of restore points that we made, and the link to the next."""
+        return await collections.list_own(self._pool, subscription_id, group, link)
+
+    async def is_empty(self, collection_id: str) -> bool:
+        """Whether there is a collection and it has no restore point."""
+        return await collections.is_empty(self._pool, collection_id)
+
+    async def delete_collection(self, collection: OwnCollection) -> None:
+        """Delete a collection, and whatever is in it."""
+        await collections.delete(self._pool, collection)
 
     async def start_agent(
         self,

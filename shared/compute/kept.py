@@ -101,7 +101,7 @@ async def list_kept(
     Raises `ComputeError`, that is `Refused` for a marker that leads elsewhere: our token goes where it leads.
     """
     endpoint = pool.endpoint
-    kind = next((each for each in _LISTED if _leads_to(each, marker, endpoint, subscription_id, group)), None)
+    kind = next((each for each in _LISTED if leads_to(each, marker, endpoint, subscription_id, group)), None)
     if kind is None:
         raise Refused("ForeignLink", f"not the next page of what is in {group}")
     link = "" if marker in ("", *_LISTED) else marker
@@ -118,7 +118,7 @@ async def _snapshots_of(
     pool: ClientPool, subscription_id: str, group: str, link: str
 ) -> tuple[tuple[Kept, ...], str]:
     listed = pool.of(subscription_id).patient.snapshots.list_by_resource_group(group)
-    snapshots, following = await _page(listed, link)
+    snapshots, following = await page_of(listed, link)
     found = [kept(snapshot) for snapshot in snapshots]
     return tuple(each for each in found if each.tags), following or Kind.COLLECTION.value
 
@@ -127,7 +127,7 @@ async def _points_of(
     pool: ClientPool, subscription_id: str, group: str, link: str
 ) -> tuple[tuple[Kept, ...], str]:
     collections = pool.of(subscription_id).patient.restore_point_collections
-    page, following = await _page(collections.list(group), link)
+    page, following = await page_of(collections.list(group), link)
     found: list[Kept] = []
     for collection in page:
         name = collection.name or ""
@@ -138,7 +138,7 @@ async def _points_of(
     return tuple(each for each in found if each.saga_id), following
 
 
-async def _page[T](listed: "AsyncItemPaged[T]", link: str) -> tuple[list[T], str]:
+async def page_of[T](listed: "AsyncItemPaged[T]", link: str) -> tuple[list[T], str]:
     """Give one page of a list, and the link to the next one."""
     pages = listed.by_page(continuation_token=link or None)
     async for page in pages:
@@ -147,7 +147,7 @@ async def _page[T](listed: "AsyncItemPaged[T]", link: str) -> tuple[list[T], str
     return [], ""
 
 
-def _leads_to(kind: Kind, marker: str, endpoint: str, subscription_id: str, group: str) -> bool:
+def leads_to(kind: Kind, marker: str, endpoint: str, subscription_id: str, group: str) -> bool:
     """Whether a marker is the beginning of the list of a kind, or a link to one of its pages."""
     if marker in ("", *_LISTED):
         return kind == (marker or Kind.SNAPSHOT)

@@ -6,8 +6,10 @@ from shared.engine.acknowledging import Acks
 from shared.engine.delivering import Deliveries
 from shared.engine.group_messages import GroupMessages
 from shared.engine.health import Health
+from shared.engine.housekeeping.passes import Housekeeping
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
 from shared.engine.reconciling import Reconciling
@@ -42,3 +44,5 @@ class Application:
     point_tasks: PointTasks
     group_messages: GroupMessages
     deliveries: Deliveries
+    housekeeping: Housekeeping
+    postponing: Postponing

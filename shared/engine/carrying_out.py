@@ -126,6 +126,7 @@ async def _start_agent(hands: Hands, state: SagaState, effect: StartAgent) -> Ev
     assert state.facts is not None
     spec = state.spec
     by_sas = spec.guest.agent_credential is AgentCredential.SAS
+    await hands.agents.note_use(spec.vm_id, hands.clock())  # before the queue is made: it is never unknown
     urls = await hands.guests.urls(spec.vm_id, session_ms(state), signed=by_sas)
     bootstrap = {
         "vm": spec.vm_id.lower(),

@@ -39,9 +39,13 @@ class DueRuns:
         """Start a run for each schedule whose time has come; give their ids.
 
         A time that passed more than once while nobody looked makes one run. A policy that cannot be read, or
-        was just removed, keeps no other from running.
+        was just removed, keeps no other from running. While the app is being drained nothing begins.
         """
-        now, started = self.clock(), []
+        now = self.clock()
+        started: list[str] = []
+        if self.runs.draining:  # what is due stays due; each schedule says how late it may begin
+            _log.info("no run begins while the app is being drained")
+            return started
         async for due in self.policies.due(now):
             try:
                 run_id = await self.take(due, now)

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.compute.errors import ComputeError
 from shared.engine.ack_counts import NAME, day_of
+from shared.engine.housekeeping.views import housekeeping_attention, housekeeping_view
 from shared.engine.lateness import Late, Lateness, look_for_late_sagas
 from shared.engine.ports import Clock, Compute
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, NOTICES_DEAD, POINTS, RUNS, STEPS
@@ -19,6 +20,7 @@ from shared.engine.views import moment
 from shared.logs import logger
 from shared.storage.counters import CounterTable
 from shared.storage.findings import Finding, FindingKind, FindingTable
+from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.ports import CountedQueues, ReloadableSagas
 from shared.storage.runs import RunTable
 from shared.version import VERSION
@@ -71,6 +73,8 @@ class Health:
         compute: Compute,
         clock: Clock,
         findings: FindingTable,
+        passes: HousekeepingTable | None = None,
+        drain: bool = False,
     ) -> None:
         self._findings = findings
         self._runs = runs
@@ -80,6 +84,8 @@ class Health:
         self._guest_queues = guest_queues
         self._compute = compute
         self._clock = clock
+        self._passes = passes
+        self._drain = drain
         self._looking = asyncio.Lock()
         self._last: tuple[int, Report] | None = None
 
@@ -102,12 +108,14 @@ class Health:
             "overdue": look_for_late_sagas(self._runs, self._sagas, self._clock),
             "yesterday": self._counters.read(NAME, day_of(now - _DAY_MS)),
         }
+        if self._passes is not None:
+            checks["housekeeping"] = self._passes.passes()
         ended = await asyncio.gather(*(_seen(work) for work in checks.values()))
         seen = dict(zip(checks, ended, strict=True))
         for name, one in seen.items():
             if one.error:
                 _log.warning("stillframe health: %s failed after %d ms: %s", name, one.ms, one.error)
-        return _report(now, seen)
+        return _report(now, seen, drain=self._drain)
 
 
 async def _seen(work: Awaitable[Any]) -> _Seen:
@@ -165,7 +173,7 @@ async def _findings(table: FindingTable) -> _Found:
     return _Found(kinds, oldest, (await table.passes()).last, more)
 
 
-def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
+def _report(now: int, seen: Mapping[str, _Seen], *, drain: bool) -> Report:
     lateness: Lateness | None = seen["overdue"].value
     poison = {**(seen["queues"].value or {}), **(seen["guest_queues"].value or {})}
     problems = [f"{_NAMES[name]}: {one.error}" for name, one in seen.items() if one.error and name in _NAMES]
@@ -181,11 +189,19 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
     found: _Found | None = seen["findings"].value
     if found is not None and found.oldest is not None:
         attention.append(_disagree(found, found.oldest))
+    if lateness is not None and lateness.unreadable:
+        told = "sagas that a newer version of the app saved: they wait for it (docs/upgrade.md)"
+        attention.append(f"{lateness.unreadable} {told}")
+    if drain:
+        attention.append(_drained(lateness))
+    kept = seen.get("housekeeping")
+    attention += housekeeping_attention(kept.value if kept else None, now)
     document = {
         "status": "unhealthy" if problems else "healthy",
         "problems": problems,
         "attention": attention,
         "version": VERSION,
+        "draining": drain,
         "checked_at": moment(now),
         "storage": {name: seen[name].view() for name in ("tables", "queues", "guest_queues")},
         "arm": seen["arm"].view(),
@@ -198,6 +214,8 @@ def _report(now: int, seen: Mapping[str, _Seen]) -> Report:
             day_of(now - _DAY_MS): _acks(seen["yesterday"].value or {}),
         },
     }
+    if kept is not None:
+        document["last_housekeeping"] = kept.view() | housekeeping_view(kept.value)
     return Report(not problems, document)
 
 
@@ -240,6 +258,15 @@ def _found(check: _Seen, found: _Found | None) -> dict[str, Any]:
         },
         "begun_at": moment(found.begun_at),
     }
+
+
+def _drained(lateness: Lateness | None) -> str:
+    if lateness is None:
+        return "draining: no new run begins; it cannot be seen how many VMs of runs under way are left"
+    if not lateness.looked_at:
+        return "draining: no new run begins, and no VM of a run is left"
+    more = "" if lateness.complete else "at least "
+    return f"draining: no new run begins; {more}{lateness.looked_at} VMs of runs under way are left"
 
 
 def _overdue(check: _Seen, lateness: Lateness | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.engine.ports import Clock
 from shared.engine.running import OVERDUE_MS, UNSTARTED_MS
 from shared.saga.state import Phase
-from shared.storage.errors import SagaNotFound
+from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunEntry, RunTable
 
@@ -29,11 +29,15 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """What a look saw. ``complete`` is False when there were more sagas than one look takes in."""
+    """What a look saw. ``complete`` is False when there were more sagas than one look takes in.
+
+    ``unreadable`` is how many of them a newer version of the app saved, so that this one cannot read them.
+    """
 
     late: tuple[Late, ...]
     looked_at: int
     complete: bool
+    unreadable: int = 0
 
     @property
     def oldest(self) -> Late | None:
@@ -45,9 +49,16 @@ async def look_for_late_sagas(runs: RunTable, sagas: ReloadableSagas, clock: Clo
     """Look through the runs that go on, page by page: never a scan of a table."""
     places = asyncio.Semaphore(_AT_ONCE)
 
+    unreadable = 0
+
     async def look(run_id: str, entry: RunEntry) -> Late | None:
+        nonlocal unreadable
         async with places:
-            return await _look(sagas, run_id, entry, clock)
+            try:
+                return await _look(sagas, run_id, entry, clock)
+            except (UnknownSchema, UnreadableSaga):
+                unreadable += 1
+                return None
 
     entries: list[tuple[str, RunEntry]] = []
     complete = True
@@ -57,7 +68,7 @@ async def look_for_late_sagas(runs: RunTable, sagas: ReloadableSagas, clock: Clo
             break
         entries.append(found)
     seen = await asyncio.gather(*(look(run_id, entry) for run_id, entry in entries))
-    return Lateness(tuple(one for one in seen if one is not None), len(entries), complete)
+    return Lateness(tuple(one for one in seen if one is not None), len(entries), complete, unreadable)
 
 
 async def _going_on(runs: RunTable) -> AsyncIterator[tuple[str, RunEntry] | None]:

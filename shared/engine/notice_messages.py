@@ -8,6 +8,7 @@ from shared.engine.queue_names import NOTICES, BadMessageError, read_members
 from shared.policy.notifications import Webhook, wrong_queue, wrong_url
 from shared.saga.codec import decode, encode
 from shared.saga.errors import UnreadableRecordError
+from shared.storage.upcasts import Form, version_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Notice:
 
     def _members(self) -> dict[str, Any]:
         return {
+            "v": version_of(Form.NOTICE),
             "event": self.event,
             "webhook": encode(self.webhook),
             "queue": self.queue,
@@ -65,8 +67,9 @@ def read_notice(text: str) -> Notice:
 
     Raises:
         BadMessageError: it is none.
+        NewerMessage: a newer version of the app wrote it.
     """
-    members = read_members(NOTICES, text)
+    members = read_members(NOTICES, text, Form.NOTICE)
     event, webhook = members.get("event"), members.get("webhook")
     if not isinstance(event, dict) or not _is_id(event.get("id")) or not isinstance(event.get("type"), str):
         raise BadMessageError(NOTICES, "event", "a CloudEvent with an id of letters and digits")

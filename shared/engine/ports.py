@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.collections import OwnCollection
 from shared.compute.diagnosing import Refusal
 from shared.compute.disk_snapshot import CaptureTarget
 from shared.compute.errors import ComputeError
@@ -109,6 +110,14 @@ class Compute(Protocol):
     async def list_kept(
         self, subscription_id: str, group: str, marker: str = ""
     ) -> tuple[tuple[Kept, ...], str]: ...
+
+    async def list_collections(
+        self, subscription_id: str, group: str, link: str = ""
+    ) -> tuple[tuple[OwnCollection, ...], str]: ...
+
+    async def is_empty(self, collection_id: str) -> bool: ...
+
+    async def delete_collection(self, collection: OwnCollection) -> None: ...
 
     async def start_agent(
         self,

@@ -10,6 +10,8 @@ from typing import Any
 
 from shared import telemetry
 from shared.saga.group import Barrier
+from shared.storage.errors import NewerMessage, UnknownVersion
+from shared.storage.upcasts import Form, brought_up, version_of
 
 RUNS = "stillframe-runs"
 STEPS = "stillframe-steps"
@@ -74,7 +76,12 @@ class RunMessage:
 
     def text(self) -> str:
         """Write the message."""
-        members = {"task": self.task.value, "run": self.run_id, "after": self.after}
+        members = {
+            "v": version_of(Form.RUN_MESSAGE),
+            "task": self.task.value,
+            "run": self.run_id,
+            "after": self.after,
+        }
         return json.dumps(members | _traced(self.trace))
 
 
@@ -88,7 +95,8 @@ class PointMessage:
 
     def text(self) -> str:
         """Write the message."""
-        return json.dumps({"task": self.task.value, "subject": self.subject, "after": self.after})
+        members = {"task": self.task.value, "subject": self.subject, "after": self.after}
+        return json.dumps({"v": version_of(Form.POINT_MESSAGE), **members})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,13 @@ class StepMessage:
 
     def text(self) -> str:
         """Write the message."""
-        members = {"run": self.run_id, "saga": self.saga_id, "vm": self.vm_id, "watch": self.watch}
+        members = {
+            "v": version_of(Form.STEP_MESSAGE),
+            "run": self.run_id,
+            "saga": self.saga_id,
+            "vm": self.vm_id,
+            "watch": self.watch,
+        }
         tried = {"try": self.try_number} if self.try_number > 1 else {}
         return json.dumps(members | tried | _traced(self.trace))
 
@@ -131,7 +145,11 @@ class GroupMessage:
 
     def text(self) -> str:
         """Write the message."""
-        members: dict[str, Any] = {"run": self.run_id, "group": self.name}
+        members: dict[str, Any] = {
+            "v": version_of(Form.GROUP_MESSAGE),
+            "run": self.run_id,
+            "group": self.name,
+        }
         if self.saga_id:
             members |= {"saga": self.saga_id, "attempt": self.attempt, "barrier": self.barrier}
             members |= {"why": self.why, "again": self.again}
@@ -143,8 +161,9 @@ def read_run_message(text: str) -> RunMessage:
 
     Raises:
         BadMessageError: it is none.
+        NewerMessage: a newer version of the app wrote it.
     """
-    members = read_members(RUNS, text)
+    members = read_members(RUNS, text, Form.RUN_MESSAGE)
     try:
         task = RunTask(str(members.get("task")))
     except ValueError:
@@ -158,8 +177,9 @@ def read_point_message(text: str) -> PointMessage:
 
     Raises:
         BadMessageError: it is none.
+        NewerMessage: a newer version of the app wrote it.
     """
-    members = read_members(POINTS, text)
+    members = read_members(POINTS, text, Form.POINT_MESSAGE)
     try:
         task = PointTask(str(members.get("task")))
     except ValueError:
@@ -172,8 +192,9 @@ def read_step_message(text: str) -> StepMessage:
 
     Raises:
         BadMessageError: it is none.
+        NewerMessage: a newer version of the app wrote it.
     """
-    members = read_members(STEPS, text)
+    members = read_members(STEPS, text, Form.STEP_MESSAGE)
     run_id, saga_id, vm_id = (_text(STEPS, members, name) for name in ("run", "saga", "vm"))
     return StepMessage(
         run_id,
@@ -190,8 +211,9 @@ def read_group_message(text: str) -> GroupMessage:
 
     Raises:
         BadMessageError: it is none.
+        NewerMessage: a newer version of the app wrote it.
     """
-    members = read_members(GROUPS, text)
+    members = read_members(GROUPS, text, Form.GROUP_MESSAGE)
     run_id, name = (_text(GROUPS, members, each) for each in ("run", "group"))
     if "saga" not in members:
         return GroupMessage(run_id=run_id, name=name, trace=_trace(members))
@@ -222,11 +244,12 @@ def _trace(members: dict[str, Any]) -> str:
     return trace if isinstance(trace, str) else ""
 
 
-def read_members(queue: str, text: str) -> dict[str, Any]:
-    """Read the members of a message.
+def read_members(queue: str, text: str, form: Form) -> dict[str, Any]:
+    """Read the members of a message, this version's or an older one's; one that says none is of version 1.
 
     Raises:
-        BadMessageError: it is no JSON object.
+        BadMessageError: it is no JSON object, or says no version that there can be.
+        NewerMessage: a newer version of the app wrote it.
     """
     try:
         members = json.loads(text)
@@ -234,7 +257,13 @@ def read_members(queue: str, text: str) -> dict[str, Any]:
         members = None
     if not isinstance(members, dict) or not _can_be_written(members):
         raise BadMessageError(queue, "message", "one JSON object of texts that UTF-8 can write")
-    return members
+    try:
+        brought: dict[str, Any] = brought_up(form, members, members.get("v", 1))
+    except UnknownVersion as error:
+        if error.newer:
+            raise NewerMessage(queue, error) from None
+        raise BadMessageError(queue, "v", f"a whole number from 1 to {error.known}") from None
+    return brought
 
 
 def _can_be_written(members: dict[str, Any]) -> bool:

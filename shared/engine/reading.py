@@ -9,7 +9,7 @@ from shared.engine.timeline_views import timeline_view
 from shared.engine.views import moment, pending_view, run_view, saga_view
 from shared.saga.state import SagaState
 from shared.saga.timeline import timeline_of
-from shared.storage.errors import GroupNotFound, SagaNotFound
+from shared.storage.errors import GroupNotFound, SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.groups import GroupRecord, GroupTable
 from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
@@ -116,6 +116,8 @@ class Reading:
                     return saga_id, (await self._sagas.reload(saga_id)).state.phase.value
                 except SagaNotFound:
                     return saga_id, "pending"
+                except (UnknownSchema, UnreadableSaga):  # a newer version of the app saved it
+                    return saga_id, "running"
 
         going_on = [entry.saga_id for entry in entries if not entry.outcome]
         known = dict(await asyncio.gather(*(phase(saga) for saga in going_on[:PHASES_AT_MOST])))

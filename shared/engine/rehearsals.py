@@ -7,7 +7,7 @@ from shared.engine.reading import Reading
 from shared.engine.run_settings import is_rehearsal
 from shared.engine.views import rehearsal_view
 from shared.saga.problems import problem_of
-from shared.storage.errors import RunNotFound, SagaNotFound
+from shared.storage.errors import RunNotFound, SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunTable
 
@@ -46,7 +46,7 @@ class Rehearsals:
     async def _held(self, saga_id: str) -> dict[str, Any]:
         try:
             state = (await self._sagas.reload(saga_id)).state
-        except SagaNotFound:
+        except (SagaNotFound, UnknownSchema, UnreadableSaga):
             return _UNKNOWN
         problem = problem_of(state)
         return {"rehearsal": rehearsal_view(state), "what_to_do": problem.what_to_do if problem else None}

@@ -11,6 +11,7 @@ from opentelemetry.trace import SpanKind
 from shared import telemetry
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
+from shared.engine.draining import Draining
 from shared.engine.following import Successors
 from shared.engine.grouping import Grouping
 from shared.engine.notifying import Notices
@@ -108,6 +109,7 @@ class RunService:
         run_list: RunList | None = None,
         notices: Notices | None = None,
         grouping: Grouping | None = None,
+        drain: bool = False,
     ) -> None:
         self._runs = runs
         self._sagas = sagas
@@ -123,6 +125,7 @@ class RunService:
         self._list = run_list
         self._notices = notices
         self._grouping = grouping
+        self._drain = drain
         self._tasks = {
             RunTask.FAN_OUT: self._fan_out,
             RunTask.CANCEL: self._cancel,
@@ -134,8 +137,11 @@ class RunService:
         """Write the run down and have its VMs started; give its id.
 
         Raises:
+            Draining: no new run begins now.
             IdempotencyMismatch: the key was used for another request.
         """
+        if self._drain and not await self._was_made(request.idempotency_key):
+            raise Draining
         what: telemetry.Attributes = {"policy": request.settings.policy_name, "vms": len(request.vm_ids)}
         with telemetry.span("run", what) as span:
             run_id = await self._start_traced(request)
@@ -145,7 +151,9 @@ class RunService:
     async def _start_traced(self, request: RunRequest) -> str:
         run_id = self._new_run_id()
         if request.idempotency_key:
-            run_id = await self._runs.claim(request.idempotency_key, request.digest(), run_id)
+            run_id = await self._runs.claim(
+                request.idempotency_key, request.digest(), run_id, at=self._clock()
+            )
             try:
                 await self._runs.get(run_id)
             except RunNotFound:
@@ -154,13 +162,13 @@ class RunService:
                 return run_id
         at_once = _at_once(request.settings)
         entries = _entries(run_id, request, self._clock())
-        if request.settings.selection is None:
-            await self._prepare(run_id, request.settings, entries)
         stored = await with_stored_scripts(request.settings, self._scripts)
         settings = replace(stored, trace=telemetry.here())
         record = self._record(run_id, replace(request, settings=settings))
-        if self._list is not None:  # before the run is there, so that none is missing from the list
+        if self._list is not None:  # before any row of the run: housekeeping finds what a crash leaves
             await self._list.put(listed(record))
+        if request.settings.selection is None:
+            await self._prepare(run_id, request.settings, entries)
         try:
             await self._runs.create(record, entries)
         except RunExists:  # the same request, sent twice at once: the other one wrote it first
@@ -190,6 +198,22 @@ class RunService:
     async def has_begun(self, idempotency_key: str) -> bool:
         """Whether a run was asked for with this key, be it only that its id was claimed."""
         return await self._runs.claimed(idempotency_key) is not None
+
+    @property
+    def draining(self) -> bool:
+        """Whether no new run begins."""
+        return self._drain
+
+    async def _was_made(self, idempotency_key: str) -> bool:
+        """Whether a request with this key has become a run: its repetition is answered as ever."""
+        run_id = await self._runs.claimed(idempotency_key) if idempotency_key else None
+        if run_id is None:
+            return False
+        try:
+            await self._runs.get(run_id)
+        except RunNotFound:
+            return False
+        return True
 
     def _record(self, run_id: str, request: RunRequest) -> RunRecord:
         return RunRecord(

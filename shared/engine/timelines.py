@@ -14,7 +14,7 @@ from shared.engine.timeline_views import timeline_view
 from shared.engine.views import moment
 from shared.saga.state import Phase, SagaState
 from shared.saga.timeline import Timeline, timeline_of
-from shared.storage.errors import SagaNotFound
+from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas
 from shared.storage.runs import RunEntry, RunRecord, RunTable
 
@@ -92,6 +92,8 @@ class Timelines:
             state, history = await self._sagas.look(entry.saga_id)
         except SagaNotFound:
             return _Seen(Phase.PENDING, Timeline())
+        except (UnknownSchema, UnreadableSaga):  # a newer version of the app saved it
+            return _Seen("running", Timeline())
         return _Seen(state.phase, timeline_of(history), state)
 
 

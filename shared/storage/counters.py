@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from shared.storage import tables
+from shared.storage.emptying import delete_rows
 from shared.storage.errors import CountsNotKept
 from shared.storage.rows import int64, key, whole
 from shared.storage.tables import TableStore, WriteRefused
 
 _TRIES = 5
-_KEYS = frozenset({"PartitionKey", "RowKey"})
+_KEYS = frozenset({"PartitionKey", "RowKey", "schema"})
 
 
 class CounterTable:
@@ -50,6 +51,10 @@ class CounterTable:
         """Give the counts of a day; empty when nothing was counted."""
         found = await self._storage.get(self._table, key(name), key(day))
         return _counts(found[0]) if found else {}
+
+    async def forget_until(self, name: str, day: str) -> int:
+        """Remove the counts of a day and of all days before it; say of how many."""
+        return await delete_rows(self._storage, self._table, key(name), until=key(day))
 
 
 def _counts(row: Mapping[str, object]) -> dict[str, int]:

@@ -116,6 +116,14 @@ class DelayTooLong(StorageError):
         self.limit_ms = limit_ms
 
 
+class QueueBeingDeleted(StorageError):
+    """A queue was deleted a moment ago: for about 30 s there can be none of its name."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(f"queue {queue} was deleted a moment ago: try again in 30 s")
+        self.queue = queue
+
+
 class RowTooLarge(StorageError):
     """A record does not fit into one table entity. Sizes in characters of its JSON."""
 
@@ -144,13 +152,47 @@ class UnusableKey(StorageError):
         self.key = key
 
 
-class UnknownSchema(StorageError):
-    """The row was written by a version of Stillframe that this one does not know."""
+class UnknownVersion(StorageError):
+    """Data are of a version of their form that this code does not know; ``known`` is the newest it does."""
 
-    def __init__(self, row: str, version: object) -> None:
-        super().__init__(f"row {row} has the unknown schema version {version!r}")
-        self.row = row
+    def __init__(self, form: str, version: object, known: int) -> None:
+        newer = type(version) is int and version > known
+        by = "a newer version of Stillframe wrote it" if newer else "no version of Stillframe writes that"
+        super().__init__(f"version {version!r} of a {form} is not known here, up to {known} are: {by}")
+        self.form = form
         self.version = version
+        self.known = known
+        self.newer = newer
+
+
+class UnknownSchema(StorageError):
+    """The row was written by a version of Stillframe that this one does not know; it is left as it is."""
+
+    def __init__(self, row: str, why: UnknownVersion) -> None:
+        super().__init__(f"row {row}: {why}")
+        self.row = row
+        self.version = why.version
+
+
+class UnreadableSaga(StorageError):
+    """A saga is stored in a form that this version of Stillframe does not read; it is left as it is."""
+
+    def __init__(self, saga_id: str, path: str, expected: str) -> None:
+        super().__init__(
+            f"saga {saga_id} cannot be read ({path}: expected {expected}): "
+            "a newer version of Stillframe wrote it, or it was damaged"
+        )
+        self.saga_id = saga_id
+        self.path = path
+
+
+class NewerMessage(StorageError):
+    """A message was written by a newer version of Stillframe; it is put off until that one is back."""
+
+    def __init__(self, queue: str, why: UnknownVersion) -> None:
+        super().__init__(f"a message of queue {queue}: {why}")
+        self.queue = queue
+        self.version = why.version
 
 
 class TornRead(StorageError):

@@ -16,6 +16,7 @@ from shared.storage import tables
 from shared.storage.errors import FindingNotFound
 from shared.storage.rows import int64, key, pack, unpack, whole
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _OPEN, _PASSES, _LAST = "open", "passes", "last"
 
@@ -70,8 +71,8 @@ class FindingTable:
         """Write a finding down; one that was known keeps the time of its first sight. Say if it is new."""
         found = await self._storage.get(self._table, _OPEN, key(finding.finding_id))
         if found is not None:
-            finding = replace(finding, first_seen=decode(Finding, unpack(found[0])).first_seen)
-        row = pack(_OPEN, key(finding.finding_id), encode(finding))
+            finding = replace(finding, first_seen=decode(Finding, unpack(found[0], Form.FINDING)).first_seen)
+        row = pack(_OPEN, key(finding.finding_id), encode(finding), Form.FINDING)
         await self._storage.transact(self._table, [tables.upsert(row)])
         return found is None
 
@@ -80,12 +81,12 @@ class FindingTable:
         found = await self._storage.get(self._table, _OPEN, key(finding_id))
         if found is None:
             raise FindingNotFound(finding_id)
-        return decode(Finding, unpack(found[0]))
+        return decode(Finding, unpack(found[0], Form.FINDING))
 
     async def all(self, after: str = "") -> AsyncIterator[Finding]:
         """All findings behind the id ``after``, in the order of their ids."""
         async for row, _ in self._storage.rows(self._table, _OPEN, after=after, until="~"):
-            yield decode(Finding, unpack(row))
+            yield decode(Finding, unpack(row, Form.FINDING))
 
     async def close(self, finding_id: str) -> None:
         """Remove a finding; one that is not there is fine."""

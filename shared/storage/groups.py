@@ -20,6 +20,7 @@ from shared.storage.errors import GroupBusy, GroupNotFound, ReservationsBusy
 from shared.storage.reservations import ROWS_KEPT, Row
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _GROUP = "group"
 
@@ -79,7 +80,7 @@ class GroupTable:
     async def create(self, run_id: str, groups: Sequence[GroupRecord]) -> None:
         """Write the groups of a run, before its members start; those that are there stay as they are."""
         for group in groups:
-            row = pack(key(run_id), key(_GROUP, group.name), encode(group))
+            row = pack(key(run_id), key(_GROUP, group.name), encode(group), Form.GROUP)
             try:
                 await self._storage.transact(self._table, [tables.create(row)])
             except WriteRefused:  # the same request, sent twice at once, or a selection that ended twice
@@ -90,12 +91,12 @@ class GroupTable:
         found = await self._storage.get(self._table, key(run_id), key(_GROUP, name))
         if found is None:
             raise GroupNotFound(run_id, name)
-        return decode(GroupRecord, unpack(found[0]))
+        return decode(GroupRecord, unpack(found[0], Form.GROUP))
 
     async def of_run(self, run_id: str) -> list[GroupRecord]:
         """Read all groups of a run, in the order of their names."""
         rows = self._storage.rows(self._table, key(run_id), after="group-", until="group.")
-        return [decode(GroupRecord, unpack(row)) async for row, _ in rows]
+        return [decode(GroupRecord, unpack(row, Form.GROUP)) async for row, _ in rows]
 
     async def change[R](
         self, run_id: str, name: str, how: Callable[[GroupRecord], tuple[GroupRecord, R]]
@@ -123,7 +124,9 @@ class GroupTable:
         row = self._rows.get((run_id, name))
         if row is None:
             place = (key(run_id), key(_GROUP, name))
-            row = Row(self._storage, self._table, place, _NOBODY, pause=self._pause, keep=False)
+            row = Row(
+                self._storage, self._table, place, _NOBODY, pause=self._pause, keep=False, form=Form.GROUP
+            )
             self._rows[run_id, name] = row
         self._rows.move_to_end((run_id, name))
         if len(self._rows) > ROWS_KEPT:

@@ -9,10 +9,14 @@ ACK_QUEUE = "stillframe-acks"
 _TEMPLATE_GUIDS = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
 
+#: What the names of all command queues begin with.
+COMMAND_PREFIX = "cmd-"
+
+
 def command_queue(vm_id: str) -> str:
     """The name of a VM's command queue: ARM ids vary in case, and have characters that queue names forbid.
 
     A template makes the same name by ``'cmd-${guid(toLower(vmId))}'``, and so can give a VM's identity
     its right to this one queue (infra/guests).
     """
-    return f"cmd-{uuid.uuid5(_TEMPLATE_GUIDS, vm_id.lower())}"
+    return f"{COMMAND_PREFIX}{uuid.uuid5(_TEMPLATE_GUIDS, vm_id.lower())}"

@@ -14,9 +14,10 @@ from shared.storage.connection import Connection
 from shared.storage.errors import DelayTooLong, TooManyRows
 from shared.storage.findings import FindingTable
 from shared.storage.guest_queues import GuestQueues
+from shared.storage.guest_scripts import StoredScript
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
-from shared.storage.queues import MAX_DELAY_MS, check_size, seconds
+from shared.storage.queues import MAX_DELAY_MS, TakenMessage, check_size, seconds
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
@@ -88,6 +89,15 @@ class MemoryTables:
                 return
             after = found[-1][0]
 
+    async def across(self, table: str, *, after: str, until: str, page: int = 1000) -> AsyncIterator[Row]:
+        """See ``Tables.across``."""
+        await asyncio.sleep(0)
+        found = sorted((name, row) for name, row in self._tables[table].items() if after < name[0] <= until)
+        for number, (_, (entity, etag)) in enumerate(found):
+            if number and number % page == 0:
+                await asyncio.sleep(0)
+            yield dict(entity), etag
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryMessage:
@@ -135,6 +145,20 @@ class MemoryQueues:
         )
         self._queues[queue][message.message_id] = message
         return f"{message.message_id}|{message.pop_receipt}"
+
+    async def listed(self, prefix: str, marker: str = "") -> tuple[list[str], str]:
+        """See ``Queues.listed``; three at a time, so that there are pages."""
+        names = sorted(name for name in self._queues if name.startswith(prefix) and name > marker)
+        return names[:3], names[2] if len(names) > 3 else ""
+
+    async def delete(self, queue: str) -> None:
+        """See ``Queues.delete``. The name can be used again at once."""
+        self._queues.pop(queue, None)
+
+    async def oldest(self, queue: str, limit: int, hidden_s: int) -> list[TakenMessage]:
+        """See ``Queues.oldest``."""
+        taken = self.receive(queue, hidden_ms=hidden_s * 1000, limit=limit) if queue in self._queues else []
+        return [TakenMessage(each.text, f"{each.message_id}|{each.pop_receipt}") for each in taken]
 
     async def count(self, queue: str) -> int:
         """See ``Queues.count``."""
@@ -199,15 +223,34 @@ class MemoryStorage:
 
 
 class MemoryScripts:
-    """Scripts by their pins."""
+    """Scripts by their pins. ``clock`` gives ms since the epoch."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
         self.content: dict[str, str] = {}
+        self._stored: dict[str, StoredScript] = {}
+        self._clock = clock
+        self._number = 0
 
     async def put(self, pin: str, content: str) -> None:
         """See ``GuestScripts.put``."""
         await asyncio.sleep(0)
         self.content[pin] = content
+        self._number += 1
+        self._stored[pin] = StoredScript(pin, self._clock(), str(self._number))
+
+    async def listed(self, marker: str = "") -> tuple[list[StoredScript], str]:
+        """See ``GuestScripts.listed``; two at a time, so that there are pages."""
+        pins = sorted(pin for pin in self._stored if pin > marker)
+        return [self._stored[pin] for pin in pins[:2]], pins[1] if len(pins) > 2 else ""
+
+    async def delete(self, script: StoredScript) -> bool:
+        """See ``GuestScripts.delete``."""
+        await asyncio.sleep(0)
+        if self._stored.get(script.pin) != script:
+            return False
+        self._stored.pop(script.pin, None)
+        self.content.pop(script.pin, None)
+        return True
 
     async def url(self, pin: str, valid_ms: int) -> str:
         """See ``GuestScripts.url``."""

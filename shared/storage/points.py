@@ -30,6 +30,7 @@ from shared.storage.merging import merged
 from shared.storage.point_records import PointRecord
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import Operation, TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _ALL, _SCOPES = "all", "scopes"
 _AT, _VM, _NAME, _POINT = "at-", "vm-", "name,", "point,"
@@ -89,10 +90,10 @@ class PointTable:
         where = {"vm": record.vm_id, "place": place, "evidence": evidence}
         found_by = (f"{_AT}{place}", f"{policy}{_AT}{place}", f"{policy}{_VM}{vm}", f"{_NAME}{name},{vm}")
         await _together(
-            self._create(pack(_of_vm(record.vm_id), key(_AT + place), encode(record))),
+            self._create(pack(_of_vm(record.vm_id), key(_AT + place), encode(record), Form.POINT)),
             self._upsert(
                 *({"PartitionKey": _ALL, "RowKey": key(row), "vm": record.vm_id} for row in found_by),
-                pack(_ALL, key(f"{_POINT}{record.point_id}"), where),
+                pack(_ALL, key(f"{_POINT}{record.point_id}"), where, Form.EVIDENCE),
             ),
         )
 
@@ -150,7 +151,7 @@ class PointTable:
         Raises:
             PointChanged: it is not; read it again and decide again.
         """
-        row = pack(_of_vm(record.vm_id), key(_AT + stored.place), encode(record))
+        row = pack(_of_vm(record.vm_id), key(_AT + stored.place), encode(record), Form.POINT)
         try:
             [etag] = await self._storage.transact(self._table, [tables.replace(row, stored.etag)])
         except (WriteRefused, ServiceResponseError) as error:
@@ -187,7 +188,7 @@ class PointTable:
 
     async def _where(self, point_id: str) -> Any:
         found = await self._storage.get(self._table, _ALL, key(f"{_POINT}{point_id}"))
-        return unpack(found[0]) if found else None
+        return unpack(found[0], Form.EVIDENCE) if found else None
 
     async def _read(self, vm_id: str, place: str) -> StoredPoint | None:
         found = await self._storage.get(self._table, _of_vm(vm_id), key(_AT + place))
@@ -258,7 +259,7 @@ def _countdown(at: int) -> str:
 
 
 def _stored(row: dict[str, Any], etag: str) -> StoredPoint:
-    return StoredPoint(decode(PointRecord, unpack(row)), etag, row["RowKey"].removeprefix(_AT))
+    return StoredPoint(decode(PointRecord, unpack(row, Form.POINT)), etag, row["RowKey"].removeprefix(_AT))
 
 
 def _vm_hash(vm_id: str) -> str:

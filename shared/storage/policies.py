@@ -17,8 +17,9 @@ from azure.core.exceptions import ServiceResponseError
 from shared.policy.schedules import DEFAULT_SCHEDULE
 from shared.storage import tables
 from shared.storage.errors import PolicyChanged, PolicyNotFound
-from shared.storage.rows import int64, key, pack, unpack, whole
+from shared.storage.rows import int64, key, pack, require_known, unpack, whole
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _PARTITION = "policies"
 
@@ -84,7 +85,7 @@ class PolicyTable:
         """
         _check(name, etag)
         token = self._token()
-        row = pack(_PARTITION, key("policy", name), document, name=name, write=token)
+        row = pack(_PARTITION, key("policy", name), document, Form.POLICY, name=name, write=token)
         first = tables.upsert(row) if etag is None else tables.replace(row, etag)
         gone = {due.schedule: None async for due in self.schedules(name)}
         wanted: dict[str, int | None] = {DEFAULT_SCHEDULE: None, **gone, **(dues or {})}
@@ -106,12 +107,12 @@ class PolicyTable:
         found = await self._storage.get(self._table, _PARTITION, key("policy", name))
         if found is None:
             raise PolicyNotFound(name)
-        return StoredPolicy(name, unpack(found[0]), found[1])
+        return StoredPolicy(name, unpack(found[0], Form.POLICY), found[1])
 
     async def list(self) -> AsyncIterator[StoredPolicy]:
         """All policies in the order of their names."""
         async for row, etag in self._storage.rows(self._table, _PARTITION, after="policy-", until="policy."):
-            yield StoredPolicy(row["name"], unpack(row), etag)
+            yield StoredPolicy(row["name"], unpack(row, Form.POLICY), etag)
 
     async def page(self, after: str, size: int) -> Sequence[StoredPolicy]:
         """The next ``size`` policies behind the name ``after``; fewer only at the end."""
@@ -119,7 +120,7 @@ class PolicyTable:
         behind = f"policy-{after}"
         rows = self._storage.rows(self._table, _PARTITION, after=behind, until="policy.", page=size)
         async for row, etag in rows:
-            found.append(StoredPolicy(row["name"], unpack(row), etag))
+            found.append(StoredPolicy(row["name"], unpack(row, Form.POLICY), etag))
             if len(found) == size:
                 break
         return found
@@ -217,6 +218,7 @@ def _due_row(due: DueSchedule, token: str) -> dict[str, Any]:
 
 def _due(row: Mapping[str, Any]) -> DueSchedule:
     """Read a schedule's row; those of before there were several lack the name and what became of it."""
+    require_known(row, Form.DUE)
     return DueSchedule(
         policy=row["name"],
         schedule=row.get("schedule", DEFAULT_SCHEDULE),

@@ -4,13 +4,14 @@ Texts are base64, as ``messageEncoding`` of host.json says; the SDK by itself wo
 created when it is first missed.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from shared.storage.clients import PerLoop, TransportFactory, queue_service
 from shared.storage.connection import Connection
-from shared.storage.errors import DelayTooLong, MessageTooLarge
+from shared.storage.errors import DelayTooLong, MessageTooLarge, QueueBeingDeleted
 
 if TYPE_CHECKING:
     from azure.storage.queue.aio import QueueClient
@@ -22,6 +23,17 @@ MAX_BYTES = 48 * 1024
 MAX_DELAY_MS = 7 * 24 * 3_600_000
 
 _FOREVER = -1
+#: Messages that one request brings (Get Messages, Storage REST reference).
+_MOST_AT_ONCE = 32
+_BEING_DELETED = "QueueBeingDeleted"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A message that was taken from a queue; ``cancel`` with its receipt deletes it."""
+
+    text: str
+    receipt: str
 
 
 class Queues:
@@ -31,12 +43,17 @@ class Queues:
         self._service = PerLoop(lambda: queue_service(connection, transport))
 
     async def ensure(self, *queues: str) -> None:
-        """Create the queues that are not there yet."""
+        """Create the queues that are not there yet.
+
+        Raises:
+            QueueBeingDeleted: somebody has just deleted one.
+        """
         for queue in queues:
             try:
                 await self._service.get().create_queue(queue)
-            except ResourceExistsError:
-                continue
+            except ResourceExistsError as error:
+                if _code(error) == _BEING_DELETED:
+                    raise QueueBeingDeleted(queue) from error
 
     async def send(self, queue: str, text: str, *, delay_ms: int = 0) -> str:
         """Put a message that never expires into a queue, visible after ``delay_ms`` (rounded up to seconds).
@@ -74,6 +91,40 @@ class Queues:
             if error.status_code != 400 or getattr(error, "error_code", "") != "PopReceiptMismatch":
                 raise
 
+    async def listed(self, prefix: str, marker: str = "") -> tuple[list[str], str]:
+        """The next queues whose names begin with ``prefix``, and where to go on; empty at the end."""
+        pages = self._service.get().list_queues(name_starts_with=prefix).by_page(marker or None)
+        async for page in pages:
+            names = [str(queue.name) async for queue in page]
+            return names, str(getattr(pages, "continuation_token", None) or "")
+        return [], ""
+
+    async def delete(self, queue: str) -> None:
+        """Delete a queue and all that lies in it; one that is not there is fine.
+
+        Its name cannot be used for at least 30 s (Delete Queue, Storage REST reference).
+        """
+        try:
+            await self._service.get().delete_queue(queue)
+        except ResourceNotFoundError:
+            return
+        except HttpResponseError as error:
+            if _code(error) != _BEING_DELETED:
+                raise
+
+    async def oldest(self, queue: str, limit: int, hidden_s: int) -> list[TakenMessage]:
+        """Take up to ``limit`` messages, about the oldest first, and hide them for ``hidden_s``."""
+        from azure.storage.queue import TextBase64DecodePolicy  # noqa: PLC0415 - see clients.py
+
+        client = self._service.get().get_queue_client(queue, message_decode_policy=TextBase64DecodePolicy())
+        try:
+            taken = client.receive_messages(
+                messages_per_page=min(limit, _MOST_AT_ONCE), max_messages=limit, visibility_timeout=hidden_s
+            )
+            return [TakenMessage(str(each.content), f"{each.id}|{each.pop_receipt}") async for each in taken]
+        except ResourceNotFoundError:
+            return []
+
     async def count(self, queue: str) -> int:
         """Give about how many messages lie in a queue, hidden ones too; 0 where there is no such queue."""
         try:
@@ -105,6 +156,10 @@ class Queues:
     async def close(self) -> None:
         """Close the running loop's client."""
         await self._service.close()
+
+
+def _code(error: HttpResponseError) -> str:
+    return str(getattr(error, "error_code", None) or "")
 
 
 def seconds(duration_ms: int) -> int:

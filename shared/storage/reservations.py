@@ -15,9 +15,11 @@ from typing import Any
 
 from shared.saga.codec import decode, encode
 from shared.storage import tables
+from shared.storage.emptying import delete_row
 from shared.storage.errors import ReservationsBusy
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _ROW = "now"
 
@@ -43,11 +45,13 @@ class Row[S]:
         *,
         pause: Callable[[float], Awaitable[None]],
         keep: bool = True,
+        form: Form = Form.RESERVATION,
     ) -> None:
         self._storage = storage
         self._table = table
         self._place = place
         self._keep = keep
+        self._form = form
         self._empty = empty
         self._pause = pause
         self._lock = asyncio.Lock()
@@ -95,7 +99,7 @@ class Row[S]:
                 after, answer = each.how(after)
                 answers.append(answer)
             if after != before:
-                entity = pack(*self._place, encode(after))
+                entity = pack(*self._place, encode(after), self._form)
                 write = tables.replace(entity, etag) if etag else tables.create(entity)
                 self._known = None
                 try:
@@ -113,7 +117,7 @@ class Row[S]:
         if found is None:
             return self._empty, ""
         kind: type[S] = type(self._empty)
-        return decode(kind, unpack(found[0])), found[1]
+        return decode(kind, unpack(found[0], self._form)), found[1]
 
 
 @dataclass(slots=True)
@@ -122,6 +126,15 @@ class _Change[S]:
     done: bool = False
     answer: Any = None
     error: Exception | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row as it was read; ``data`` is its record's JSON."""
+
+    name: str
+    data: Any
+    etag: str
 
 
 class ReservationTable:
@@ -138,6 +151,19 @@ class ReservationTable:
         self._table = table
         self._pause = pause
         self._rows: OrderedDict[str, Row[Any]] = OrderedDict()
+
+    async def all(self, *, after: str, size: int) -> list[StoredRow]:
+        """The next ``size`` rows behind the name ``after``; fewer only at the end."""
+        found: list[StoredRow] = []
+        async for row, etag in self._storage.across(self._table, after=after, until="~", page=size):
+            found.append(StoredRow(row["PartitionKey"], unpack(row, Form.RESERVATION), etag))
+            if len(found) == size:
+                break
+        return found
+
+    async def forget(self, row: StoredRow) -> bool:
+        """Remove a row, if it is still as it was read. Who has it in mind finds it gone, and begins anew."""
+        return await delete_row(self._storage, self._table, row.name, _ROW, row.etag)
 
     def row[S](self, name: str, empty: S) -> Row[S]:
         """Give the row of a name, whose record is of the type of ``empty``, and that while there is none."""

@@ -5,18 +5,12 @@ JSON is ASCII, so that one character is one UTF-16 unit and a chunk boundary can
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from shared.storage.errors import RowTooLarge, UnknownSchema, UnusableKey
-
-#: The version that this code writes.
-SCHEMA = 1
-
-Upcast = Callable[[Any], Any]
-
-#: Turns the JSON of an older version into that of the next one. The one place where old rows are mended.
-UPCASTS: Mapping[int, Upcast] = {}
+from shared.storage import upcasts
+from shared.storage.errors import RowTooLarge, UnknownSchema, UnknownVersion, UnusableKey
+from shared.storage.upcasts import Form, version_of
 
 CHUNK_CHARS = 32_000
 ROW_CHARS = 480_000
@@ -36,7 +30,7 @@ def key(*parts: str) -> str:
     return text
 
 
-def pack(partition: str, row: str, data: Any, **columns: Any) -> dict[str, Any]:
+def pack(partition: str, row: str, data: Any, form: Form = Form.OTHER, **columns: Any) -> dict[str, Any]:
     """Make an entity: JSON-able ``data`` in chunks, and columns of their own for what is queried or merged.
 
     Raises:
@@ -49,22 +43,30 @@ def pack(partition: str, row: str, data: Any, **columns: Any) -> dict[str, Any]:
         f"json{number:02}": text[start : start + CHUNK_CHARS]
         for number, start in enumerate(range(0, len(text), CHUNK_CHARS))
     }
-    return {"PartitionKey": partition, "RowKey": row, "schema": SCHEMA, **columns, **chunks}
+    return {"PartitionKey": partition, "RowKey": row, "schema": version_of(form), **columns, **chunks}
 
 
-def unpack(entity: Mapping[str, Any], upcasts: Mapping[int, Upcast] = UPCASTS) -> Any:
+def unpack(entity: Mapping[str, Any], form: Form = Form.OTHER) -> Any:
     """Read the data of an entity that ``pack`` made, this version or an older one.
 
     Raises:
         UnknownSchema: no upcast leads from the row's version to this one.
     """
+    require_known(entity, form)  # before anything else of it is read
     text = "".join(entity[name] for name in sorted(entity) if name.startswith("json"))
-    data, version = json.loads(text), entity.get("schema")
-    while version != SCHEMA:
-        if not isinstance(version, int) or version not in upcasts:
-            raise UnknownSchema(f"{entity['PartitionKey']}/{entity['RowKey']}", version)
-        data, version = upcasts[version](data), version + 1
-    return data
+    return upcasts.brought_up(form, json.loads(text), entity.get("schema", 1))
+
+
+def require_known(entity: Mapping[str, Any], form: Form) -> None:
+    """Check a row's version. Rows in columns alone only ever get more of them.
+
+    Raises:
+        UnknownSchema: the row says that it is of a version that this code does not read.
+    """
+    try:
+        upcasts.require_known(form, entity.get("schema", 1))
+    except UnknownVersion as error:
+        raise UnknownSchema(f"{entity['PartitionKey']}/{entity['RowKey']}", error) from None
 
 
 def int64(value: int) -> tuple[int, str]:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.storage import tables
-from shared.storage.rows import int64, key, whole
+from shared.storage.emptying import delete_row
+from shared.storage.rows import int64, key, require_known, whole
 from shared.storage.tables import TableStore
+from shared.storage.upcasts import Form
 
 #: Times are counted back from here (ms since the epoch; the year 5138), so that the newest row comes first.
 _END_OF_TIME = 10**14 - 1
@@ -57,6 +59,11 @@ class RunList:
         for partition in _partitions(run.policy_name):
             row = _row(partition, run)
             await self._storage.transact(self._table, [tables.upsert(row, mode="merge")])
+
+    async def forget(self, run: ListedRun) -> None:
+        """Take a run out of the list; out of that of all runs last, which it is found by."""
+        for partition in reversed(_partitions(run.policy_name)):
+            await delete_row(self._storage, self._table, partition, key(run.place))
 
     async def page(
         self, *, policy: str, since: int | None, until: int | None, after: str, limit: int
@@ -105,6 +112,7 @@ def _row(partition: str, run: ListedRun) -> dict[str, Any]:
 
 
 def _listed(row: dict[str, Any]) -> ListedRun:
+    require_known(row, Form.LISTED_RUN)
     figures = None
     if "ended" in row:
         counts = {name: whole(row[name]) for name in ("ended", "failed", "warnings")}

@@ -20,9 +20,11 @@ from typing import Any
 from shared.saga.codec import decode, encode
 from shared.saga.timeline import Timeline
 from shared.storage import tables
+from shared.storage.emptying import delete_row, delete_rows
 from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
-from shared.storage.rows import int64, key, pack, unpack, whole
+from shared.storage.rows import int64, key, pack, require_known, unpack, whole
 from shared.storage.tables import MAX_OPERATIONS, TableStore, WriteRefused
+from shared.storage.upcasts import Form, members_of
 
 _RUN = "run"
 _ACTIVE = "active"
@@ -114,6 +116,16 @@ class RunEntry:
     group: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That an idempotency key became a run. ``at`` is ms since the epoch; None where nobody wrote it down."""
+
+    place: str
+    run_id: str
+    at: int | None
+    etag: str
+
+
 class RunTable:
     """The runs, in the table ``runs``."""
 
@@ -166,7 +178,7 @@ class RunTable:
         if record.selection is None:
             return record
         unread = [
-            Unread(**unpack(row))
+            Unread(**members_of(Unread, unpack(row, Form.UNREAD)))
             async for row, _ in self._storage.rows(
                 self._table, key(record.run_id), after="unread-", until="unread."
             )
@@ -189,7 +201,7 @@ class RunTable:
     async def add_unread(self, run_id: str, place: str, unread: Unread) -> None:
         """Note what a selection could not read; ``place`` is the same for the same part."""
         data = {"scope": unread.scope, "code": unread.code, "detail": unread.detail[:_REASON_CHARS]}
-        await self._write([tables.upsert(pack(key(run_id), key("unread", place), data))])
+        await self._write([tables.upsert(pack(key(run_id), key("unread", place), data, Form.UNREAD))])
 
     async def note_selection(self, run_id: str, selection: RunSelection, vm_count: int) -> None:
         """Say how far the selection of a run is. Raises ``RunNotFound``."""
@@ -282,13 +294,58 @@ class RunTable:
         except WriteRefused:
             return
 
+    async def is_active(self, run_id: str) -> bool:
+        """Whether a run was not retired yet."""
+        return await self._storage.get(self._table, _ACTIVE, key(_RUN, run_id)) is not None
+
+    async def has_entry(self, run_id: str, saga_id: str) -> bool:
+        """Whether the index of a run has a row of this saga."""
+        return await self._storage.get(self._table, key(run_id), key(_VM, saga_id)) is not None
+
+    async def forget_entries(self, run_id: str, first: str, last: str) -> None:
+        """Remove the index rows of the sagas from ``first`` to ``last``; again changes nothing."""
+        await delete_rows(
+            self._storage, self._table, key(run_id), after=f"{_VM}-{first[:-1]}", until=key(_VM, last)
+        )
+
+    async def forget(self, run_id: str) -> None:
+        """Remove all that is stored under a run's id, the run itself last; again changes nothing."""
+        await delete_rows(self._storage, self._table, key(run_id), last=_RUN)
+
+    async def claims(self, *, after: str, size: int) -> list[Claim]:
+        """The next ``size`` claims of idempotency keys behind the place ``after``; fewer only at the end."""
+        found: list[Claim] = []
+        rows = self._storage.across(self._table, after=max(after, "key-"), until="key.", page=size)
+        async for row, etag in rows:
+            at = whole(row["at"]) if "at" in row else None
+            found.append(Claim(row["PartitionKey"], str(unpack(row, Form.CLAIM)["run_id"]), at, etag))
+            if len(found) == size:
+                break
+        return found
+
+    async def date_claim(self, claim: Claim, at: int) -> None:
+        """Say when a claim was seen that does not say when it was made."""
+        row = {"PartitionKey": claim.place, "RowKey": _CLAIM, "at": int64(at)}
+        try:
+            await self._write([tables.merge(row)])
+        except WriteRefused:
+            return
+
+    async def forget_claim(self, claim: Claim) -> bool:
+        """Remove a claim, if it is still as it was read."""
+        return await delete_row(self._storage, self._table, claim.place, _CLAIM, claim.etag)
+
     async def claimed(self, idempotency_key: str) -> str | None:
         """Give the run that the first request with this key became; None if there was no such request."""
         found = await self._storage.get(self._table, _claim_partition(idempotency_key), _CLAIM)
-        return str(unpack(found[0])["run_id"]) if found else None
+        return str(unpack(found[0], Form.CLAIM)["run_id"]) if found else None
 
-    async def claim(self, idempotency_key: str, request_digest: str, run_id: str) -> str:
+    async def claim(
+        self, idempotency_key: str, request_digest: str, run_id: str, *, at: int | None = None
+    ) -> str:
         """Claim the key for ``run_id``; returns the run id of the first claim, which may be an earlier one.
+
+        ``at`` is now, ms since the epoch: housekeeping goes by it.
 
         Raises:
             IdempotencyMismatch: the first claim was for another request.
@@ -296,14 +353,15 @@ class RunTable:
         partition = _claim_partition(idempotency_key)
         wanted = {"request_digest": request_digest, "run_id": run_id}
         try:
-            await self._write([tables.create(pack(partition, _CLAIM, wanted))])
+            made = {"at": int64(at)} if at is not None else {}
+            await self._write([tables.create(pack(partition, _CLAIM, wanted, Form.CLAIM, **made))])
         except WriteRefused:
             found = await self._storage.get(self._table, partition, _CLAIM)
             if found is None:
                 raise
         else:
             return run_id
-        first = unpack(found[0])
+        first = unpack(found[0], Form.CLAIM)
         if first["request_digest"] != request_digest:
             raise IdempotencyMismatch(idempotency_key, first["run_id"])
         return str(first["run_id"])
@@ -322,11 +380,12 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
         "settings": record.settings,
     }
     if record.selection is None:
-        return pack(record.run_id, _RUN, data, cancel_requested=record.cancel_requested)
+        return pack(record.run_id, _RUN, data, Form.RUN, cancel_requested=record.cancel_requested)
     return pack(
         record.run_id,
         _RUN,
         data,
+        Form.RUN,
         cancel_requested=record.cancel_requested,
         selected=record.selection.done,
         select_at=int64(record.selection.looked_at),
@@ -336,7 +395,9 @@ def _run_row(record: RunRecord) -> dict[str, Any]:
 
 
 def _run(row: dict[str, Any]) -> RunRecord:
-    record = RunRecord(**unpack(row), cancel_requested=row["cancel_requested"])
+    record = RunRecord(
+        **members_of(RunRecord, unpack(row, Form.RUN)), cancel_requested=row["cancel_requested"]
+    )
     if "selected" not in row:
         return record
     selection = RunSelection(
@@ -389,6 +450,7 @@ def _timeline_column(timeline: Timeline | None) -> dict[str, str]:
 
 
 def _entry(row: dict[str, Any]) -> RunEntry:
+    require_known(row, Form.RUN_ENTRY)
     numbers = ("freeze_window_ms", "started_at", "ended_at")
     return RunEntry(
         saga_id=row["RowKey"].removeprefix(f"{_VM}-"),

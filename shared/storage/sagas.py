@@ -8,7 +8,7 @@
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,12 +16,15 @@ from azure.core.exceptions import ServiceResponseError
 
 from shared.saga import codec
 from shared.saga.effects import Effect
+from shared.saga.errors import UnreadableRecordError
 from shared.saga.history import HistoryEntry
 from shared.saga.state import SagaState
 from shared.storage import tables
-from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound, TornRead
+from shared.storage.emptying import delete_rows
+from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound, TornRead, UnreadableSaga
 from shared.storage.rows import key, pack, unpack
 from shared.storage.tables import Operation, TableStore, WriteRefused
+from shared.storage.upcasts import Form, members_of
 
 _STATE = "state"
 _READS = 5
@@ -82,7 +85,7 @@ class SagaTable:
 
         Raises:
             SagaNotFound: there is no such saga.
-            UnknownSchema: it was written by a version that this one does not know.
+            UnknownSchema, UnreadableSaga: it was written by a version that this one does not know.
             TornRead: it was being saved during each of five reads.
         """
         for _ in range(_READS):
@@ -130,7 +133,7 @@ class SagaTable:
     async def history(self, saga_id: str) -> list[HistoryEntry]:
         """All transitions, oldest first; empty for a saga that does not exist."""
         rows = self._storage.rows(self._table, key(saga_id), after="history-", until="history.")
-        return [_history_entry(unpack(row)) async for row, _ in rows]
+        return [_history_entry(row) async for row, _ in rows]
 
     async def look(self, saga_id: str) -> tuple[SagaState, list[HistoryEntry]]:
         """Read state and history in one request, for somebody who looks and changes nothing.
@@ -142,8 +145,15 @@ class SagaTable:
         rows = [row async for row, _ in found]
         if not rows:
             raise SagaNotFound(saga_id)
-        history = [_history_entry(unpack(row)) for row in rows if row["RowKey"].startswith("history-")]
-        return codec.decode(SagaState, unpack(rows[-1])), history
+        history = [_history_entry(row) for row in rows if row["RowKey"].startswith("history-")]
+        return _state(saga_id, rows[-1]), history
+
+    async def forget(self, saga_id: str) -> None:
+        """Remove all of a saga that has ended; again changes nothing.
+
+        The state goes last: until then whoever comes late finds that it has ended, and begins nothing.
+        """
+        await delete_rows(self._storage, self._table, key(saga_id), last=_STATE)
 
     async def _commit(self, wanted: StoredSaga, token: str, operations: Sequence[Operation]) -> StoredSaga:
         """Write; when the answer is a conflict or lost, look whether the write is our own all the same."""
@@ -167,10 +177,10 @@ class SagaTable:
         if head["RowKey"] != _STATE:
             return None
         stored = StoredSaga(
-            state=codec.decode(SagaState, unpack(head)),
+            state=_state(saga_id, head),
             etag=etag,
             cause=head["cause"],
-            outbox=tuple(codec.decode_any(Effect, unpack(row)) for row in outbox),
+            outbox=tuple(_effect(saga_id, row) for row in outbox),
             saves=head["saves"],
             entries=head["entries"],
         )
@@ -183,6 +193,7 @@ def _state_row(saga: StoredSaga, token: str) -> dict[str, Any]:
         key(saga.state.spec.saga_id),
         _STATE,
         codec.encode(saga.state),
+        Form.SAGA,
         cause=saga.cause,
         phase=str(saga.state.phase),
         saves=saga.saves,
@@ -196,10 +207,11 @@ def _new_rows(saga: StoredSaga, history: Sequence[HistoryEntry]) -> list[Operati
     partition = saga.state.spec.saga_id
     first = saga.entries - len(history) + 1
     entries = [
-        pack(partition, f"history-{number:06}", asdict(entry)) for number, entry in enumerate(history, first)
+        pack(partition, f"history-{number:06}", asdict(entry), Form.HISTORY)
+        for number, entry in enumerate(history, first)
     ]
     effects = [
-        pack(partition, row, codec.encode(effect))
+        pack(partition, row, codec.encode(effect), Form.EFFECT)
         for row, effect in zip(_outbox_keys(saga), saga.outbox, strict=True)
     ]
     return [tables.create(entity) for entity in (*entries, *effects)]
@@ -209,5 +221,21 @@ def _outbox_keys(saga: StoredSaga) -> list[str]:
     return [f"outbox-{saga.saves:06}-{number:02}" for number in range(1, len(saga.outbox) + 1)]
 
 
-def _history_entry(data: dict[str, Any]) -> HistoryEntry:
+def _state(saga_id: str, row: Mapping[str, Any]) -> SagaState:
+    try:
+        return codec.decode(SagaState, unpack(row, Form.SAGA))
+    except UnreadableRecordError as error:
+        raise UnreadableSaga(saga_id, error.path, error.expected) from error
+
+
+def _effect(saga_id: str, row: Mapping[str, Any]) -> Effect:
+    try:
+        effect: Effect = codec.decode_any(Effect, unpack(row, Form.EFFECT))
+    except UnreadableRecordError as error:
+        raise UnreadableSaga(saga_id, f"{row['RowKey']}.{error.path}", error.expected) from error
+    return effect
+
+
+def _history_entry(row: Mapping[str, Any]) -> HistoryEntry:
+    data = members_of(HistoryEntry, unpack(row, Form.HISTORY))
     return HistoryEntry(**{**data, "effects": tuple(data["effects"])})

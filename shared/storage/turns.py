@@ -18,9 +18,10 @@ from itertools import batched
 
 from shared.storage import tables
 from shared.storage.errors import TurnsBusy
-from shared.storage.rows import int64, key, whole
+from shared.storage.rows import int64, key, require_known, whole
 from shared.storage.runs import RunEntry
 from shared.storage.tables import MAX_OPERATIONS, TableStore, WriteRefused
+from shared.storage.upcasts import Form
 
 _PROGRESS = "progress"
 _TRIES, _LONGEST_PAUSE_S = 12, 1.0
@@ -99,6 +100,7 @@ class TurnTable:
             if found is None:
                 return None
             progress, etag = found
+            require_known(progress, Form.TURN)
             place, total = whole(progress["next"]), whole(progress["total"])
             if place > total:
                 return None

@@ -9,6 +9,7 @@ import azure.functions as func
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 
 from shared.compute.errors import ComputeError
+from shared.engine.draining import Draining
 from shared.engine.points import HoldImmutable, NewestPoint, PointGone, PointHeld
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.reconciling import NotAnOrphan
@@ -26,6 +27,8 @@ from shared.storage.errors import (
     RowTooLarge,
     RunNotFound,
     TornRead,
+    UnknownSchema,
+    UnreadableSaga,
     UnusableKey,
 )
 from shared.triggers.requests import BodyTooLarge, NotJson
@@ -55,11 +58,15 @@ _STATUS: dict[type[Exception], tuple[int, str]] = {
     BodyTooLarge: (413, "The body is too large"),
     RowTooLarge: (413, "The document is too large to be stored"),
     NotJson: (415, "The body is no JSON"),
+    UnknownSchema: (503, "Written by a newer version"),
+    UnreadableSaga: (503, "Written by a newer version"),
     IdempotencyMismatch: (422, "The idempotency key was used for another request"),
 }
 
 #: Seconds after which storage that could not be reached may be asked again.
 RETRY_AFTER_S = 5
+#: Seconds after which a run may be asked for again while the app is being drained.
+DRAINED_AFTER_S = 60
 
 
 async def answer(work: Callable[[], Awaitable[func.HttpResponse]]) -> func.HttpResponse:
@@ -75,6 +82,9 @@ async def answer(work: Callable[[], Awaitable[func.HttpResponse]]) -> func.HttpR
         return problem(status, title, str(error), field=getattr(error, "field", None))
     except ComputeError as error:
         return _azure_failed(error)
+    except Draining as error:
+        body = _body(503, "No new run begins", str(error))
+        return _response(body, {"Retry-After": str(DRAINED_AFTER_S)})
     except (AzureError, TornRead) as error:
         return _unavailable() if _may_pass(error) else _defect()
     except Exception:  # noqa: BLE001 - the outermost edge: nobody is above who could know better

@@ -1,4 +1,4 @@
-"""The timer triggers: schedules and retention of stored policies, the sweep of what lost messages left."""
+"""The timer triggers: schedules, retention, housekeeping, the sweep of what lost messages left."""
 
 import azure.functions as func
 
@@ -28,5 +28,10 @@ def blueprint(application: Once) -> func.Blueprint:
     async def reconciliation(timer: func.TimerRequest) -> None:
         del timer
         await application().reconciling.begin()
+
+    @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_HOUSEKEEPING_TIMER%")
+    async def housekeeping(timer: func.TimerRequest) -> None:
+        del timer
+        await application().housekeeping.go_on()
 
     return timers

@@ -46,6 +46,7 @@ def schemas() -> dict[str, Schema]:
         "Check": _check(),
         "NoticesCheck": _notices_check(),
         "FindingsCheck": _findings_check(),
+        "HousekeepingCheck": _housekeeping_check(),
     }
 
 
@@ -391,6 +392,7 @@ def _health() -> Schema:
         "status": {"enum": ["healthy", "unhealthy"]},
         "problems": _TEXTS,
         "version": _TEXT,
+        "draining": {"type": "boolean"},
         "attention": _TEXTS,
         "checked_at": _MOMENT,
         "storage": _each(ref("Check")),
@@ -399,6 +401,7 @@ def _health() -> Schema:
         "poison": _each(_COUNT),
         "notices": ref("NoticesCheck"),
         "findings": ref("FindingsCheck"),
+        "last_housekeeping": ref("HousekeepingCheck"),
         "acks": _each(_each(_each(_COUNT))),
     }
     whole = _all_there("What the app needs and what waits for a person; problems make it unhealthy.", members)
@@ -445,6 +448,21 @@ def _findings_check() -> Schema:
         "begun_at": or_null(_MOMENT),
     }
     told = "What reconciliation found that does not agree between the records and Azure."
+    return _all_there(told, members) | {"required": ["ok", "ms"]}
+
+
+def _housekeeping_check() -> Schema:
+    members: dict[str, Schema] = {
+        "ok": {"type": "boolean"},
+        "ms": _COUNT,
+        "error": _TEXT,
+        "began_at": or_null(_MOMENT),
+        "ended_at": or_null(_MOMENT),
+        "removed": _each(_COUNT),
+        "not_cleaned": _TEXTS,
+        "going_on_since": or_null(_MOMENT),
+    }
+    told = "The last pass that removed what nobody needs any more, and since when another one goes on."
     return _all_there(told, members) | {"required": ["ok", "ms"]}
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from shared.saga.effects import RecordEnd
-from shared.storage import tables
+from shared.storage import tables, upcasts
 from shared.storage.errors import RowTooLarge, TornRead, UnknownSchema
 from shared.storage.memory import MemoryTables
-from shared.storage.rows import CHUNK_CHARS, ROW_CHARS, pack, unpack
+from shared.storage.rows import CHUNK_CHARS, ROW_CHARS, pack, require_known, unpack
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import Row
+from shared.storage.upcasts import Form
 from tests.contract.support import saga_state
 
 
@@ -47,11 +48,28 @@ def test_a_row_of_an_unknown_version_is_never_guessed_at(version: Any) -> None:
     assert (raised.value.row, raised.value.version) == ("p/r", version)
 
 
-def test_an_older_row_is_brought_up_version_by_version() -> None:
+def test_an_older_row_is_brought_up_version_by_version(monkeypatch: pytest.MonkeyPatch) -> None:
     old = {"PartitionKey": "p", "RowKey": "r", "schema": -1, "json00": json.dumps({"a": 1})}
-    upcasts = {-1: lambda data: {"b": data["a"] + 1}, 0: lambda data: {"c": data["b"] + 1}}
+    steps = {-1: lambda data: {"b": data["a"] + 1}, 0: lambda data: {"c": data["b"] + 1}}
+    monkeypatch.setattr(upcasts, "UPCASTS", {Form.RUN: steps})
 
-    assert unpack(old, upcasts) == {"c": 3}
+    assert unpack(old, Form.RUN) == {"c": 3}
+    with pytest.raises(UnknownSchema):
+        unpack(old, Form.POLICY)
+
+
+def test_a_row_that_says_no_version_is_of_the_first() -> None:
+    assert unpack({"PartitionKey": "p", "RowKey": "r", "json00": "[1]"}) == [1]
+
+
+def test_a_row_of_a_newer_version_says_so_in_a_sentence() -> None:
+    row = {"PartitionKey": "p", "RowKey": "r", "schema": 2, "json00": "{}"}
+    told = "row p/r: version 2 of a run is not known here, up to 1 are: a newer version"
+    with pytest.raises(UnknownSchema, match=told):
+        unpack(row, Form.RUN)
+    with pytest.raises(UnknownSchema, match="a newer version"):
+        require_known({"PartitionKey": "p", "RowKey": "r", "schema": 2}, Form.RUN_ENTRY)
+    require_known({"PartitionKey": "p", "RowKey": "r"}, Form.RUN_ENTRY)
 
 
 async def test_a_saga_of_an_unknown_version_is_refused() -> None:

@@ -261,6 +261,9 @@ class Surroundings:
     async def forget(self, vm_id: str) -> None:
         """What is known of agents is of the scene."""
 
+    async def note_use(self, vm_id: str, now: int) -> None:
+        """When a queue was last of use counts in months: no scene is that long."""
+
     # --- the gate -----------------------------------------------------------------------------
 
     async def admit(self, state: SagaState, effect: Admit) -> Admitted | MustWait:

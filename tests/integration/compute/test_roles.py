@@ -7,6 +7,7 @@ import pytest
 
 from local.arm.settings import SimSettings
 from local.arm.specs import VmSpec
+from shared.compute.collections import OwnCollection
 from shared.policy.selection import Scope
 from shared.policy.snapshots import SnapshotSettings
 from tests.integration.compute.conftest import DB1, SAGA, SNAPSHOTS, TAGS, Azure, serving
@@ -42,6 +43,10 @@ async def everything_that_the_app_asks_of_azure(azure: Azure) -> set[Need]:
         await compute.list_kept(subscription, SNAPSHOTS, marker)
     for made in (*ids, report.point_id):
         await compute.delete(made, SAGA)
+    place = report.point_id.partition("/restorePoints/")[0]
+    await compute.list_collections(subscription, SNAPSHOTS)
+    assert await compute.is_empty(place)
+    await compute.delete_collection(OwnCollection(place, azure.vm_id, SAGA))
     await compute.stop_agent(azure.vm_id, SAGA, 1)
     return needs(azure.world.journal.select())
 

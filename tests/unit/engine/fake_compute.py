@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from shared.compute import CaptureTarget, ComputeError, FailedOperation, RestorePointTarget
 from shared.compute.agent_package import AgentInstallation
+from shared.compute.collections import OwnCollection
 from shared.compute.diagnosing import Refusal
 from shared.compute.errors import Refused
 from shared.compute.kept import Kept
@@ -96,6 +97,7 @@ class FakeCompute:
     after_capture: Callable[[], Awaitable[None]] | None = None
     vms: list[VmSummary] = field(default_factory=list)
     page_size: int = 50
+    collections: dict[str, OwnCollection] = field(default_factory=dict)
     unlistable: dict[Scope, ComputeError] = field(default_factory=dict)
 
     async def warm(self, vm_id: str) -> None:
@@ -277,6 +279,28 @@ class FakeCompute:
             page = [await self.look_at(name) for name in names[start : start + 2]]
             following = str(start + 2) if start + 2 < len(names) else ""
             return tuple(kept for kept in page if kept is not None), following
+
+    async def list_collections(
+        self, subscription_id: str, group: str, link: str = ""
+    ) -> tuple[tuple[OwnCollection, ...], str]:
+        """One a page, so that there are pages."""
+        async with self.interruptions.around("list collections"):
+            self._fail("list_collections")
+            place = f"/subscriptions/{subscription_id}/resourceGroups/{group}/".lower()
+            mine = (name for name in self.collections if name.lower().startswith(place))
+            found = sorted(name for name in mine if name > link)
+            following = found[0] if len(found) > 1 else ""
+            return tuple(self.collections[name] for name in found[:1]), following
+
+    async def is_empty(self, collection_id: str) -> bool:
+        async with self.interruptions.around("look into a collection"):
+            there = collection_id in self.collections
+            return there and not any(name.startswith(f"{collection_id}/") for name in self.snapshots)
+
+    async def delete_collection(self, collection: OwnCollection) -> None:
+        async with self.interruptions.around("delete a collection"):
+            self._fail("delete_collection")
+            self.collections.pop(collection.resource_id, None)
 
     async def start_agent(
         self,

@@ -31,11 +31,13 @@ from shared.engine.following import Successors
 from shared.engine.group_messages import GroupMessages
 from shared.engine.grouping import Grouping
 from shared.engine.health import Health
+from shared.engine.housekeeping.passes import Housekeeping, Stores
 from shared.engine.loop import CarryOut, SagaLoop
 from shared.engine.notifying import Notices
 from shared.engine.orders import Keys
 from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
+from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
@@ -59,6 +61,7 @@ from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
 from shared.storage.groups import GroupTable
 from shared.storage.guest_queues import GuestQueues
+from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.memory import MemoryMessage, MemoryQueues, MemoryScripts
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
@@ -87,6 +90,7 @@ MAX_DEQUEUE_COUNT = 5
 RETRY_AFTER_MS = 10_000
 SWEEP_EVERY_MS = 60_000
 DAY_MS = 24 * 3_600_000
+KEEP_DAYS = 400
 
 
 async def _at_once(_seconds: float) -> None:
@@ -119,6 +123,7 @@ class House:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.environment = environment or {}
+        self.drain = False
         self.poster = poster or WebhookClient(read_networks(self.environment))
         self.package = package
         self.clock = TestClock()
@@ -126,7 +131,7 @@ class House:
         self.lost_for_ms = lost_for_ms
         self.tables = InterruptedTables(self.interruptions)
         self.queues = InterruptedQueues(self.clock, self.interruptions)
-        self.scripts = MemoryScripts()
+        self.scripts = MemoryScripts(self.clock)
         self.guests: dict[str, FakeGuest] = {}
         self.compute = FakeCompute(self.clock, self.interruptions, self._start_guest, self._guest_is_held)
         self.sagas, self.runs, self.policies = (
@@ -217,6 +222,7 @@ class House:
             run_list=RunList(self.tables),
             notices=told,
             grouping=grouping,
+            drain=self.drain,
         )
         deleting = Deleting(points, self.compute, self.queues, self.clock)
         retaining = Retaining(
@@ -262,6 +268,8 @@ class House:
                 compute=self.compute,
                 clock=self.clock,
                 findings=findings,
+                passes=HousekeepingTable(self.tables),
+                drain=self.drain,
             ),
             points=Points(points, deleting, self.clock),
             retaining=retaining,
@@ -269,6 +277,26 @@ class House:
             point_tasks=PointTasks(retaining, deleting, reconciling),
             group_messages=GroupMessages(loop, grouping),
             deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),
+            housekeeping=Housekeeping(
+                self.stores().rooms(), HousekeepingTable(self.tables), self.clock, keep_days=KEEP_DAYS
+            ),
+            postponing=Postponing(self.queues, self.queues),
+        )
+
+    def stores(self) -> Stores:
+        """Give what housekeeping looks into."""
+        return Stores(
+            runs=self.runs,
+            sagas=self.sagas,
+            points=PointTable(self.tables),
+            listed=RunList(self.tables),
+            agents=self.agents,
+            reservations=ReservationTable(self.tables, pause=_at_once),
+            counters=self.counters,
+            scripts=self.scripts,
+            queues=self.queues,
+            guest_queues=self.queues,
+            compute=self.compute,
         )
 
     def _start_guest(self, vm: str, bootstrap: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from azure.core.exceptions import (
 
 from shared.engine.application import Application
 from shared.policy.vm_ids import MOST_VMS
-from shared.storage.errors import MissingSetting, TornRead, UnknownSchema
+from shared.storage.errors import MissingSetting, TornRead
 from shared.triggers import http
 from shared.triggers.once import Once
 from shared.triggers.requests import LARGEST_BODY, LONGEST_KEY
@@ -391,7 +391,6 @@ async def test_a_defect_is_told_without_a_word_about_the_inside_and_logged_with_
         (refused_with(400), 500),
         (ClientAuthenticationError("no credential worked"), 500),
         (MissingSetting("AzureWebJobsStorage"), 500),
-        (UnknownSchema("row", 9), 500),
     ],
     ids=repr,
 )

@@ -254,6 +254,7 @@ def test_the_timers_go_by_settings(indexed: dict[str, Any]) -> None:
         "sweep": "%STILLFRAME_SWEEP_TIMER%",
         "retention": "%STILLFRAME_RETENTION_TIMER%",
         "reconciliation": "%STILLFRAME_RECONCILIATION_TIMER%",
+        "housekeeping": "%STILLFRAME_HOUSEKEEPING_TIMER%",
     }
 
 
