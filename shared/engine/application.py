@@ -10,6 +10,7 @@ from shared.engine.point_tasks import PointTasks
 from shared.engine.points import Points
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
+from shared.engine.rebuilding import Rebuilding
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
@@ -39,6 +40,7 @@ class Application:
     points: Points
     retaining: Retaining
     reconciling: Reconciling
+    rebuilding: Rebuilding
     point_tasks: PointTasks
     group_messages: GroupMessages
     deliveries: Deliveries
