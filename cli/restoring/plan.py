@@ -17,6 +17,7 @@ _SUBNET = re.compile(
     r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+",
     re.IGNORECASE,
 )
+_SECURITY = ("", "Standard", "TrustedLaunch")
 _PLATFORM_KEY = ("", "EncryptionAtRestWithPlatformKey")
 
 
@@ -127,6 +128,11 @@ def _check(point: Point, wanted: Wanted) -> None:
     if unknown := [slot for slot in wanted.only if slot not in there]:
         raise BadUsage(
             f"--only {', '.join(unknown)}: there are {', '.join(disk.slot for disk in point.disks)}"
+        )
+    if point.shape.security not in _SECURITY:
+        raise BadUsage(
+            f"a VM of the security type {point.shape.security} is not restored by this command",
+            hint="Its disks carry a guest state of their own: restore them by the portal or the Azure CLI.",
         )
     for disk in point.disks:
         if disk.percent < 100 and (not wanted.only or disk.slot in wanted.only):
