@@ -18,6 +18,9 @@ _SUBNET = re.compile(
     re.IGNORECASE,
 )
 _SECURITY = ("", "Standard", "TrustedLaunch")
+#: Disks whose sectors may have 512 or 4,096 bytes; what is made of a disk of another kind has 512 ("Create an
+#: incremental snapshot for managed disks", Microsoft Learn).
+_OWN_SECTORS, _SECTOR = ("PremiumV2_LRS", "UltraSSD_LRS"), 512
 _PLATFORM_KEY = ("", "EncryptionAtRestWithPlatformKey")
 
 
@@ -169,9 +172,13 @@ def _disk(point: Point, disk: DiskSource, wanted: Wanted) -> Resource:
             f"--sku: missing; nobody tells what storage {named([disk.slot])} was on",
             hint="For example Premium_LRS, StandardSSD_LRS or PremiumV2_LRS.",
         )
+    creation: dict[str, Any] = {"createOption": disk.option, "sourceResourceId": disk.source_id}
+    sector = disk.sector or (0 if disk.copying else _SECTOR)
+    if sku in _OWN_SECTORS and sector:
+        creation["logicalSectorSize"] = sector
     is_system, zone = disk.slot == "os", _zone(point, wanted)
     properties: dict[str, Any] = {
-        "creationData": {"createOption": disk.option, "sourceResourceId": disk.source_id},
+        "creationData": creation,
         "networkAccessPolicy": "DenyAll",
         "publicNetworkAccess": "Disabled",
     }
@@ -256,7 +263,7 @@ def _vm(
 
 def _attached(disk: DiskSource, made: Resource, wanted: Wanted) -> dict[str, Any]:
     """Attach a disk as it was; Premium SSD v2 and Ultra have no host cache, another SKU no accelerator."""
-    cached = "None" if (wanted.sku or disk.sku) in ("PremiumV2_LRS", "UltraSSD_LRS") else disk.caching
+    cached = "None" if (wanted.sku or disk.sku) in _OWN_SECTORS else disk.caching
     same = not wanted.sku or wanted.sku == disk.sku
     return {
         "createOption": "Attach",

@@ -43,7 +43,8 @@ class Shape:
 class DiskSource:
     """What a disk is made of: a snapshot (``Copy``) or a disk restore point (``Restore``).
 
-    ``slot`` is the disk's place: ``os`` or its LUN. ``percent`` is how much of it has been copied.
+    ``slot`` is the disk's place: ``os`` or its LUN. ``percent`` is how much of it has been copied, ``sector``
+    the logical sector size (bytes), where it is said.
     """
 
     slot: str
@@ -59,6 +60,7 @@ class DiskSource:
     percent: float = 100.0
     encryption_set: str = ""
     encryption: str = ""
+    sector: int = 0
 
     @property
     def copying(self) -> bool:
@@ -276,6 +278,7 @@ def _disk_of(snapshot: Mapping[str, Any]) -> DiskSource:
         percent=100.0 if instant or percent is None else float(percent),
         encryption_set=str(encryption.get("diskEncryptionSetId") or ""),
         encryption=str(encryption.get("type") or ""),
+        sector=int(properties.get("creationData", {}).get("logicalSectorSize") or 0),
     )
 
 

@@ -103,6 +103,18 @@ def test_what_is_asked_for_wins_over_what_it_was() -> None:
     assert made["back-nic"]["tags"]["owner"] == "dba"
 
 
+def test_sectors_stay_as_they_were_and_are_said_where_a_disk_could_have_others() -> None:
+    def sectors(planned: Plan) -> list[int | None]:
+        disks = [body for name, body in bodies(planned).items() if name not in ("back", "back-nic")]
+        return [body["properties"]["creationData"].get("logicalSectorSize") for body in disks]
+
+    assert sectors(plan(point(), WANTED)) == [None, None]
+    assert sectors(plan(point(), replace(WANTED, sku="PremiumV2_LRS"))) == [512, None]
+    small = [snapshot(disk) for disk in FACTS.disks]
+    small[1]["properties"]["creationData"]["logicalSectorSize"] = 512
+    assert sectors(plan(point(*small), WANTED)) == [None, 512]
+
+
 def test_a_template_makes_the_same_in_the_same_order() -> None:
     planned = plan(point(), WANTED)
     whole = template(planned)
