@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from cli.client import Client
 from cli.errors import BadUsage, CliError
@@ -16,7 +17,7 @@ def over_the_api(client: Client, arm: Arm, point_id: str, *, location: str) -> P
     Raises:
         NoSuchPoint: the app has it, but Azure has it no more.
     """
-    record = client.get(f"/recovery-points/{point_id}").body
+    record = client.get(f"/recovery-points/{quote(point_id, safe='')}").body
     state = str(record["state"])
     if state in ("deleting", "deleted"):
         raise NoSuchPoint(f"the recovery point {point_id} is {state}: {record.get('why') or ''}".rstrip(": "))
@@ -46,10 +47,12 @@ def by_tags(
         if not subscription or not group or "/" in group:
             raise BadUsage(f"--from {scope}: expected SUBSCRIPTION/RESOURCE-GROUP")
         prefix = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
-        snapshots += arm.list(f"{prefix}/snapshots")
-        found = _in_collections(arm, prefix, point_id, generation)
-        if found is not None:
-            return _filled_in(arm, found)
+        listed = arm.list(f"{prefix}/snapshots")
+        snapshots += [each for each in listed if (each.get("tags") or {}).get("stillframe-saga") == point_id]
+        if not snapshots:
+            found = _in_collections(arm, prefix, point_id, generation)
+            if found is not None:
+                return _filled_in(arm, found)
     return _filled_in(arm, from_snapshots(point_id, snapshots, generation=generation, location=location))
 
 
@@ -87,8 +90,12 @@ def _replaced(found: Point, known: Mapping[str, str], resources: Sequence[str]) 
 
 
 def _filled_in(arm: Arm, point: Point) -> Point:
-    """Ask the VM for what is not known, where it is still there and something is missing."""
+    """Ask the VM for what is not known, where it is still there and something is missing.
+
+    Restore points never tell the zone, so that for them it is asked always.
+    """
     complete = point.shape.size and point.shape.os and all(disk.sku and disk.caching for disk in point.disks)
+    complete = complete and not any(disk.option == "Restore" for disk in point.disks)
     if complete or not point.vm_id:
         return point
     try:

@@ -291,6 +291,10 @@ def _notes(point: Point, wanted: Wanted) -> list[str]:
     notes = list(point.notes)
     if not point.grade:
         notes.append("its grade is not known: expect no more than after a power failure")
+    if any(disk.option == "Restore" for disk in point.disks) and not (point.shape.zone or wanted.zone):
+        notes.append(
+            "a restore point does not tell the zone, and its VM tells none: give --zone where it had one"
+        )
     if point.slots is None:
         notes.append("its tags do not say which disks belong to it: compare with the VM that it was of")
     if point.left_out:

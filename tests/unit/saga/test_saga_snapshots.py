@@ -82,9 +82,9 @@ def test_of_more_tags_than_fit_the_first_are_taken_and_the_rest_is_told() -> Non
     settings = SnapshotSettings(tags=(("owner", "dba"),), copy_disk_tags=True)
     tags = tags_of(settings, tagged)
     assert len(tags) == MOST_BESIDE_SHAPE
-    assert (tags["owner"], tags["t33"], "t34" in tags) == ("dba", "", False)
+    assert (tags["owner"], tags["t32"], "t33" in tags) == ("dba", "", False)
     assert list(remarks(settings, (tagged,))) == [
-        "11 tags of disk db-1-data-0 do not fit on its snapshot beside the others"
+        "12 tags of disk db-1-data-0 do not fit on its snapshot beside the others"
     ]
 
 
