@@ -34,6 +34,7 @@ from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.reading import Reading
+from shared.engine.rebuilding import Rebuilding
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
@@ -200,6 +201,7 @@ def _build() -> Application:
         points=Points(points, deleting, _now),
         retaining=retaining,
         reconciling=reconciling,
+        rebuilding=Rebuilding(points=points, sagas=sagas, catalogue=catalogue, compute=compute, clock=_now),
         point_tasks=PointTasks(retaining, deleting, reconciling),
         group_messages=GroupMessages(loop, grouping),
         deliveries=Deliveries(poster=WebhookClient(networks), secrets=secrets, queues=own_queues, clock=_now),

@@ -9,7 +9,14 @@ import httpx
 import typer
 from typer.exceptions import TyperException
 
-from cli import looking_commands, point_commands, policy_commands, run_commands
+from cli import (
+    looking_commands,
+    point_commands,
+    policy_commands,
+    rebuild_command,
+    restore_command,
+    run_commands,
+)
 from cli.config import Given, Output
 from cli.errors import BadUsage, CliError, Code
 from cli.session import Session
@@ -39,6 +46,8 @@ cli.add_typer(run_commands.commands, name="run")
 cli.add_typer(point_commands.commands, name="points")
 cli.command("preflight")(looking_commands.preflight)
 cli.command("rehearse")(run_commands.rehearse)
+cli.command("restore")(restore_command.restore)
+cli.command("rebuild-index")(rebuild_command.rebuild_index)
 cli.command("health")(looking_commands.health)
 
 

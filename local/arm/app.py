@@ -7,7 +7,10 @@ from aiohttp import web
 
 from local.arm import (
     admin,
+    made_disks,
+    made_vms,
     middleware,
+    networks,
     operation_routes,
     restore_points,
     run_commands,
@@ -34,7 +37,8 @@ def build_app(world: SimWorld) -> web.Application:
         client_max_size=_MAX_BODY_BYTES,
     )
     app[WORLD] = world
-    for family in (subscriptions, vms, snapshots, restore_points, run_commands, operation_routes, admin):
+    resources = (vms, made_disks, made_vms, networks, snapshots, restore_points, run_commands)
+    for family in (subscriptions, *resources, operation_routes, admin):
         app.add_routes(family.routes())
     app.on_cleanup.append(_close_world)
     return app

@@ -77,6 +77,14 @@ class Captures:
         """Drop a copy."""
         await self._backend.discard(snapshot)
 
+    async def restore(self, snapshot: str, disk: str) -> None:
+        """Make a disk of a copy; raises what the backend raises."""
+        await self._backend.restore(snapshot, disk)
+
+    async def drop(self, disk: str) -> None:
+        """Delete a disk that was made of a copy."""
+        await self._backend.drop(disk)
+
     async def _copy(self, vm: str, disk: str, snapshot: str) -> Capture:
         started_s = self._clock.monotonic()
         size = await self._backend.capture(disk, snapshot)

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from local.arm.journal import Exchange
 from local.arm.model_schemas import Direction, model_schema
+from local.arm.networks import REQUEST_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Endpoint:
 
 
 _DELETED: dict[int, str | None] = {200: None, 202: None, 204: None}
+NIC = "network interface"
 _RUN_COMMANDS = "virtualMachines/{}/runCommands"
 _POINTS = "restorePointCollections/{}/restorePoints"
 
@@ -52,6 +54,13 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("GET", "virtualMachines/{}/instanceView"): Endpoint({200: "VirtualMachineInstanceView"}),
     ("GET", "disks"): Endpoint({200: "list of Disk"}),
     ("GET", "disks/{}"): Endpoint({200: "Disk"}),
+    ("PUT", "disks/{}"): Endpoint({200: "Disk", 202: "Disk"}, "Disk"),
+    ("DELETE", "disks/{}"): Endpoint(_DELETED),
+    ("PUT", "virtualMachines/{}"): Endpoint({200: "VirtualMachine", 201: "VirtualMachine"}, "VirtualMachine"),
+    ("DELETE", "virtualMachines/{}"): Endpoint(_DELETED),
+    ("GET", NIC): Endpoint({200: NIC}),
+    ("PUT", NIC): Endpoint({200: NIC, 201: NIC}, NIC),
+    ("DELETE", NIC): Endpoint(_DELETED),
     ("GET", "snapshots"): Endpoint({200: "list of Snapshot"}),
     ("GET", "snapshots/{}"): Endpoint({200: "Snapshot"}),
     ("PUT", "snapshots/{}"): Endpoint({200: "Snapshot", 202: "Snapshot"}, "Snapshot"),
@@ -85,6 +94,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
 """Every operation of the client library that the simulator answers."""
 
 _INNER_PATH = re.compile(r".*/providers/Microsoft\.Compute/(?P<inner>.+)")
+_NIC_PATH = re.compile(r".*/providers/Microsoft\.Network/networkInterfaces/[^/]+")
 
 _OPERATION: dict[str, Any] = {
     "type": "object",
@@ -137,7 +147,8 @@ def _check_request(exchange: Exchange, endpoint: Endpoint) -> Iterator[Violation
     # A request that the simulator refused as malformed may break the rules: the refusal is the check.
     if exchange.status == 400 and not exchange.injected:
         return
-    schema = model_schema(endpoint.takes, endpoint.direction)
+    of_nic = endpoint.takes == NIC
+    schema = REQUEST_SCHEMA if of_nic else model_schema(endpoint.takes, endpoint.direction)
     yield from _errors(exchange, "request", exchange.request_body, schema)
 
 
@@ -171,6 +182,8 @@ def _violation(exchange: Exchange, where: str, json_path: str, message: str) -> 
 
 def _template(path: str) -> str:
     match = _INNER_PATH.fullmatch(path)
+    if _NIC_PATH.fullmatch(path):
+        return NIC
     if match is None:
         return path if path == "/subscriptions" else ""
     names = match["inner"].split("/")
@@ -181,6 +194,8 @@ def _template(path: str) -> str:
 def _answer_schema(answer: str) -> dict[str, Any]:
     if answer == "operation":
         return _OPERATION
+    if answer == NIC:
+        return {"type": "object", "required": ["id", "name", "location", "properties"]}
     if answer == "subscriptions":
         return _SUBSCRIPTIONS
     if answer.startswith("operation of "):

@@ -19,6 +19,14 @@ class DiskBackend(Protocol):
         """Drop a copy; one that is not there is no error."""
         ...
 
+    async def restore(self, snapshot_name: str, disk_name: str) -> None:
+        """Make a disk with the content of a copy; what it raises fails the operation that asked for it."""
+        ...
+
+    async def drop(self, disk_name: str) -> None:
+        """Delete a disk that `restore` made."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
@@ -35,6 +43,7 @@ class NoDisks:
     def __init__(self) -> None:
         self.captured: list[Remembered] = []
         self.discarded: list[str] = []
+        self.restored: dict[str, str] = {}
 
     async def capture(self, disk_name: str, snapshot_name: str) -> int:
         """Remember the capture and return 0 bytes."""
@@ -44,3 +53,11 @@ class NoDisks:
     async def discard(self, snapshot_name: str) -> None:
         """Remember that the copy was dropped."""
         self.discarded.append(snapshot_name)
+
+    async def restore(self, snapshot_name: str, disk_name: str) -> None:
+        """Remember which copy a disk is made of."""
+        self.restored[disk_name] = snapshot_name
+
+    async def drop(self, disk_name: str) -> None:
+        """Forget a disk."""
+        del self.restored[disk_name]

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from local.arm import subscriptions
+from local.arm import networks, subscriptions
 from local.arm.clock import arm_time
 from local.arm.errors import (
     ArmError,
@@ -134,7 +134,10 @@ async def front_door(request: web.Request, handler: Handler) -> web.StreamRespon
     if request.path == subscriptions.PATH:  # the Resource Manager's own, and no subscription's to count
         _check_api_version(request, subscriptions.API_VERSION)
         return await handler(request)
-    _check_api_version(request, API_VERSIONS[Family.DISK if kind in _DISK_KINDS else Family.COMPUTE])
+    if kind == networks.KIND:
+        _check_api_version(request, networks.API_VERSION)
+    else:
+        _check_api_version(request, API_VERSIONS[Family.DISK if kind in _DISK_KINDS else Family.COMPUTE])
     _check_subscription(request, world)
     remaining = world.limits.take(request.method, kind)
     response = await handler(request)

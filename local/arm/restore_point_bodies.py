@@ -46,21 +46,30 @@ def _source_metadata(point: RestorePoint) -> dict[str, Any]:
     spec = point.vm.spec
     profile: dict[str, Any] = {
         "dataDisks": [
-            {"lun": item.disk.spec.lun, "caching": "None", **_source_disk(item)}
+            {"lun": item.disk.spec.lun, "caching": item.disk.spec.host_cache, **_source_disk(item)}
             for item in point.disks
             if item.disk.spec.lun is not None
         ]
     }
     for item in point.disks:
         if item.disk.spec.lun is None:
-            profile["osDisk"] = {"osType": spec.os_type, "caching": "ReadWrite", **_source_disk(item)}
-    return {
+            profile["osDisk"] = {
+                "osType": spec.os_type,
+                "caching": item.disk.spec.host_cache,
+                **_source_disk(item),
+            }
+    metadata: dict[str, Any] = {
         "location": spec.location,
         "vmId": point.vm.id.unique_id,
+        "hyperVGeneration": "V2",
         "hardwareProfile": {"vmSize": spec.size},
         "osProfile": {"computerName": point.vm.id.name},
         "storageProfile": profile,
     }
+    if spec.security_type:
+        firmware = {"secureBootEnabled": True, "vTpmEnabled": True}
+        metadata["securityProfile"] = {"securityType": spec.security_type, "uefiSettings": firmware}
+    return metadata
 
 
 def _source_disk(item: DiskRestorePoint) -> dict[str, Any]:
@@ -108,7 +117,7 @@ def disk_restore_point_json(world: SimWorld, point: RestorePoint, item: DiskRest
     properties: dict[str, Any] = {
         "sourceResourceId": str(disk.id),
         "sourceUniqueId": disk.id.unique_id,
-        "sourceResourceLocation": disk.vm.spec.location,
+        "sourceResourceLocation": disk.location,
         "familyId": disk.id.child("family", "restorePoint").unique_id,
         "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
         "completionPercent": percent,
@@ -120,5 +129,5 @@ def disk_restore_point_json(world: SimWorld, point: RestorePoint, item: DiskRest
     if item.created is not None:
         properties["timeCreated"] = arm_time(item.created)
     if disk.spec.lun is None:
-        properties |= {"osType": disk.vm.spec.os_type, "hyperVGeneration": "V2"}
+        properties |= {"osType": disk.os_type, "hyperVGeneration": "V2"}
     return {"name": item.id.name, "id": str(item.id), "type": item.id.type, "properties": properties}

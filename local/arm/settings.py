@@ -18,6 +18,8 @@ class SimSettings:
         region_copy_s: how long a copy in another region takes to reach 100 percent.
         copies_per_region: copies of snapshots that may go on at once in a region.
         delete_latency_s: how long a deletion takes.
+        disk_latency_s: how long it takes to make a disk of a snapshot, or of a disk restore point.
+        vm_latency_s: how long it takes to make a VM of disks.
         restore_point_latency_s: from the acceptance of a restore point to its capture, and again to its end.
         run_command_latency_s: from the acceptance of a run command to the start of its script.
         stale_execution_state: let the instance view of an ended run command go on saying "Running" and
@@ -39,6 +41,8 @@ class SimSettings:
     region_copy_s: float = 2.0
     copies_per_region: int = 100
     delete_latency_s: float = 0.0
+    disk_latency_s: float = 0.0
+    vm_latency_s: float = 0.0
     restore_point_latency_s: float = 0.05
     run_command_latency_s: float = 0.0
     stale_execution_state: bool = False

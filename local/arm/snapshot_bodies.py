@@ -80,5 +80,5 @@ def _settled(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     if snapshot.request["incremental"]:
         properties["incrementalSnapshotFamilyId"] = disk.id.child("family", "incremental").unique_id
     if disk.spec.lun is None:
-        properties |= {"osType": disk.vm.spec.os_type, "hyperVGeneration": "V2"}
+        properties |= {"osType": disk.os_type, "hyperVGeneration": "V2"}
     return properties

@@ -29,7 +29,7 @@ def snapshot_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -
             "creationData.createOption", "Only snapshots of disks (Copy) and of snapshots are simulated."
         )
     disk = _source_of(world.resources.disks, body)
-    if location.lower() != disk.vm.spec.location.lower():
+    if location.lower() != disk.location.lower():
         raise InvalidParameterError("location", "The source disk lies in another location.")
     properties = member(body, "properties", dict, {})
     incremental = member(body, "properties.incremental", bool, default=False)

@@ -98,7 +98,7 @@ def _create(request: web.Request, resource: ResourceId, body: dict[str, Any]) ->
 async def _take(world: SimWorld, snapshot: Snapshot) -> dict[str, Any]:
     disk = snapshot.disk
     async with world.locks[snapshot.id.key]:
-        capture = await world.captures.capture(disk.vm.id.name, disk.id.name, snapshot.id.name)
+        capture = await world.captures.capture(disk.holder, disk.id.name, snapshot.id.name)
         await asyncio.sleep(world.settings.snapshot_latency_s)
         succeeded = _change(
             world,

@@ -26,7 +26,13 @@ class DiskSpec:
     sku: str = "Premium_LRS"
     completion_percent: float = 100.0
     max_shares: int = 1
+    caching: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host_cache(self) -> str:
+        """The host cache, which Azure chooses where nobody does."""
+        return self.caching or ("ReadWrite" if self.lun is None else "None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,8 @@ class VmSpec:
     tags: Mapping[str, str] = field(default_factory=dict)
     zones: tuple[str, ...] = ()
     restore_point_consistency: str | None = None
+    security_type: str = ""
+    nics: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what the service could not hold."""
@@ -79,4 +87,11 @@ def vm_from_json(value: Any) -> VmSpec:
     disks = [
         DiskSpec(**members(DiskSpec, disk, f"disks[{index}]")) for index, disk in enumerate(known["disks"])
     ]
-    return VmSpec(**{**known, "disks": tuple(disks), "zones": tuple(known.get("zones", ()))})
+    return VmSpec(
+        **{
+            **known,
+            "disks": tuple(disks),
+            "zones": tuple(known.get("zones", ())),
+            "nics": tuple(known.get("nics", ())),
+        }
+    )

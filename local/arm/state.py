@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,11 +33,25 @@ class Vm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A managed disk under its id, and the VM that it is attached to."""
+    """A managed disk under its id, and the VM that it is attached to, if it is.
+
+    `asked` are the properties that it was made with by request: a disk of a snapshot, or of a restore point.
+    """
 
     id: ResourceId
     spec: DiskSpec
-    vm: Vm
+    vm: Vm | None
+    location: str
+    os_type: str
+    created: datetime
+    zones: tuple[str, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    provisioning_state: str = "Succeeded"
+
+    @property
+    def holder(self) -> str:
+        """The name of the VM whose disks are copied one after the other; a disk of nobody is by itself."""
+        return self.vm.id.name if self.vm else self.id.name
 
     @property
     def copies_in_background(self) -> bool:
@@ -138,6 +152,7 @@ class Resources:
     groups: dict[str, str] = field(default_factory=dict)
     vms: dict[str, Vm] = field(default_factory=dict)
     disks: dict[str, Disk] = field(default_factory=dict)
+    nics: dict[str, dict[str, Any]] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     collections: dict[str, RestorePointCollection] = field(default_factory=dict)
     restore_points: dict[str, RestorePoint] = field(default_factory=dict)
@@ -198,13 +213,37 @@ class SimWorld:
         self._check_names(vm_id, spec)
         existing = self.resources.vms.get(vm_id.key)
         vm = Vm(id=vm_id, spec=spec, created=existing.created if existing else self.clock.now())
-        if existing:
-            self._forget_disks_of(vm_id)
+        mine = self._forget_disks_of(vm_id) if existing else {}
         self.resources.vms[vm_id.key] = vm
         for disk_spec in spec.disks:
             disk_id = _disk_id(vm_id, disk_spec)
-            self.resources.disks[disk_id.key] = Disk(id=disk_id, spec=disk_spec, vm=vm)
+            before = mine.get(disk_id.key)
+            self.resources.disks[disk_id.key] = Disk(
+                id=disk_id,
+                spec=disk_spec,
+                vm=vm,
+                location=spec.location,
+                os_type=spec.os_type,
+                created=before.created if before else vm.created,
+                zones=before.zones if before else spec.zones,
+                asked=before.asked if before else {},
+            )
         return vm
+
+    def attach(self, vm: Vm) -> None:
+        """Put a VM up that was asked for with disks that are there, which its spec names."""
+        self.resources.vms[vm.id.key] = vm
+        by_name = {disk.name: disk for disk in vm.spec.disks}
+        for key, disk in list(self.resources.disks.items()):
+            if disk.vm is None and disk.id.name in by_name:
+                self.resources.disks[key] = replace(disk, vm=vm, spec=by_name[disk.id.name])
+
+    def detach(self, vm: Vm) -> None:
+        """Take a VM away; its disks stay."""
+        self.resources.vms.pop(vm.id.key, None)
+        for key, disk in list(self.resources.disks.items()):
+            if disk.vm is not None and disk.vm.id == vm.id:
+                self.resources.disks[key] = replace(disk, vm=None)
 
     def disks_of(self, vm: Vm) -> list[Disk]:
         """Return a VM's disks: the operating system's first, then in the order of their LUNs."""
@@ -227,9 +266,14 @@ class SimWorld:
             if disk.name.lower() in taken:
                 raise InvalidSpecError("disks", f"a disk of another VM is named {disk.name}")
 
-    def _forget_disks_of(self, vm_id: ResourceId) -> None:
-        for key in [key for key, disk in self.resources.disks.items() if disk.vm.id.key == vm_id.key]:
+    def _forget_disks_of(self, vm_id: ResourceId) -> dict[str, Disk]:
+        """Take the disks of a VM out, and give them as they were."""
+        mine = {
+            key: disk for key, disk in self.resources.disks.items() if disk.vm and disk.vm.id.key == vm_id.key
+        }
+        for key in mine:
             del self.resources.disks[key]
+        return mine
 
 
 def _disk_id(vm: ResourceId, disk: DiskSpec) -> ResourceId:

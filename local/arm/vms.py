@@ -1,4 +1,4 @@
-"""Virtual machines and managed disks: read only, as the app may do no more with them."""
+"""Virtual machines and managed disks as they are read; `restored` makes them."""
 
 from typing import Any
 
@@ -110,6 +110,16 @@ def vm_json(world: SimWorld, vm: Vm) -> dict[str, Any]:
             "timeCreated": arm_time(vm.created),
         },
     }
+    if spec.security_type:
+        firmware = {"secureBootEnabled": True, "vTpmEnabled": True}
+        profile = {"securityType": spec.security_type, "uefiSettings": firmware}
+        body["properties"]["securityProfile"] = profile
+    if spec.nics:
+        interfaces = [
+            {"id": nic, "properties": {"primary": not index}} for index, nic in enumerate(spec.nics)
+        ]
+        body["properties"]["networkProfile"] = {"networkInterfaces": interfaces}
+        del body["properties"]["osProfile"]  # a VM of specialised disks has none
     if spec.zones:
         body["zones"] = list(spec.zones)
     return body
@@ -119,10 +129,10 @@ def _storage_profile(disks: list[Disk]) -> dict[str, Any]:
     os_disk, *data_disks = disks
     return {
         "osDisk": {
-            "osType": os_disk.vm.spec.os_type,
+            "osType": os_disk.os_type,
             "name": os_disk.id.name,
-            "createOption": "FromImage",
-            "caching": "ReadWrite",
+            "createOption": "Attach" if os_disk.asked else "FromImage",
+            "caching": os_disk.spec.host_cache,
             "managedDisk": {"storageAccountType": os_disk.spec.sku, "id": str(os_disk.id)},
             "deleteOption": "Detach",
             "diskSizeGB": os_disk.spec.size_gb,
@@ -132,7 +142,7 @@ def _storage_profile(disks: list[Disk]) -> dict[str, Any]:
                 "lun": disk.spec.lun,
                 "name": disk.id.name,
                 "createOption": "Attach",
-                "caching": "None",
+                "caching": disk.spec.host_cache,
                 "managedDisk": {"storageAccountType": disk.spec.sku, "id": str(disk.id)},
                 "deleteOption": "Detach",
                 "diskSizeGB": disk.spec.size_gb,
@@ -191,33 +201,36 @@ def _status(code: str, now: str) -> dict[str, Any]:
 def disk_json(disk: Disk) -> dict[str, Any]:
     """Return a disk's body."""
     spec = disk.spec
+    attached = disk.vm is not None and disk.vm.spec.power != "deallocated"
     properties: dict[str, Any] = {
         "creationData": {"createOption": "Empty"},
         "diskSizeGB": spec.size_gb,
         "diskSizeBytes": spec.size_gb * GIB,
-        "diskState": "Attached" if disk.vm.spec.power != "deallocated" else "Reserved",
+        "diskState": "Unattached" if disk.vm is None else "Attached" if attached else "Reserved",
         "uniqueId": disk.id.unique_id,
         "completionPercent": spec.completion_percent,
         "encryption": {"type": "EncryptionAtRestWithPlatformKey"},
         "networkAccessPolicy": "AllowAll",
         "publicNetworkAccess": "Enabled",
-        "provisioningState": "Succeeded",
-        "timeCreated": arm_time(disk.vm.created),
+        **disk.asked,
+        "provisioningState": disk.provisioning_state,
+        "timeCreated": arm_time(disk.created),
     }
     if spec.max_shares > 1:
         properties["maxShares"] = spec.max_shares
-    if spec.lun is None:
-        properties |= {"osType": disk.vm.spec.os_type, "hyperVGeneration": "V2"}
+    if spec.lun is None and not disk.asked:
+        properties |= {"osType": disk.os_type, "hyperVGeneration": "V2"}
     body: dict[str, Any] = {
         "name": disk.id.name,
         "id": str(disk.id),
         "type": disk.id.type,
-        "location": disk.vm.spec.location,
-        "managedBy": str(disk.vm.id),
+        "location": disk.location,
         "tags": dict(spec.tags),
         "sku": {"name": spec.sku, "tier": spec.sku.split("_")[0]},
         "properties": properties,
     }
-    if disk.vm.spec.zones:
-        body["zones"] = list(disk.vm.spec.zones)
+    if disk.vm is not None:
+        body["managedBy"] = str(disk.vm.id)
+    if disk.zones:
+        body["zones"] = list(disk.zones)
     return body

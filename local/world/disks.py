@@ -54,6 +54,15 @@ class Disks(Protocol):
     async def discard(self, snapshot_name: str) -> None:
         """Forget a snapshot; one that is not there is forgotten already."""
 
+    async def restore(self, snapshot_name: str, disk_name: str) -> None:
+        """Make a disk with the content of a snapshot, mounted nowhere."""
+
+    async def drop(self, disk_name: str) -> None:
+        """Delete a disk that is mounted nowhere."""
+
+    def image(self, disk_name: str) -> Path:
+        """Return what a disk is: an image where disks are real, else a folder."""
+
     def clone(self, snapshot_name: str, clone_name: str) -> Path:
         """Make a writable copy of a snapshot: an image where disks are real, else a folder."""
 
@@ -133,6 +142,18 @@ class ReflinkDisks:
     async def discard(self, snapshot_name: str) -> None:
         """Delete a snapshot; one that is not there is deleted already."""
         await asyncio.to_thread(self._shelves.snapshot_if_any(snapshot_name).unlink, missing_ok=True)
+
+    async def restore(self, snapshot_name: str, disk_name: str) -> None:
+        """Make a disk with the content of a snapshot, mounted nowhere.
+
+        Raises NoSuchSnapshotError, NameTakenError, BadNameError.
+        """
+        disk = self._shelves.new_disk(disk_name)
+        await asyncio.to_thread(clone_file, self._shelves.snapshot(snapshot_name), disk)
+
+    async def drop(self, disk_name: str) -> None:
+        """Delete a disk; raises NoSuchDiskError."""
+        await asyncio.to_thread(self.remove, disk_name)
 
     def clone(self, snapshot_name: str, clone_name: str) -> Path:
         """Make a writable image of a snapshot.
@@ -226,6 +247,25 @@ class FolderDisks:
         """Delete a snapshot; one that is not there is deleted already."""
         snapshot = self._shelves.snapshot_if_any(snapshot_name)
         await asyncio.to_thread(shutil.rmtree, snapshot, ignore_errors=True)
+
+    async def restore(self, snapshot_name: str, disk_name: str) -> None:
+        """Make a disk with the content of a snapshot, mounted nowhere.
+
+        Raises NoSuchSnapshotError, NameTakenError, BadNameError.
+        """
+        disk = self._shelves.new_disk(disk_name)
+        await asyncio.to_thread(_copy_folder, self._shelves.snapshot(snapshot_name), disk)
+
+    async def drop(self, disk_name: str) -> None:
+        """Delete a disk; raises NoSuchDiskError."""
+        await asyncio.to_thread(self.remove, disk_name)
+
+    def image(self, disk_name: str) -> Path:
+        """Return the folder that a disk is.
+
+        Raises NoSuchDiskError.
+        """
+        return self._shelves.disk(disk_name)
 
     def clone(self, snapshot_name: str, clone_name: str) -> Path:
         """Make a writable folder of a snapshot.

@@ -77,6 +77,19 @@ class _Finished:
     error: str
 
 
+async def check_disks(disks: Disks, spec: GuestSpec, restored: Mapping[str, str]) -> Verdict:
+    """Check the application of a VM on disks that were made of its snapshots (disk name -> restored disk).
+
+    They are mounted at the original paths in namespaces of their own, as the original VM may still be there.
+    Raises MissingSnapshotError, NoSuchDiskError, CheckFailedError.
+    """
+    for disk in spec.disks:
+        if disk.name not in restored:
+            raise MissingSnapshotError(spec.vm_name, disk.name)
+    images = {disk.name: disks.image(restored[disk.name]) for disk in spec.disks}
+    return await _checked(disks, spec, images)
+
+
 async def restore_and_check(disks: Disks, spec: GuestSpec, snapshots: Mapping[str, str]) -> Verdict:
     """Restore a VM from `snapshots` (disk name -> snapshot name), check its application, throw it away.
 
@@ -92,14 +105,17 @@ async def restore_and_check(disks: Disks, spec: GuestSpec, snapshots: Mapping[st
             disk.name: await asyncio.to_thread(stack.enter_context, cloned(disks, snapshots[disk.name]))
             for disk in spec.disks
         }
-        if disks.are_real:
-            places = {disk.name: disk.mount_point for disk in spec.disks}
-            pairs = [str(path) for disk in spec.disks for path in (clones[disk.name], disk.mount_point)]
-            prefix = [*_IN_PRIVATE_NAMESPACES, "sh", "-c", _MOUNT_AND_EXECUTE, "restored", *pairs, "--"]
-        else:
-            places, prefix = clones, []
-        finished = await _run(spec.vm_name, [*prefix, *_check_command(spec, places)])
-    return _verdict(spec, finished)
+        return await _checked(disks, spec, clones)
+
+
+async def _checked(disks: Disks, spec: GuestSpec, images: Mapping[str, Path]) -> Verdict:
+    if disks.are_real:
+        places: Mapping[str, Path] = {disk.name: disk.mount_point for disk in spec.disks}
+        pairs = [str(path) for disk in spec.disks for path in (images[disk.name], disk.mount_point)]
+        prefix = [*_IN_PRIVATE_NAMESPACES, "sh", "-c", _MOUNT_AND_EXECUTE, "restored", *pairs, "--"]
+    else:
+        places, prefix = images, []
+    return _verdict(spec, await _run(spec.vm_name, [*prefix, *_check_command(spec, places)]))
 
 
 @contextlib.contextmanager

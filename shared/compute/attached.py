@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.compute.names import Kind, ResourceId, parse_id
+from shared.compute.values import spelling
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import DataDisk, OSDisk, StorageProfile
@@ -15,6 +16,8 @@ class AttachedDisk:
 
     id: ResourceId
     lun: int | None
+    caching: str = ""
+    write_accelerated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,14 @@ def attached_disks(storage: "StorageProfile | None") -> AttachedDisks:
         if hindrance:
             hindered.append(HinderedDisk(disk.name or "", lun, hindrance))
         elif disk.managed_disk is not None and disk.managed_disk.id:
-            managed.append(AttachedDisk(parse_id(disk.managed_disk.id, Kind.DISK), lun))
+            managed.append(
+                AttachedDisk(
+                    parse_id(disk.managed_disk.id, Kind.DISK),
+                    lun,
+                    caching=spelling(disk.caching),
+                    write_accelerated=bool(disk.write_accelerator_enabled),
+                )
+            )
     return AttachedDisks(tuple(managed), tuple(hindered))
 
 

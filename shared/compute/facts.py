@@ -20,7 +20,7 @@ from shared.compute.selecting import DiskReader, Selected, select
 from shared.compute.values import of_its_types, spelling
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.snapshots import SnapshotSettings
-from shared.saga.facts import DiskFacts, RecentSnapshot, VmFacts
+from shared.saga.facts import COPYING_SKUS, DiskFacts, RecentSnapshot, VmFacts, VmShape
 
 if TYPE_CHECKING:
     from azure.mgmt.compute.models import Disk, InstanceViewStatus, VirtualMachine, VirtualMachineInstanceView
@@ -144,6 +144,24 @@ def _vm_facts(
         ),
         left_out=selected.left_out,
         tags=tuple(sorted((vm.tags or {}).items())),
+        shape=_shape(vm, view),
+    )
+
+
+def _shape(vm: "VirtualMachine", view: "VirtualMachineInstanceView | None") -> VmShape:
+    properties = vm.properties
+    hardware = properties.hardware_profile if properties else None
+    storage = properties.storage_profile if properties else None
+    profile = properties.security_profile if properties else None
+    firmware = profile.uefi_settings if profile else None
+    return VmShape(
+        size=spelling(hardware.vm_size) if hardware else "",
+        generation=spelling(view.hyper_v_generation) if view else "",
+        security=_security_type(vm),
+        secure_boot=bool(firmware and firmware.secure_boot_enabled),
+        vtpm=bool(firmware and firmware.v_tpm_enabled),
+        zone=next(iter(vm.zones or ()), ""),
+        controller=spelling(storage.disk_controller_type) if storage else "",
     )
 
 
@@ -216,6 +234,7 @@ def _seen(disk: "Disk") -> SeenDisk:
 def _disk_facts(attached: AttachedDisk, disk: "Disk", *, with_tags: bool) -> DiskFacts:
     tags = tuple(sorted((disk.tags or {}).items())) if with_tags else ()
     kept = tuple(_that_fit(tags))
+    tuned = disk.properties if _sku(disk) in COPYING_SKUS else None  # elsewhere these follow from the size
     return DiskFacts(
         disk_id=str(attached.id),
         name=attached.id.name,
@@ -225,6 +244,10 @@ def _disk_facts(attached: AttachedDisk, disk: "Disk", *, with_tags: bool) -> Dis
         size_gib=(disk.properties.disk_size_gb if disk.properties else None) or 0,
         tags=kept,
         tags_left_out=len(tags) - len(kept),
+        caching=attached.caching,
+        write_accelerated=attached.write_accelerated,
+        iops=(tuned.disk_iops_read_write if tuned else None) or 0,
+        mbps=(tuned.disk_m_bps_read_write if tuned else None) or 0,
     )
 
 

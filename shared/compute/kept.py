@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -50,12 +50,17 @@ class Kept:
     """A snapshot or a restore point as it is seen. ``tags`` are Stillframe's own: a restore point has none.
 
     ``in_use`` says in words by whom; empty when by nobody. ``created`` is ms since the epoch.
+    ``is_copy``: a snapshot that was copied from another region. In a list, a restore point has the VM and the
+    tags of its collection.
     """
 
     resource_id: str
     tags: Mapping[str, str]
     in_use: str = ""
     created: int | None = None
+    is_copy: bool = False
+    vm_id: str = ""
+    collection_tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def saga_id(self) -> str:
@@ -134,7 +139,12 @@ async def _points_of(
         if name.startswith("sf-"):
             whole = await collections.get(group, name, expand="restorePoints")
             points = (whole.properties.restore_points if whole.properties else None) or []
-            found += [_kept_point(str(point.id), point) for point in points]
+            source = whole.properties.source if whole.properties else None
+            vm_id, told = str(source.id or "") if source else "", _own_tags(whole.tags)
+            found += [
+                replace(_kept_point(str(point.id), point), vm_id=vm_id, collection_tags=told)
+                for point in points
+            ]
     return tuple(each for each in found if each.saga_id), following
 
 
@@ -179,12 +189,15 @@ def _kept_point(resource_id: str, point: "RestorePoint") -> Kept:
 def kept(snapshot: "Snapshot") -> Kept:
     """Say what of a snapshot matters here."""
     properties = snapshot.properties
-    tags = {
-        name: str(value) for name, value in (snapshot.tags or {}).items() if name.startswith("stillframe-")
-    }
+    creation = properties.creation_data if properties else None
     return Kept(
         resource_id=str(snapshot.id),
-        tags=tags,
+        tags=_own_tags(snapshot.tags),
+        is_copy=creation is not None and spelling(creation.create_option) == "CopyStart",
         in_use=_IN_USE.get(spelling(properties.disk_state), "") if properties else "",
         created=epoch_ms(properties.time_created) if properties else None,
     )
+
+
+def _own_tags(given: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (given or {}).items() if name.startswith("stillframe-")}

@@ -12,6 +12,7 @@ from shared.engine.points import Points
 from shared.engine.postponing import Postponing
 from shared.engine.preflighting import Preflights
 from shared.engine.reading import Reading
+from shared.engine.rebuilding import Rebuilding
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
@@ -41,6 +42,7 @@ class Application:
     points: Points
     retaining: Retaining
     reconciling: Reconciling
+    rebuilding: Rebuilding
     point_tasks: PointTasks
     group_messages: GroupMessages
     deliveries: Deliveries

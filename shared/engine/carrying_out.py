@@ -13,7 +13,7 @@ from shared.compute.errors import ComputeError
 from shared.compute.making import FailedOperation
 from shared.compute.region_copies import CopyOrder
 from shared.compute.restore_point import RestorePointTarget
-from shared.compute.tags import at_birth, of_group, when_graded
+from shared.compute.tags import at_birth, of_disk, of_group, when_graded
 from shared.engine import measuring
 from shared.engine.cataloguing import Catalogue
 from shared.engine.group_views import mark_of
@@ -26,6 +26,7 @@ from shared.engine.timelines import Timelines
 from shared.engine.views import run_entry
 from shared.logs import logger
 from shared.policy.guest_processing import AgentCredential, AgentInstall, AgentUse
+from shared.policy.snapshots import MOST_BESIDE_SHAPE
 from shared.protocol import QUIESCE, RESUME
 from shared.saga.effects import (
     Admit,
@@ -56,6 +57,7 @@ from shared.saga.events import (
     FactsUnavailable,
     RegionCopiesSeen,
 )
+from shared.saga.facts import DiskFacts
 from shared.saga.passing import is_tried_again
 from shared.saga.problems import problem_of
 from shared.saga.snapshots import snapshot_of, tags_of
@@ -215,7 +217,7 @@ async def _capture(hands: Hands, state: SagaState, effect: Capture) -> Event:
         CaptureTarget(
             disk,
             snapshot_of(state, disk, effect.generation),
-            tags=tags_of(spec.snapshots, disk),
+            tags=_tags_of(state, disk),
             settings=spec.snapshots,
         )
         for disk in effect.disks
@@ -295,11 +297,21 @@ async def _copy_snapshots(hands: Hands, state: SagaState, effect: CopySnapshots)
             copy=copy,
             target=targets[copy.region],
             settings=spec.snapshots,
-            tags=tags_of(spec.snapshots, disks[copy.source_id]) | own | graded,
+            tags=_tags_of(state, disks[copy.source_id]) | own | graded,
         )
         for copy in effect.copies
     ]
     return RegionCopiesSeen(await hands.compute.copy_snapshots(orders, spec.saga_id))
+
+
+def _tags_of(state: SagaState, disk: DiskFacts) -> dict[str, str]:
+    """Give what a snapshot carries from its birth besides whose it is: the operator's tags, its VM's shape.
+
+    The operator's come first where there is no room for both.
+    """
+    assert state.facts is not None
+    asked = tags_of(state.spec.snapshots, disk)
+    return asked | of_disk(state.facts, disk) if len(asked) <= MOST_BESIDE_SHAPE else asked
 
 
 async def _graded(hands: Hands, state: SagaState) -> dict[str, str]:
@@ -309,6 +321,7 @@ async def _graded(hands: Hands, state: SagaState) -> dict[str, str]:
         evidence=state.evidence.digest() if state.evidence else "",
         warnings=len(state.warnings),
         left_out=[disk.slot for disk in state.facts.left_out] if state.facts else (),
+        outcome=state.outcome.value if state.outcome else "",
     )
     if hands.grouping is None or state.spec.group is None:
         return tags

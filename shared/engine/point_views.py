@@ -41,6 +41,8 @@ def whole_point_view(record: PointRecord, evidence: Any, now: int) -> dict[str, 
         "resources": list(record.resources),
         "copies": list(record.copies),
         "missing": list(record.missing),
+        "rebuilt": record.rebuilt,
+        "lacking": list(record.lacking),
         "evidence": evidence,
         "evidence_sha256": record.evidence_sha256 or None,
     }

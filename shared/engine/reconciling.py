@@ -164,7 +164,11 @@ class Reconciling:
         state = await self._saga(kept.saga_id)
         if state is None:
             young = kept.created is None or self._clock() - kept.created < YOUNG_MS
-            return None if young else "no record and no saga of that id are known"
+            return (
+                None
+                if young
+                else "no record and no saga of that id are known; if records were lost, rebuild them first"
+            )
         if state.phase is not Phase.DONE:
             return None
         mine = (*(copy.snapshot_id for copy in state.recovery_point), *copies_of(state))

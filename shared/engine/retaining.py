@@ -14,6 +14,7 @@ from shared.logs import logger
 from shared.policy.documents import read_policy
 from shared.policy.fields import DocumentError
 from shared.policy.retention import Candidate, Retention, Verdict, plan, protected
+from shared.saga.state import Outcome
 from shared.storage.errors import PointChanged, PolicyNotFound
 from shared.storage.point_records import PointRecord, PointState
 from shared.storage.points import PointTable, StoredPoint
@@ -258,12 +259,16 @@ class Retaining:
 
 
 def candidate(record: PointRecord, now: int, lost: Container[str] = ()) -> Candidate:
-    """Say of a point what retention looks at; of those in ``lost`` something is gone."""
+    """Say of a point what retention looks at; of those in ``lost`` something is gone.
+
+    One that was rebuilt takes no other's place before it is let go: nothing goes because records came back.
+    """
+    aside = record.rebuilt and record.held(now)
     return Candidate(
         point_id=record.point_id,
         created=record.created,
-        outcome=record.outcome,
+        outcome=Outcome.DEGRADED if aside else record.outcome,
         grade=record.grade,
-        whole=record.state is PointState.AVAILABLE and record.point_id not in lost,
+        whole=record.state is PointState.AVAILABLE and record.point_id not in lost and not record.lacking,
         held=record.hold.reason if record.hold is not None and record.held(now) else "",
     )

@@ -20,12 +20,30 @@ class RecentSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VmShape:
+    """What of a VM a restore has to know when it is gone; as Azure spells it, empty where it says nothing.
+
+    ``generation`` is that of the hypervisor (V1, V2), ``security`` the security type (TrustedLaunch, ...),
+    ``controller`` how its disks are attached (SCSI, NVMe).
+    """
+
+    size: str = ""
+    generation: str = ""
+    security: str = ""
+    secure_boot: bool = False
+    vtpm: bool = False
+    zone: str = ""
+    controller: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskFacts:
     """One managed disk of the VM. ``lun`` is None for the OS disk.
 
     ``recent`` are its snapshots of the last 5 minutes, and those that are in flight.
     ``tags`` are the disk's own, in the order of their names, where its snapshot is to carry them, but for
     ``tags_left_out`` of them that take too much room.
+    ``caching`` is the host cache; ``iops`` and ``mbps`` are what a disk of its own performance was given.
     """
 
     disk_id: str
@@ -37,6 +55,10 @@ class DiskFacts:
     recent: tuple[RecentSnapshot, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     tags_left_out: int = 0
+    caching: str = ""
+    write_accelerated: bool = False
+    iops: int = 0
+    mbps: int = 0
 
     @property
     def slot(self) -> str:
@@ -97,6 +119,7 @@ class VmFacts:
     read_at: int = 0
     left_out: tuple[LeftOut, ...] = ()
     near_limits: tuple[str, ...] = ()
+    shape: VmShape = VmShape()
 
     @property
     def is_windows(self) -> bool:

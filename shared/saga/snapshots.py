@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from shared.policy.snapshot_names import expand_template
-from shared.policy.snapshots import MOST_TAGS, RegionCopySettings, SnapshotSettings
+from shared.policy.snapshots import MOST_BESIDE_SHAPE, RegionCopySettings, SnapshotSettings
 from shared.saga.facts import COPYING_SKUS, DiskFacts
 from shared.saga.names import LONGEST_NAME, snapshot_id
 from shared.saga.state import SagaState
@@ -68,7 +68,7 @@ def tags_of(settings: SnapshotSettings, disk: DiskFacts) -> dict[str, str]:
     if settings.copy_disk_tags:
         taken = {name.lower() for name in tags}
         mine = [tag for tag in _copied(disk) if tag[0].lower() not in taken]
-        tags |= dict(mine[: MOST_TAGS - len(tags)])
+        tags |= dict(mine[: max(0, MOST_BESIDE_SHAPE - len(tags))])
     return tags
 
 
@@ -81,7 +81,7 @@ def remarks(settings: SnapshotSettings, disks: tuple[DiskFacts, ...]) -> Iterato
             yield f"disk {disk.name} ({disk.sku}) has no instant access: its snapshot needs none"
         if settings.copy_disk_tags:
             wanted = {name.lower() for name, _ in (*_copied(disk), *settings.tags)}
-            left_out = max(0, len(wanted) - MOST_TAGS) + disk.tags_left_out
+            left_out = max(0, len(wanted) - max(MOST_BESIDE_SHAPE, len(settings.tags))) + disk.tags_left_out
             if left_out:
                 yield f"{left_out} tags of disk {disk.name} do not fit on its snapshot beside the others"
 

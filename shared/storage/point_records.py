@@ -65,7 +65,8 @@ class PointRecord:
     those of them that were found gone. ``copies`` are the ARM ids of
     the copies in other regions, of which some may not be there: a point is whole without them, and they are
     deleted with it. ``why`` says how it came to its state, ``changed`` when. ``group`` is None for a VM by
-    itself.
+    itself. ``rebuilt``: the record was lost, and made again from tags; ``lacking`` are the places of disks
+    (``os``, LUNs) of which nothing was found then.
     """
 
     point_id: str
@@ -89,6 +90,8 @@ class PointRecord:
     why: str = ""
     changed: int | None = None
     group: GroupMark | None = None
+    rebuilt: bool = False
+    lacking: tuple[str, ...] = ()
 
     def held(self, now: int) -> bool:
         """Whether a hold keeps it at ``now``."""

@@ -170,9 +170,9 @@ class PointTable:
         await self._delete(_ALL, *(key(each) for each in found_by))
         await self._delete(_of_vm(record.vm_id), key(row))
 
-    async def note_scopes(self, scopes: Iterable[Scope]) -> None:
-        """Remember where snapshots were made; what this process has written already is not written again."""
-        new = set(scopes) - self._scopes
+    async def note_scopes(self, scopes: Iterable[Scope], *, again: bool = False) -> None:
+        """Remember where snapshots were made; known ones are written ``again`` only where asked."""
+        new = set(scopes) if again else set(scopes) - self._scopes
         for scope in new:
             group = scope.resource_group.lower()
             row = {"subscription": scope.subscription_id, "group": scope.resource_group}

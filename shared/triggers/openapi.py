@@ -60,6 +60,7 @@ def document() -> dict[str, Any]:
             },
             "/preflight": {"get": _preflight_vm(), "post": _preflight_run()},
             "/recovery-points": {"get": _list_points()},
+            "/recovery-points/rebuild": {"post": _rebuild_points()},
             "/recovery-points/{point}": {
                 "parameters": [_POINT],
                 "get": _get_point(),
@@ -303,6 +304,17 @@ def _delete_point() -> Schema:
     answers = {"202": _answer("It is being deleted.", "RecoveryPoint"), **_problems(400, 404)}
     answers["409"] = _refused("It is held, or it is the newest good one.")
     return _operation("delete_point", "Delete a recovery point", answers, parameters=[newest])
+
+
+def _rebuild_points() -> Schema:
+    answers = {
+        "200": _answer("What was found, and what was done or would be.", "Rebuilt"),
+        **_problems(400, 413, 415, 502),
+    }
+    example = {"subscription": "00000000-0000-0000-0000-000000000001", "resource_group": "snapshots"}
+    body = _body("Rebuild", REBUILD=example)
+    told = "Rebuild lost records of recovery points from their tags"
+    return _operation("rebuild_points", told, answers, parameters=[_PAGE[-1]], requestBody=body)
 
 
 def _preview_retention() -> Schema:

@@ -1,10 +1,12 @@
 """JSON Schemas (2020-12) of recovery points and of retention: what is answered, and what callers send."""
 
+from shared.engine.rebuilding import Action
 from shared.policy.retention import MOST_DAYS, MOST_KEPT, Retention
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
+from shared.triggers.rebuilding import GROUP, SUBSCRIPTION
 from shared.triggers.schema_parts import Schema, closed, or_null, ref, text, whole
 from shared.triggers.view_schemas import all_there
 
@@ -47,6 +49,16 @@ def schemas() -> dict[str, Schema]:
         "ReconciliationBegun": all_there(
             "The resource groups that are compared.", {"resource_groups": _COUNT}
         ),
+        "Rebuild": _rebuild(),
+        "Rebuilt": all_there(
+            "What was found in a page of a resource group, and what was done, or would be.",
+            {
+                "applied": {"type": "boolean"},
+                "items": {"type": "array", "items": ref("RebuiltPoint")},
+                "continuation": or_null(_TEXT),
+            },
+        ),
+        "RebuiltPoint": _rebuilt_point(),
         "RetentionBegun": all_there("Retention of a policy was begun.", {"policy": ref("PolicyName")}),
     }
 
@@ -82,6 +94,8 @@ def _more() -> dict[str, Schema]:
         "resources": _TEXTS,
         "copies": _TEXTS,
         "missing": _TEXTS,
+        "rebuilt": {"type": "boolean"},
+        "lacking": _TEXTS,
         "evidence": or_null({"type": "object"}),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     }
@@ -146,6 +160,38 @@ def _of_vm() -> Schema:
             "keeps": _COUNT,
             "deletes": _COUNT,
             "points": {"type": "array", "items": decision},
+        },
+    )
+
+
+def _rebuild() -> Schema:
+    return closed(
+        "Rebuild the records of the recovery points in a resource group. Nothing is written without apply; "
+        "what is rebuilt is held until hold_until, a time that is still to come, or until it is released.",
+        {
+            "subscription": {"type": "string", "pattern": f"^{SUBSCRIPTION}$"},
+            "resource_group": {"type": "string", "pattern": f"^{GROUP}(?<!\\.)$"},
+            "apply": {"type": "boolean", "default": False},
+            "hold_until": or_null({"type": "string", "format": "date-time", "maxLength": 64}),
+        },
+        required=("subscription", "resource_group"),
+    )
+
+
+def _rebuilt_point() -> Schema:
+    return all_there(
+        "A recovery point of which something was found, and what is done about its record.",
+        {
+            "point": _TEXT,
+            "action": {"enum": list(Action)},
+            "why": _TEXT,
+            "vm": or_null(_TEXT),
+            "policy": or_null(_TEXT),
+            "grade": or_null({"enum": list(Grade)}),
+            "created_at": or_null(_MOMENT),
+            "resources": _TEXTS,
+            "copies": _TEXTS,
+            "lacking": _TEXTS,
         },
     )
 

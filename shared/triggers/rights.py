@@ -52,6 +52,7 @@ FUNCTIONS: Mapping[Right, tuple[str, ...]] = {
         "delete_policy",
         "hold_point",
         "put_policy",
+        "rebuild_points",
         "reconcile",
         "release_point",
         "try_policy",

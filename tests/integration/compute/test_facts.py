@@ -13,6 +13,7 @@ from shared.compute.credentials import LoopbackCredential
 from shared.compute.errors import Denied, NotFound
 from shared.compute.names import InvalidResourceId
 from shared.policy.snapshots import SnapshotSettings
+from shared.saga.facts import VmShape
 from tests.integration.compute.conftest import DB1, SNAPSHOTS, Azure, now_ms, serving, targets_of
 
 ANYWHERE = SnapshotSettings(resource_group=SNAPSHOTS)
@@ -29,6 +30,37 @@ async def test_a_running_vm_is_read_with_all_its_disks(azure: Azure) -> None:
         ("db1-os", "os", "Premium_LRS", 30),
         ("db1-journal", "0", "Premium_LRS", 4),
         ("db1-accounts", "1", "PremiumV2_LRS", 8),
+    ]
+
+
+async def test_what_a_restore_has_to_know_is_read_with_the_vm() -> None:
+    cached = (replace(DB1.disks[0], caching="ReadOnly"), *DB1.disks[1:])
+    async with serving(
+        replace(DB1, disks=cached, size="Standard_E4s_v5", security_type="TrustedLaunch", zones=("2",))
+    ) as azure:
+        fast = azure.world.resources.disks[
+            azure.vm_id.lower().replace("virtualmachines/db1", "disks/db1-accounts")
+        ]
+        tuned = {
+            "diskIOPSReadWrite": 5000,
+            "diskMBpsReadWrite": 300,
+            "creationData": {"createOption": "Empty"},
+        }
+        azure.world.resources.disks[fast.id.key] = replace(fast, asked=tuned)
+        facts = await azure.facts()
+
+    assert facts.shape == VmShape(
+        size="Standard_E4s_v5",
+        generation="V2",
+        security="TrustedLaunch",
+        secure_boot=True,
+        vtpm=True,
+        zone="2",
+    )
+    assert [(disk.caching, disk.iops, disk.mbps) for disk in facts.disks] == [
+        ("ReadOnly", 0, 0),
+        ("None", 0, 0),
+        ("None", 5000, 300),
     ]
 
 

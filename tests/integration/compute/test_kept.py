@@ -10,6 +10,7 @@ from shared.compute.errors import Refused
 from shared.compute.kept import Kept, Owner
 from shared.saga.names import restore_point_id
 from tests.integration.compute.conftest import SAGA, SNAPSHOTS, Azure, serving
+from tests.integration.compute.test_region_copies import QUICK, follow, order
 from tests.integration.compute.test_restore_points import facts_of, take
 
 OWNER = Owner("nightly", "r1", SAGA, 1)
@@ -74,6 +75,7 @@ async def test_the_restore_points_of_a_group_are_listed_too_by_their_sagas() -> 
     async with serving(settings=SimSettings(capture_gap_s=0.0, page_size=1)) as azure:
         facts = await facts_of(azure)
         _, report = await take(azure)
+        await azure.compute.tag(report.point_id, OWNER.tags() | {"stillframe-grade": "crash"})
         found: list[Kept] = []
         marker = ""
         while True:
@@ -84,9 +86,21 @@ async def test_the_restore_points_of_a_group_are_listed_too_by_their_sagas() -> 
                 break
     [kept] = found
     assert (kept.resource_id.lower(), kept.saga_id, kept.tags) == (report.point_id.lower(), SAGA, {})
+    assert kept.vm_id.lower() == facts.vm_id.lower()
+    assert kept.collection_tags == OWNER.tags() | {"stillframe-grade": "crash"}
     assert kept.created is not None
     assert kept.disagrees(OWNER) == ""
     assert "not sf-" in kept.disagrees(replace(OWNER, generation=2))
+
+
+async def test_a_copy_from_another_region_is_told_from_its_source() -> None:
+    async with serving(settings=QUICK) as azure:
+        [first, *_] = await captured(azure)
+        await follow(azure, [order(first)])
+        page, _ = await azure.compute.list_kept(azure.world.subscription_id, SNAPSHOTS)
+    copies = {kept.resource_id.rpartition("/")[2] for kept in page if kept.is_copy}
+    assert copies == {order(first).copy.snapshot_id.rpartition("/")[2]}
+    assert len(page) == 4
 
 
 async def test_a_group_that_is_gone_has_nothing(azure: Azure) -> None:

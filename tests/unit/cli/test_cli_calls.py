@@ -110,6 +110,7 @@ def test_the_commands_of_this_api_use_the_rights_that_it_says() -> None:
         (("points", "hold", "p1", "--reason", "x"), "/recovery-points/{point}/hold", "post"),
         (("points", "release", "p1"), "/recovery-points/{point}/release", "post"),
         (("points", "delete", "p1", "-y"), "/recovery-points/{point}", "delete"),
+        (("rebuild-index", "s/g"), "/recovery-points/rebuild", "post"),
         (("rehearse", "--policy", "n", "--no-watch"), "/rehearsals", "post"),
         (("preflight", VM), "/preflight", "get"),
     ):

@@ -178,7 +178,8 @@ class FakeCompute:
             on_failed(FailedOperation(target.snapshot_id, cast("Any", None)))
         else:
             held = self.guest_is_held(target.disk.name)
-            snapshot = self.snapshots.setdefault(target.snapshot_id, Snapshot(now, dict(tags), held))
+            new = Snapshot(now, {**target.tags, **tags}, held)
+            snapshot = self.snapshots.setdefault(target.snapshot_id, new)
             error = STALE if snapshot.time_created < not_before - CLOCK_TOLERANCE_MS else ""
         return DiskCapture(
             disk_id=target.disk.disk_id,

@@ -42,6 +42,7 @@ from shared.engine.preflighting import Preflights
 from shared.engine.previewing import Previewing
 from shared.engine.queue_names import ACKS, GROUPS, NOTICES, POINTS, RUNS, STEPS
 from shared.engine.reading import Reading
+from shared.engine.rebuilding import Rebuilding
 from shared.engine.reconciling import Reconciling
 from shared.engine.rehearsals import Rehearsals
 from shared.engine.retaining import Retaining
@@ -274,6 +275,9 @@ class House:
             points=Points(points, deleting, self.clock),
             retaining=retaining,
             reconciling=reconciling,
+            rebuilding=Rebuilding(
+                points=points, sagas=sagas, catalogue=catalogue, compute=self.compute, clock=self.clock
+            ),
             point_tasks=PointTasks(retaining, deleting, reconciling),
             group_messages=GroupMessages(loop, grouping),
             deliveries=Deliveries(poster=self.poster, secrets=secrets, queues=self.queues, clock=self.clock),

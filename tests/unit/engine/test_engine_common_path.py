@@ -64,7 +64,8 @@ async def test_every_snapshot_says_whose_it_is_and_what_it_is_worth() -> None:
     run = await house.ask()
     await house.settle()
     view = await house.view(run)
-    for snapshot in house.compute.snapshots.values():
+    for name, snapshot in house.compute.snapshots.items():
+        slot = name.rpartition("-")[2]
         assert snapshot.tags == {
             "stillframe-policy": "",
             "stillframe-run": run,
@@ -75,6 +76,9 @@ async def test_every_snapshot_says_whose_it_is_and_what_it_is_worth() -> None:
             "stillframe-evidence": view["evidence_sha256"],
             "stillframe-warnings": "0",
             "stillframe-left-out": "",
+            "stillframe-outcome": "succeeded",
+            "stillframe-vm": "00000000-0000-0000-0000-000000000001/app/db-1",
+            "stillframe-restore": f"slots=os,0-1 disk={slot} os=Linux location=westeurope sku=Premium_LRS",
         }
 
 

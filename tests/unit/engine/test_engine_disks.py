@@ -5,6 +5,7 @@ from typing import Any
 from shared.engine.run_settings import read_settings
 from shared.policy.disks import ALL_DISKS
 from shared.policy.documents import read_run
+from shared.policy.snapshots import MOST_BESIDE_SHAPE, MOST_TAGS
 from tests.unit.engine.house import SCRIPTS, VM, House
 
 
@@ -56,3 +57,15 @@ async def test_a_run_that_an_earlier_version_wrote_means_all_disks() -> None:
     record = await house.runs.get(run)
     del record.settings["disks"]
     assert read_settings(record).disks == ALL_DISKS
+
+
+async def test_with_many_tags_of_the_operator_a_snapshot_has_no_more_than_azure_takes() -> None:
+    for count, told in ((MOST_BESIDE_SHAPE, True), (MOST_TAGS, False)):
+        house = House()
+        many = {f"tag{number}": "x" for number in range(count)}
+        await ended(house, snapshots={"tags": many})
+        assert house.compute.snapshots
+        for snapshot in house.compute.snapshots.values():
+            assert many.items() <= snapshot.tags.items()
+            assert len(snapshot.tags) <= 50
+            assert ("stillframe-restore" in snapshot.tags) is told

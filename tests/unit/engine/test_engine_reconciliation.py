@@ -103,7 +103,7 @@ async def test_a_snapshot_that_no_record_names_is_an_orphan_and_stays_until_some
     assert told(found) == {("orphan", each.rpartition("/")[2]) for each in (orphan, generation, odd)}
     assert {orphan, generation, odd} <= set(house.compute.snapshots)
     assert {each.detail for each in found} == {
-        "no record and no saga of that id are known",
+        "no record and no saga of that id are known; if records were lost, rebuild them first",
         "the recovery point p0 is made of others (generation 1)",
         "its tag names a saga that there cannot be",
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.policy.snapshot_names import PATTERN, VARIABLES
-from shared.policy.snapshots import MOST_TAGS, SnapshotSettings
+from shared.policy.snapshots import MOST_BESIDE_SHAPE, SnapshotSettings
 from shared.saga.effects import Capture
 from shared.saga.events import FactsRead, Started
 from shared.saga.phases import snapshot_ids
@@ -81,10 +81,10 @@ def test_of_more_tags_than_fit_the_first_are_taken_and_the_rest_is_told() -> Non
     tagged = replace(disk(0), tags=tuple((f"t{number:02}", "") for number in range(45)))
     settings = SnapshotSettings(tags=(("owner", "dba"),), copy_disk_tags=True)
     tags = tags_of(settings, tagged)
-    assert len(tags) == MOST_TAGS
-    assert (tags["owner"], tags["t38"], "t39" in tags) == ("dba", "", False)
+    assert len(tags) == MOST_BESIDE_SHAPE
+    assert (tags["owner"], tags["t32"], "t33" in tags) == ("dba", "", False)
     assert list(remarks(settings, (tagged,))) == [
-        "6 tags of disk db-1-data-0 do not fit on its snapshot beside the others"
+        "12 tags of disk db-1-data-0 do not fit on its snapshot beside the others"
     ]
 
 

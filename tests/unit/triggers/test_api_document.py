@@ -71,6 +71,7 @@ def test_who_may_look_changes_nothing_and_who_may_run_changes_no_policy() -> Non
         ("/recovery-points/{point}", "delete"),
         ("/recovery-points/{point}/hold", "post"),
         ("/recovery-points/{point}/release", "post"),
+        ("/recovery-points/rebuild", "post"),
         ("/reconciliation", "post"),
         ("/reconciliation/{finding}", "delete"),
         ("/retention/{policy}/apply", "post"),

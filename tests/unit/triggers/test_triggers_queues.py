@@ -203,6 +203,7 @@ def test_every_http_route_but_the_page_needs_a_function_key(indexed: dict[str, A
         "list_points": ("recovery-points", ["GET"]),
         "get_point": ("recovery-points/{point}", ["GET"]),
         "delete_point": ("recovery-points/{point}", ["DELETE"]),
+        "rebuild_points": ("recovery-points/rebuild", ["POST"]),
         "hold_point": ("recovery-points/{point}/hold", ["POST"]),
         "release_point": ("recovery-points/{point}/release", ["POST"]),
         "preview_retention": ("retention/{policy}", ["GET"]),
