@@ -103,7 +103,7 @@ def _spec_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> t
     luns = [lun for lun, _ in asked[1:]]
     if None in luns or len(set(luns)) != len(luns) or not set(luns) <= set(range(64)):
         raise InvalidParameterError("dataDisks.lun", "Each data disk has a LUN of its own, from 0 to 63.")
-    found = [_disk(world, lun, disk, location, zones) for lun, disk in asked]
+    found = [_disk(world, resource.group, lun, disk, location, zones) for lun, disk in asked]
     security = member(body, "properties.securityProfile.securityType", str, "")
     _check_system(found[0][0], os_disk, security)
     spec = VmSpec(
@@ -122,7 +122,12 @@ def _spec_from(world: SimWorld, resource: ResourceId, body: dict[str, Any]) -> t
 
 
 def _disk(
-    world: SimWorld, lun: int | None, asked: Mapping[str, Any], location: str, zones: tuple[str, ...]
+    world: SimWorld,
+    group: str,
+    lun: int | None,
+    asked: Mapping[str, Any],
+    location: str,
+    zones: tuple[str, ...],
 ) -> tuple[Disk, DiskSpec]:
     where = "osDisk" if lun is None else f"dataDisks[{lun}]"
     if member(asked, "createOption", str) != "Attach":
@@ -134,6 +139,8 @@ def _disk(
     disk = world.resources.disks.get(resource.key)
     if disk is None:
         raise ResourceNotFoundError(resource)
+    if resource.group.lower() != group.lower():
+        raise InvalidParameterError(f"{where}.managedDisk.id", "Here, a VM's disks lie in its group.")
     if disk.provisioning_state != "Succeeded":
         raise OperationNotAllowedError(f"Disk {resource.name} is in state {disk.provisioning_state}.")
     if disk.location.lower() != location.lower():

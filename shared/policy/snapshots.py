@@ -5,8 +5,8 @@ from enum import StrEnum
 
 #: Tags beside Stillframe's own, which need 10 of the 50 that a resource may carry (Azure Resource Manager).
 MOST_TAGS = 40
-#: With more than so many, there is no room for the two that tell a restore of the VM's shape, beside four of a
-#: group of VMs. Tags of disks are copied up to here.
+#: With more than so many there is no room for the two that tell a restore of the VM's shape, beside the four
+#: of a group of VMs. Tags of disks are copied up to here.
 MOST_BESIDE_SHAPE = 34
 
 #: How the name of a snapshot begins where a policy does not say it.
