@@ -202,7 +202,9 @@ def acks() -> list[dict[str, Any]]:
 def tags() -> dict[str, str]:
     """Write the tags of a snapshot."""
     born = at_birth(policy="nightly", run="run-1", saga=SAGA, generation=1)
-    graded = when_graded(grade="crash", freeze_window_ms=1, evidence="e", warnings=1, left_out=["os"])
+    graded = when_graded(
+        grade="crash", freeze_window_ms=1, evidence="e", warnings=1, left_out=["os"], outcome="succeeded"
+    )
     return born | graded
 
 
