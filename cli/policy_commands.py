@@ -155,7 +155,8 @@ def _show_preview(show: Show, body: dict[str, Any]) -> None:
 def _vm_row(vm: Any) -> tuple[str, str]:
     if not isinstance(vm, dict):
         return name_of(str(vm)), "-"
-    why = vm.get("why") or vm.get("rule") or vm.get("reason") or vm.get("sentence")
+    why = [vm.get("why") or vm.get("rule") or vm.get("reason") or vm.get("sentence")]
+    why += [tag.get("sentence") for tag in vm.get("tags") or () if isinstance(tag, dict)]
     return str(vm.get("name") or name_of(str(vm.get("vm") or vm.get("id") or "-"))), said(why)
 
 

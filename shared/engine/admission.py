@@ -137,7 +137,8 @@ class Desk:
         if not most:
             return None
         saga, now = state.spec.saga_id, self._clock()
-        wanted = Taken(saga, effect.generation, now, effect.expires_at)
+        rank = state.spec.admission.rank if state.spec.admission else 0
+        wanted = Taken(saga, effect.generation, now, effect.expires_at, rank)
         together = await self._together(state)
 
         def ask(row: Places) -> tuple[Places, Asked]:

@@ -118,7 +118,11 @@ async def _read_facts(hands: Hands, state: SagaState, effect: ReadFacts) -> Even
 async def _has_resident_agent(hands: Hands, state: SagaState) -> bool:
     """Whether an agent with the current key was heard of, where that may make a difference."""
     guest = state.spec.guest
-    if not state.spec.layers and (not guest.enabled or guest.agent is not AgentUse.AUTO):
+    if (
+        not state.spec.layers
+        and not state.spec.own_tags
+        and (not guest.enabled or guest.agent is not AgentUse.AUTO)
+    ):
         return False
     agent = await hands.agents.get(state.spec.vm_id)
     return agent is not None and agent.key_version == hands.keys.version

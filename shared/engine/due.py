@@ -131,6 +131,7 @@ def settings_of(name: str, policy: Policy, schedule: Schedule | None = None) -> 
         schedule=schedule.name if schedule else "",
         groups=policy.groups,
         selection=None if policy.selection.is_a_list else policy.selection,
+        own_tags=policy.own_tags,
     )
 
 

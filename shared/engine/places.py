@@ -1,10 +1,12 @@
 """The places of a scope: how many of its guests may be held at once, and who is next. Pure.
 
-Who comes first is held first: a place that is free is for whoever waits longest. Who waits for something else
-as well (requests, a disk) keeps its turn and holds up nobody. When a place is given up, those whose turn has
-come are called; one who hears nothing asks again at its time.
+Who comes first is held first: a place that is free is for whoever waits longest, of those with the lowest
+rank (all have the same where there are no priorities). Who waits for something else as well (requests, a
+disk) keeps its turn and holds up nobody. When a place is given up, those whose turn has come are called; one
+who hears nothing asks again at its time.
 
 A group of VMs has all of its places or none: two groups with half of theirs each would wait for each other.
+It goes by the lowest rank of its members that asked.
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +31,7 @@ class Taken:
     generation: int
     since: int
     expires_at: int
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Waiting:
     run: str = ""
     vm: str = ""
     member: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ def ask(
     others = tuple(one for one in places.waiting if one.saga != who)
     turn = next((one for one in places.waiting if one.saga == who), None)
     since, needs = turn.since if turn else now, 1 + len(more)
-    ahead = sum(one.needs for one in others if (one.since, one.saga) < (since, who) and not one.elsewhere)
+    rank = min(turn.rank, wanted.rank) if turn else wanted.rank
+    ahead = sum(one.needs for one in others if _turn(one) < (rank, since, who) and not one.elsewhere)
     free = most - len(places.taken) - ahead
     if mine is not None or free >= needs:
         rest = tuple(one for one in places.taken if one is not mine)
@@ -112,7 +117,7 @@ def ask(
     before = ahead + needs - 1 + len(places.taken) - most
     pause = (before + 1) * places.usual_ms // max(1, most)
     until = now + min(max(pause, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
-    waits = Waiting(who, since, until, needs=needs, run=run, vm=vm, member=wanted.saga)
+    waits = Waiting(who, since, until, needs=needs, run=run, vm=vm, member=wanted.saga, rank=rank)
     return _queued(replace(places, waiting=others), waits), Asked(until, before)
 
 
@@ -122,7 +127,8 @@ def step_back(places: Places, saga: str, until: int, now: int) -> Places:
     since = mine.since if mine else now
     rest = tuple(one for one in places.taken if one.saga != saga)
     others = tuple(one for one in places.waiting if one.saga != saga)
-    return _queued(replace(places, taken=rest, waiting=others), Waiting(saga, since, until, elsewhere=True))
+    turn = Waiting(saga, since, until, elsewhere=True, rank=mine.rank if mine else 0)
+    return _queued(replace(places, taken=rest, waiting=others), turn)
 
 
 def leave(places: Places, saga: str, generation: int, now: int, *, group: str = "") -> Places:
@@ -159,8 +165,12 @@ def called(places: Places, most: int, now: int) -> tuple[Waiting, ...]:
 
 
 def _queued(places: Places, turn: Waiting) -> Places:
-    waiting = sorted((*places.waiting, turn), key=lambda one: (one.since, one.saga))
+    waiting = sorted((*places.waiting, turn), key=_turn)
     return replace(places, waiting=tuple(waiting[:MOST_WAITING]))
+
+
+def _turn(one: Waiting) -> tuple[int, int, str]:
+    return (one.rank, one.since, one.saga)
 
 
 def _alive(places: Places, now: int) -> Places:

@@ -3,13 +3,15 @@
 What a saga would do is not guessed: the saga's own machine is asked (`forecast`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.compute.diagnosing import DISK, GROUP, VM, Refusal
-from shared.policy.guest_processing import AgentUse, Filesystems, OnGuestFailure
+from shared.policy.guest_processing import AgentUse, AnchorProvider, Filesystems
+from shared.policy.own_tags import Remark
 from shared.saga.advice_by_code import AZURE
+from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.events import Cleaned, FactsRead, Started
 from shared.saga.facts import VmFacts
@@ -91,6 +93,7 @@ def checks(state: SagaState, facts: VmFacts, agent: Agent | None) -> Iterator[Ch
     yield from _end(state)
     yield from _power(state, facts)
     yield from _agent(state, facts, agent)
+    yield from _required(state, facts)
     yield from _group(state, facts)
     yield from _disks(state, facts)
 
@@ -115,6 +118,46 @@ def _group(state: SagaState, facts: VmFacts) -> Iterator[Check]:
         yield Check("in_group", Level.OK, told)
 
 
+def told_of_tags(remarks: Iterable[Remark]) -> Iterator[Check]:
+    """Yield what is to be said of the VM's own tags."""
+    for each in remarks:
+        told = each.sentence[:1].upper() + each.sentence[1:]
+        if each.wrong:
+            yield Check(each.code, Level.WARNING, told, f"Correct or remove the tag {each.tag}. {_TAGS}")
+        else:
+            yield Check(each.code, Level.OK, told, _TAGS)
+
+
+_TAGS = "See docs/policies.md for the tags that there are, and `allow_tags`."
+
+
+def _required(state: SagaState, facts: VmFacts) -> Iterator[Check]:
+    """Yield whether what the policy requires of applications can be, as far as it can be known from here."""
+    if not state.spec.guest.application_required or state.phase is Phase.DONE:
+        return  # that it cannot be is the end of the saga, and told by `_end`
+    can_be = _possible(state)
+    if can_be.grade is not Grade.APPLICATION:
+        told = f"{facts.name} has to be application-consistent, and cannot be: {can_be.why}"
+        yield Check(Cause.APPLICATION_REQUIRED.value, Level.ERROR, told, _REQUIRED)
+    elif _depends_on_what_is_found(state):
+        told = f"{facts.name} has to be application-consistent: only in it is seen whether an application is"
+        yield Check("application_unknown", Level.WARNING, f"{told} found", _REHEARSE)
+    else:
+        told = f"Applications in {facts.name} are asked to hold still, as is required"
+        yield Check("application_asked", Level.OK, told)
+
+
+_REQUIRED = "Name its application by a handler or a script (docs/applications.md), or set `on`."
+_REHEARSE = "Try it once: `POST /api/rehearsals` (docs/rehearsals.md) says what is found and held."
+
+
+def _depends_on_what_is_found(state: SagaState) -> bool:
+    guest = state.spec.guest
+    by_vss = guest.anchor is not None and guest.anchor.provider is AnchorProvider.VSS
+    named = guest.pre_script or guest.handlers or by_vss
+    return bool(guest.detect_handlers) and not named and not held_by_platform(state)
+
+
 def _end(state: SagaState) -> Iterator[Check]:
     problem = problem_of(state)
     if problem is not None:
@@ -137,7 +180,7 @@ def _agent(state: SagaState, facts: VmFacts, agent: Agent | None) -> Iterator[Ch
     guest = state.spec.guest
     if not guest.enabled or not facts.running or held_by_platform(state):
         return
-    stops = Level.ERROR if guest.on_guest_failure is OnGuestFailure.FAIL else Level.WARNING
+    stops = Level.WARNING if guest.keeps_less else Level.ERROR
     if facts.os_type.lower() not in ("linux", "windows"):
         told = f"There is no agent for the system of {facts.name} ({facts.os_type or 'unknown'})"
         yield Check("unsupported_system", stops, told, AZURE["unsupported_guest"].format(vm=facts.name))
@@ -190,6 +233,13 @@ _SETTINGS = "Change `snapshots` of the policy (docs/snapshots.md), or leave it a
 
 def best(state: SagaState) -> Forecast:
     """Say how consistent the recovery point can be at best, if everything goes well, and why not more."""
+    possible = _possible(state)
+    if state.spec.guest.application_required and possible.grade is not Grade.APPLICATION:
+        return Forecast(None, f"it has to be application-consistent, and cannot be: {possible.why}")
+    return possible
+
+
+def _possible(state: SagaState) -> Forecast:
     facts, guest = state.facts, state.spec.guest
     assert facts is not None
     if state.phase is Phase.DONE:

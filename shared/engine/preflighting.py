@@ -11,7 +11,17 @@ from shared.compute.diagnosing import VM, Refusal
 from shared.compute.errors import ComputeError
 from shared.engine.orders import Keys
 from shared.engine.ports import Clock, Compute
-from shared.engine.preflight_checks import Agent, Check, Forecast, Level, best, checks, forecast, refused
+from shared.engine.preflight_checks import (
+    Agent,
+    Check,
+    Forecast,
+    Level,
+    best,
+    checks,
+    forecast,
+    refused,
+    told_of_tags,
+)
 from shared.engine.run_settings import RunSettings
 from shared.engine.views import moment
 from shared.policy.groups import group_of
@@ -19,6 +29,7 @@ from shared.policy.layers import for_vm
 from shared.policy.selection import summary_of_id
 from shared.saga.facts import DiskFacts, LeftOut, VmFacts
 from shared.saga.state import GroupMember, SagaSpec
+from shared.saga.tags_of_vm import with_own_tags
 from shared.storage.agents import AgentTable
 
 
@@ -81,9 +92,9 @@ class Preflights:
             return _Seen((*told, *found), Forecast(None, told[0].sentence))
         agent = await self._agents.get(vm_id)
         known = Agent(agent.version, agent.key_version == self._keys.version) if agent else None
-        group = _group(vm_id, settings, facts)
-        state = forecast(replace(_spec(vm_id, settings), group=group), facts, self._clock())
-        return _Seen((*checks(state, facts, known), *found), best(state), facts)
+        spec = replace(_spec(vm_id, settings), group=_group(vm_id, settings, facts))
+        state, remarks = forecast(spec, facts, self._clock()), with_own_tags(spec, facts)[1]
+        return _Seen((*checks(state, facts, known), *told_of_tags(remarks), *found), best(state), facts)
 
     async def _refused_copies(self, vm_id: str, settings: RunSettings) -> tuple[Refusal, ...]:
         subscription, own = vm_id.split("/")[2], settings.snapshots.resource_group
@@ -101,6 +112,7 @@ def _spec(vm_id: str, settings: RunSettings) -> SagaSpec:
         layers=for_vm(settings.layers, vm_id),
         snapshots=settings.snapshots,
         disks=settings.disks,
+        own_tags=settings.own_tags,
     )
 
 

@@ -11,6 +11,8 @@ from shared.engine.ports import Clock, Compute
 from shared.engine.views import moment
 from shared.policy.documents import Policy
 from shared.policy.groups import Group, group_of
+from shared.policy.layers import for_vm
+from shared.policy.own_tags import PRIORITY, Settled, settle
 from shared.policy.schedules import Schedule
 from shared.policy.selection import Scope, Selection, VmSummary, summary_of_id
 from shared.storage.policies import DueSchedule
@@ -46,7 +48,7 @@ class Previewing:
             DocumentError: a schedule never comes.
         """
         schedules = [self._schedule(each) for each in policy.schedules]
-        found = await self._look(policy.selection)
+        found = await self._look(policy.selection, named=bool(policy.own_tags))
         return {
             "complete": found.complete and not found.unread,
             "selected_count": len(found.selected),
@@ -54,6 +56,7 @@ class Previewing:
             "selected": [
                 _vm_view(vm, rule)
                 | {"found": vm.id.lower() in found.seen or None, "group": group_of(policy.groups, vm) or None}
+                | _tags_view(policy, settled_of(policy, vm))
                 for vm, rule in _first(found.selected, limit)
             ],
             "excluded": [_vm_view(vm, rule) for vm, rule in _first(found.excluded, limit)],
@@ -62,13 +65,14 @@ class Previewing:
             "schedules": schedules,
         }
 
-    async def _look(self, selection: Selection) -> _Found:
+    async def _look(self, selection: Selection, *, named: bool) -> _Found:
+        """Look at all that rules need, and with ``named`` at the tags of VMs that are named one by one."""
         found = _Found()
         for vm in selection.vms:
             _judge(found, selection, summary_of_id(vm))
         found.seen.clear()
         began = self._clock()
-        for scope in selection.scopes():
+        for scope in selection.scopes(named=named):
             if self._clock() - began > PREVIEW_FOR_MS:
                 found.complete = False
                 break
@@ -116,6 +120,21 @@ def _group_view(group: Group, policy: Policy, found: _Found, limit: int) -> dict
         "count": count,
         "vms": [{"vm": vm.id, "name": vm.name} for vm in members[:limit]],
         "problem": few or (f"They are refused: {many}." if many else None),
+    }
+
+
+def settled_of(policy: Policy, vm: VmSummary) -> Settled:
+    """Say what becomes of a VM's settings by its tags, in a run that no schedule started."""
+    return settle(policy.guest, for_vm(policy.layers, vm.id), vm.os.lower(), vm.tags, policy.own_tags)
+
+
+def _tags_view(policy: Policy, settled: Settled) -> dict[str, Any]:
+    return {
+        "priority": settled.priority if PRIORITY in policy.own_tags else None,
+        "tags": [
+            {"tag": each.tag, "code": each.code, "wrong": each.wrong, "sentence": each.sentence}
+            for each in settled.remarks
+        ],
     }
 
 

@@ -45,6 +45,8 @@ class RunSettings:
     notifications: tuple[Notification, ...] = ()
     rehearsal: bool = False
     groups: tuple[Group, ...] = ()
+    own_tags: tuple[str, ...] = ()
+    """Which of a VM's own tags count, as the policy's ``allow_tags`` has them."""
 
     def without_selection(self) -> "RunSettings":
         """Give the same for VMs that are named one by one."""
@@ -66,6 +68,7 @@ class RunSettings:
             "notifications": encode(self.notifications),
             "rehearsal": self.rehearsal,
             "groups": encode(self.groups),
+            "own_tags": list(self.own_tags),
         }
 
 
@@ -89,6 +92,7 @@ def read_settings(record: RunRecord) -> RunSettings:
         notifications=read_notifications(record),
         rehearsal=is_rehearsal(record),
         groups=read_groups(record),
+        own_tags=tuple(record.settings.get("own_tags", ())),
     )
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from shared.compute.errors import ComputeError
 from shared.engine.grouping import Grouping
@@ -20,12 +21,14 @@ from shared.logs import About, about, logger
 from shared.policy.concurrency import Order
 from shared.policy.fields import DocumentError
 from shared.policy.groups import group_of, together
+from shared.policy.own_tags import USUAL_PRIORITY, priority_of
 from shared.policy.selection import (
     BY_ID,
     EXCLUDE_TAG,
     Scope,
     Selection,
     VmSummary,
+    rule_number,
     summary_of_id,
     unclear_tag,
 )
@@ -213,6 +216,7 @@ class Selecting:
             if unclear:
                 _log.warning("%s: %s says %r, not true or false: it stays in", vm.id, EXCLUDE_TAG, unclear)
             if verdict.selected:
+                priority = priority_of(vm.tags) if selection.by_priority else 0
                 entries.append(
                     RunEntry(
                         saga_id=saga,
@@ -220,6 +224,7 @@ class Selecting:
                         started_at=now,
                         selected_by=verdict.rule,
                         group=group_of(groups, vm),
+                        priority=priority,
                     )
                 )
             elif verdict.rule:
@@ -263,13 +268,24 @@ class Selecting:
         limits = read_settings(run).concurrency
         if self._turns is None or limits is None or not limits.vms_at_once or not entries:
             return
-        by_name = limits.order is Order.NAME
-        ordered = sorted(entries, key=lambda one: _place(one.vm_id, by_name=by_name))
+        ordered = sorted(entries, key=lambda one: _place(one, limits.order))
         ordered = together(ordered, lambda one: one.group)
         placed = [replace(entry, place=place) for place, entry in enumerate(ordered, 1)]
         await self._runs.add_entries(run.run_id, placed)
         await self._turns.create(run.run_id, placed, limits.vms_at_once)
 
 
-def _place(vm_id: str, *, by_name: bool) -> tuple[str, str]:
-    return (vm_id.rpartition("/")[2].lower() if by_name else "", vm_id.lower())
+def _place(entry: RunEntry, order: Order) -> tuple[int, str, str]:
+    """Give what a VM's place among those of its run follows from; the id where all else is the same."""
+    vm_id = entry.vm_id.lower()
+    match order:
+        case Order.LISTED:
+            return (0, "", vm_id)
+        case Order.NAME:
+            return (0, vm_id.rpartition("/")[2], vm_id)
+        case Order.RULES:
+            return (rule_number(entry.selected_by), "", vm_id)
+        case Order.PRIORITY:
+            return (entry.priority or USUAL_PRIORITY, "", vm_id)
+        case _:
+            assert_never(order)

@@ -110,4 +110,5 @@ class Steps:
             try_number=message.try_number,
             rehearsal=settings.rehearsal,
             group=group,
+            own_tags=settings.own_tags,
         )

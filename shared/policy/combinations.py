@@ -9,8 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from shared.policy.awareness import aware, kept_all_the_same, never_consistent
 from shared.policy.fields import DocumentError
-from shared.policy.guest_processing import Filesystems, GuestProcessing
+from shared.policy.guest_processing import (
+    ApplicationAware,
+    Filesystems,
+    GuestProcessing,
+    OnGuestFailure,
+)
 from shared.policy.layers import Layer
 
 SYSTEMS = ("linux", "windows")
@@ -26,17 +32,24 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What must hold of ``settings`` together; ``broken`` says how it does not, or nothing.
+    """What must hold of ``settings`` together; ``broken`` says how it does not on a system, or nothing.
 
-    ``blamed`` is the setting that the error names.
+    ``blamed`` is the setting that the error names. It is broken only where something says each value of
+    ``needs``, so that most documents need no look at their combinations.
     """
 
     settings: frozenset[str]
     blamed: str
-    broken: Callable[[GuestProcessing], str]
+    broken: Callable[[GuestProcessing, str], str]
+    needs: tuple[tuple[str, object], ...] = ()
+
+    def may_be_broken(self, base: GuestProcessing, layers: Sequence[Placed]) -> bool:
+        """Whether the settings and layers have all that this takes."""
+        said = (base, *(placed.layer.changes for placed in layers))
+        return all(any(getattr(one, name) == value for one in said) for name, value in self.needs)
 
 
-def _times(settings: GuestProcessing) -> str:
+def _times(settings: GuestProcessing, _os: str) -> str:
     if settings.quiesce_timeout_ms < settings.freeze_budget_ms:
         return ""
     default = GuestProcessing().quiesce_timeout_ms
@@ -44,13 +57,13 @@ def _times(settings: GuestProcessing) -> str:
     return f"must be less than freeze_budget_ms ({settings.freeze_budget_ms}){hint}"
 
 
-def _scripts(settings: GuestProcessing) -> str:
+def _scripts(settings: GuestProcessing, _os: str) -> str:
     if settings.pre_script and not settings.post_script:
         return "missing: what the pre-script stops must be started"
     return ""
 
 
-def _resuming(settings: GuestProcessing) -> str:
+def _resuming(settings: GuestProcessing, _os: str) -> str:
     """The guest says that it has resumed when its post-script has ended: later, nobody listens."""
     post = settings.post_script
     if post is None or post.total_ms < settings.resume_timeout_ms:
@@ -61,20 +74,30 @@ def _resuming(settings: GuestProcessing) -> str:
     )
 
 
-def _something(settings: GuestProcessing) -> str:
+def _something(settings: GuestProcessing, _os: str) -> str:
+    settings = aware(settings)
     holds = settings.pre_script or settings.handlers or settings.detect_handlers or settings.anchor
     if settings.enabled and settings.filesystems is Filesystems.NONE and not holds:
         return "nothing would be held: no filesystem, script, handler or anchor; set enabled to false instead"
     return ""
 
 
-_HOLDING = frozenset({"enabled", "filesystems", "pre_script", "handlers", "detect_handlers", "anchor"})
+#: ``handlers`` stands for ``detect_handlers`` too: whoever says the one says the other.
+_HOLDING = frozenset({"enabled", "filesystems", "pre_script", "handlers", "anchor", "application_aware"})
+_REQUIRED = (("application_aware", ApplicationAware.REQUIRE),)
 
 RULES = (
     Rule(frozenset({"quiesce_timeout_ms", "freeze_budget_ms"}), "quiesce_timeout_ms", _times),
     Rule(frozenset({"pre_script", "post_script"}), "post_script", _scripts),
     Rule(frozenset({"post_script", "resume_timeout_ms"}), "resume_timeout_ms", _resuming),
-    Rule(_HOLDING, "filesystems", _something),
+    Rule(_HOLDING, "filesystems", _something, needs=(("filesystems", Filesystems.NONE),)),
+    Rule(
+        frozenset({"enabled", "application_aware", "on_guest_failure"}),
+        "on_guest_failure",
+        kept_all_the_same,
+        needs=(*_REQUIRED, ("on_guest_failure", OnGuestFailure.CONTINUE)),
+    ),
+    Rule(_HOLDING, "application_aware", never_consistent, needs=_REQUIRED),
 )
 
 
@@ -84,25 +107,28 @@ def check(at: str, base: GuestProcessing, layers: Sequence[Placed], vms: Sequenc
     Raises:
         DocumentError: names the setting, where the last layer stands that made it so.
     """
-    for rule in RULES:
-        for os, applied in _combinations(rule, layers, vms):
+    rules = [rule for rule in RULES if rule.may_be_broken(base, layers)]
+    for names in dict.fromkeys(rule.settings for rule in rules):
+        of_these = [rule for rule in rules if rule.settings == names]
+        for os, applied in _combinations(names, layers, vms):
             settings = base
             for placed in applied:
                 settings = placed.layer.changes.on(settings)
-            problem = rule.broken(settings)
-            if problem:
-                raise DocumentError(*_told(at, rule, os, applied, problem))
+            for rule in of_these:
+                problem = rule.broken(settings, os)
+                if problem:
+                    raise DocumentError(*_told(at, rule, os, applied, problem))
 
 
 def first_broken(
     rule: Rule, base: GuestProcessing, layers: Sequence[Placed], vms: Sequence[str], system: str
 ) -> str:
     """Say how a rule is broken for some VM of this system, and by which layers; empty where it is not."""
-    for os, applied in _combinations(rule, layers, vms):
+    for os, applied in _combinations(rule.settings, layers, vms):
         settings = base
         for placed in applied:
             settings = placed.layer.changes.on(settings)
-        problem = rule.broken(settings) if os == system else ""
+        problem = rule.broken(settings, os) if os == system else ""
         if problem and applied:
             return f"{problem} (for a VM with {os}, by {', '.join(each.at for each in applied)})"
         if problem:
@@ -111,10 +137,10 @@ def first_broken(
 
 
 def _combinations(
-    rule: Rule, layers: Sequence[Placed], vms: Sequence[str]
+    settings: frozenset[str], layers: Sequence[Placed], vms: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Placed, ...]]]:
-    """Give each system with the layers that matter to the rule, in every way that they can come together."""
-    touching = [placed for placed in layers if placed.layer.changes.settings & rule.settings]
+    """Give each system with the layers that change the settings, in every way that they can come together."""
+    touching = [placed for placed in layers if placed.layer.changes.settings & settings]
     seen: set[tuple[str, tuple[int, ...]]] = set()
     for vm in vms or ("",):
         mine = [number for number, placed in enumerate(touching) if placed.layer.fits_vm(vm)]
@@ -122,7 +148,7 @@ def _combinations(
             here = tuple(number for number in mine if touching[number].layer.os in ("", os))
             if (os, here) not in seen:
                 seen.add((os, here))
-                for chosen in _sets([touching[number] for number in here], len(rule.settings)):
+                for chosen in _sets([touching[number] for number in here], len(settings)):
                     yield os, chosen
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared.policy.concurrency import Concurrency, read_concurrency
+from shared.policy.concurrency import Concurrency, Order, read_concurrency
 from shared.policy.disk_fields import read_disks
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
@@ -14,6 +14,7 @@ from shared.policy.guest_fields import place_guest, place_layers_over
 from shared.policy.guest_processing import GuestProcessing
 from shared.policy.layers import Layer
 from shared.policy.notifications import Notification, read_notifications
+from shared.policy.own_tags import EXCLUDE, PRIORITY
 from shared.policy.retention import Retention, read_retention
 from shared.policy.retry import NO_RETRY, Retry, read_retry
 from shared.policy.schedules import (
@@ -43,7 +44,10 @@ LONGEST_DESCRIPTION = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which VMs, when, and how: ``layers`` lie over ``guest`` for the VMs that they fit."""
+    """Which VMs, when, and how: ``layers`` lie over ``guest`` for the VMs that they fit.
+
+    ``own_tags`` are those of a VM's own tags that count, by their short names.
+    """
 
     selection: Selection
     guest: GuestProcessing
@@ -57,6 +61,7 @@ class Policy:
     groups: tuple[Group, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     description: str = ""
+    own_tags: tuple[str, ...] = ()
 
     def schedule_named(self, name: str) -> Schedule | None:
         """Give the schedule of a name, if there is one."""
@@ -153,10 +158,16 @@ def read_policy(data: Any) -> Policy:
     version = fields.raw("version")
     if fields.has("version") and (type(version) is not int or version != VERSION):
         raise DocumentError("version", f"expected {VERSION}, the only version there is")
-    selection = read_selection(fields, by_tag="exclude" in read_allowed_tags(fields))
+    own_tags = read_allowed_tags(fields)
+    concurrency = read_concurrency(fields, allowed_tags=own_tags)
+    by_priority = concurrency.order is Order.PRIORITY
+    if PRIORITY in own_tags and not by_priority:
+        problem = "priority counts only together with concurrency.order: priority"
+        raise DocumentError(f"{fields.at('allow_tags')}[{own_tags.index(PRIORITY)}]", problem)
+    selection = read_selection(fields, by_tag=EXCLUDE in own_tags, by_priority=by_priority)
     vms = selection.vms if not selection.include else None
     guest, placed = place_guest(fields, vms)
-    concurrency, groups = read_concurrency(fields), read_groups(fields, vms)
+    groups = read_groups(fields, vms)
     check_room(groups, concurrency)
     check_settings(groups, guest, placed)
     schedules = []
@@ -179,6 +190,7 @@ def read_policy(data: Any) -> Policy:
         retention=read_retention(fields),
         concurrency=concurrency,
         retry=read_retry(fields),
+        own_tags=own_tags,
         description=fields.text("description", "", longest=LONGEST_DESCRIPTION),
     )
 

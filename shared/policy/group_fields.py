@@ -136,14 +136,14 @@ def check_settings(groups: Sequence[Group], base: GuestProcessing, layers: Seque
 
 
 def _rules(rules: GroupRules) -> list[tuple[str, Rule]]:
-    def longer(name: str, what: str, value: int) -> Callable[[GuestProcessing], str]:
-        def broken(settings: GuestProcessing) -> str:
+    def longer(name: str, what: str, value: int) -> Callable[[GuestProcessing, str], str]:
+        def broken(settings: GuestProcessing, _os: str) -> str:
             least: int = getattr(settings, name)
             return "" if value > least else f"must be more than {name} ({least}): {what}"
 
         return broken
 
-    def inside(settings: GuestProcessing) -> str:
+    def inside(settings: GuestProcessing, _os: str) -> str:
         budget = settings.freeze_budget_ms
         if rules.held_timeout_ms < budget:
             return ""
@@ -160,11 +160,11 @@ def _rules(rules: GroupRules) -> list[tuple[str, Rule]]:
     ]
 
 
-def _holds(settings: GuestProcessing) -> str:
+def _holds(settings: GuestProcessing, _os: str) -> str:
     return "" if settings.enabled else "guest processing is off: VMs that are not held share no instant"
 
 
-def _holds_on(settings: GuestProcessing) -> str:
+def _holds_on(settings: GuestProcessing, _os: str) -> str:
     if settings.anchor is None:
         return ""
     return "an anchor lets applications go on before the other VMs are held: its VM shares no instant"

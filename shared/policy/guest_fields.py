@@ -1,10 +1,12 @@
 """Reading how a document wants the applications of its VMs to be held."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from shared.policy import combinations
+from shared.policy.awareness import read_awareness
 from shared.policy.combinations import SYSTEMS, Placed
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.guest_processing import (
@@ -36,7 +38,7 @@ _AUTO = "auto"
 _SETTINGS = (
     "enabled", "on_guest_failure", "filesystems", "pre_script", "post_script", "handlers", "anchor",
     "freeze_budget_ms", "quiesce_timeout_ms", "arming_timeout_ms", "resume_timeout_ms", "attempts",
-    "agent", "agent_install", "agent_credential", "agent_client_id",
+    "agent", "agent_install", "agent_credential", "agent_client_id", "application_aware",
 )  # fmt: skip
 #: Where null means that there is none, also where a layer below has one.
 _NULLABLE = ("pre_script", "post_script", "anchor")
@@ -73,7 +75,8 @@ def place_layers_over(
     if not part.has(_NAME):
         return ()
     guest = Fields(part.raw(_NAME), part.at(_NAME), (*_SETTINGS, *SYSTEMS))
-    over = (Placed(guest.path, Layer(changes=_changes(guest))), *_systems(guest))
+    own = (Placed(guest.path, Layer(changes=_changes(guest))), *_systems(guest))
+    over = tuple(replace(each, layer=replace(each.layer, over_tags=True)) for each in own)
     combinations.check(guest.path, base, (*placed, *over), _told_apart(vms, placed))
     return over
 
@@ -138,6 +141,7 @@ def _changes(guest: Fields) -> Changes:
         post_script=read_script(guest, "post_script"),
         handlers=handlers,
         detect_handlers=detect,
+        application_aware=read_awareness(guest),
         anchor=_anchor(guest),
         freeze_budget_ms=whole("freeze_budget_ms", 2_000, LONGEST_FREEZE_MS),
         quiesce_timeout_ms=whole("quiesce_timeout_ms", 500, LONGEST_FREEZE_MS),

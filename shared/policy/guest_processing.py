@@ -21,6 +21,19 @@ class Filesystems(StrEnum):
     NONE = "none"
 
 
+class ApplicationAware(StrEnum):
+    """Whether applications are held by handlers, beside what scripts and filesystems do."""
+
+    OFF = "off"
+    """No handler: scripts, filesystems and anchors alone."""
+
+    ON = "on"
+    """The handlers that are named; where none are, those of the applications that are found."""
+
+    REQUIRE = "require"
+    """The same, and a recovery point that is not application-consistent is a failure of its VM."""
+
+
 class StderrRule(StrEnum):
     """What becomes of a script that writes to stderr."""
 
@@ -148,7 +161,8 @@ class GuestProcessing:
     ``quiesce_timeout_ms`` bounds making the applications hold still, and lies inside the budget.
     ``attempts`` is how many generations a saga may try before ``on_guest_failure`` decides; only what may
     pass by itself is tried again, never a script that failed. ``detect_handlers``: every application that is
-    found is held, as far as that can be done. ``agent_client_id`` names
+    found is held, as far as that can be done; None where nobody said which handlers there are.
+    ``application_aware`` None: what the handlers say. ``agent_client_id`` names
     the managed identity where the VM has several.
     """
 
@@ -158,7 +172,8 @@ class GuestProcessing:
     pre_script: Script | None = None
     post_script: Script | None = None
     handlers: tuple[Handler, ...] = ()
-    detect_handlers: bool = False
+    detect_handlers: bool | None = None
+    application_aware: ApplicationAware | None = None
     anchor: Anchor | None = None
     freeze_budget_ms: int = 30_000
     quiesce_timeout_ms: int = 20_000
@@ -174,6 +189,16 @@ class GuestProcessing:
     def longest_hold_ms(self) -> int:
         """How long something may lie in the guest that has to be let go: held writes, or an anchor."""
         return self.freeze_budget_ms if self.anchor is None else self.anchor.lifetime_ms
+
+    @property
+    def application_required(self) -> bool:
+        """Whether a recovery point that is not application-consistent is none."""
+        return self.enabled and self.application_aware is ApplicationAware.REQUIRE
+
+    @property
+    def keeps_less(self) -> bool:
+        """Whether a recovery point is kept that is less consistent than asked for."""
+        return self.on_guest_failure is OnGuestFailure.CONTINUE and not self.application_required
 
     @property
     def quiesces_applications(self) -> bool:

@@ -14,6 +14,7 @@ from shared.policy.guest_processing import (
     AgentUse,
     Anchor,
     AnchorProvider,
+    ApplicationAware,
     Filesystems,
     GuestProcessing,
     Handler,
@@ -36,6 +37,7 @@ class Changes:
     post_script: Script | None = None
     handlers: tuple[Handler, ...] | None = None
     detect_handlers: bool | None = None
+    application_aware: ApplicationAware | None = None
     anchor: Anchor | None = None
     freeze_budget_ms: int | None = None
     quiesce_timeout_ms: int | None = None
@@ -54,9 +56,16 @@ class Changes:
         return frozenset(self._set()) | set(self.cleared)
 
     def on(self, base: GuestProcessing) -> GuestProcessing:
-        """Give ``base`` with these changes."""
+        """Give ``base`` with these changes.
+
+        Who names handlers asks for them: an ``application_aware: off`` of before is over.
+        """
         nothing: dict[str, Any] = dict.fromkeys(self.cleared)
-        return replace(base, **self._set(), **nothing)
+        changed = replace(base, **self._set(), **nothing)
+        asked = bool(self.handlers or self.detect_handlers) and self.application_aware is None
+        if asked and base.application_aware is ApplicationAware.OFF:
+            return replace(changed, application_aware=ApplicationAware.ON)
+        return changed
 
     def _set(self) -> dict[str, Any]:
         values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "cleared"}
@@ -67,13 +76,15 @@ class Changes:
 class Layer:
     """Changes for the VMs that fit every condition: the system, one of ``vms``, all of ``tags``.
 
-    An empty condition fits all. Ids of VMs are compared without regard to case.
+    An empty condition fits all. Ids of VMs are compared without regard to case. ``over_tags``: it lies over
+    what the VM's own tags say, too.
     """
 
     os: str = ""
     vms: tuple[str, ...] = ()
     tags: Tags = ()
     changes: Changes = field(default_factory=Changes)
+    over_tags: bool = False
 
     def fits_vm(self, vm_id: str) -> bool:
         """Whether the layer may apply to this VM, as far as its id says."""

@@ -101,7 +101,8 @@ class Selection:
     """The VMs named one by one (``vms``), those of a rule of ``include``, without those of ``exclude``.
 
     ``by_tag``: a VM may be left out by its own tag ``stillframe:exclude``. ``look_up``: more has to be known
-    of the VMs that are named one by one than their ids, whatever selects them.
+    of the VMs that are named one by one than their ids, whatever selects them. ``by_priority``: their own tag
+    ``stillframe:priority`` is needed, so Azure is asked about these, too.
     """
 
     vms: tuple[str, ...] = ()
@@ -109,6 +110,7 @@ class Selection:
     exclude: tuple[VmRule, ...] = ()
     by_tag: bool = False
     look_up: bool = False
+    by_priority: bool = False
 
     @property
     def is_a_list(self) -> bool:
@@ -117,7 +119,8 @@ class Selection:
 
     @property
     def _asks_about_named(self) -> bool:
-        return self.by_tag or self.look_up or any(rule.needs_more_than_the_id for rule in self.exclude)
+        more = self.by_tag or self.look_up or self.by_priority
+        return more or any(rule.needs_more_than_the_id for rule in self.exclude)
 
     def listed(self) -> tuple[str, ...]:
         """Give the VMs named one by one that no exclusion is about, as far as their ids say."""
@@ -137,13 +140,22 @@ class Selection:
                 return Verdict(selected=True, rule=rule.at)
         return Verdict(selected=False)
 
-    def scopes(self) -> tuple[Scope, ...]:
-        """Give what has to be listed, in the order of the names: nothing twice, as little as is enough."""
+    def scopes(self, *, named: bool = False) -> tuple[Scope, ...]:
+        """Give what has to be listed, in the order of the names: nothing twice, as little as is enough.
+
+        ``named``: also what shows the tags of VMs that are named one by one.
+        """
         wanted = {scope for rule in self.include for scope in _scopes_of(rule)}
-        if self._asks_about_named:
+        if named or self._asks_about_named:
             wanted |= {_scope_of_id(vm) for vm in self.vms}
         whole = {scope.subscription for scope in wanted if not scope.group}
         return tuple(sorted(scope for scope in wanted if not scope.group or scope.subscription not in whole))
+
+
+def rule_number(selected_by: str) -> int:
+    """Give the place among the rules of ``include`` by which a VM was selected; -1 where its id named it."""
+    number = selected_by.removeprefix("selection.include[").removesuffix("]")
+    return int(number) if number.isdecimal() else -1
 
 
 def excluded_by_tag(tags: Mapping[str, str]) -> bool:

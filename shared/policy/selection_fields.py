@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from shared.policy.fields import DocumentError, Fields
+from shared.policy.own_tags import OWN_TAGS
 from shared.policy.selection import Selection, VmRule
 from shared.policy.tag_expressions import read_tag_expression
 from shared.policy.vm_ids import read_vm_ids
@@ -12,9 +13,6 @@ MOST_RULES = 64
 MOST_SUBSCRIPTIONS = 100
 MOST_PATTERNS = 100
 LONGEST_PATTERN = 128
-
-#: What a policy can let the VM's own tags decide.
-OWN_TAGS = ("exclude",)
 
 _SUBSCRIPTION = re.compile(r"(?ai:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _SYSTEMS = ("linux", "windows")
@@ -29,17 +27,18 @@ def read_allowed_tags(fields: Fields) -> tuple[str, ...]:
     """
     allowed = fields.texts("allow_tags", most=len(OWN_TAGS))
     for index, name in enumerate(allowed):
+        at = f"{fields.at('allow_tags')}[{index}]"
         if name not in OWN_TAGS:
-            raise DocumentError(
-                f"{fields.at('allow_tags')}[{index}]", "expected one of " + ", ".join(OWN_TAGS)
-            )
+            raise DocumentError(at, "expected one of " + ", ".join(OWN_TAGS))
+        if name in allowed[:index]:
+            raise DocumentError(at, f"{name} is named twice")
     return allowed
 
 
-def read_selection(fields: Fields, *, by_tag: bool) -> Selection:
+def read_selection(fields: Fields, *, by_tag: bool, by_priority: bool = False) -> Selection:
     """Read ``vms`` and ``selection`` of a document: the VMs of both, without those that are excluded.
 
-    ``by_tag``: VMs may be left out by their own tag.
+    ``by_tag``: VMs may be left out by their own tag. ``by_priority``: they begin in the order of another one.
 
     Raises:
         DocumentError: names the field that is wrong, or says that no VM is named at all.
@@ -48,7 +47,7 @@ def read_selection(fields: Fields, *, by_tag: bool) -> Selection:
     if not fields.has("selection"):
         if not vms:
             raise DocumentError("vms", "expected at least one VM, or a selection")
-        return Selection(vms=vms, by_tag=by_tag)
+        return Selection(vms=vms, by_tag=by_tag, by_priority=by_priority)
     selection = Fields(fields.raw("selection"), fields.at("selection"), ("include", "exclude"))
     include = _rules(selection, "include", included=True)
     named = tuple(vm for rule in include for vm in rule.vms)
@@ -59,6 +58,7 @@ def read_selection(fields: Fields, *, by_tag: bool) -> Selection:
         include=tuple(rule for rule in include if not rule.vms),
         exclude=_rules(selection, "exclude", included=False),
         by_tag=by_tag,
+        by_priority=by_priority,
     )
 
 

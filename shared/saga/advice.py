@@ -21,6 +21,7 @@ from shared.saga.advice_by_code import (
     COPY,
     GUEST,
     HANDLER_LOG,
+    LACKING,
     POST,
     POST_SCRIPT,
     PROOF,
@@ -29,7 +30,7 @@ from shared.saga.advice_by_code import (
     UNFIT,
     WARNING,
 )
-from shared.saga.causes import Cause, Proof
+from shared.saga.causes import Cause, Lacking, Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,11 @@ TOLD: Mapping[Cause, Advice] = {
         "Have the filesystems held as well (`filesystems: all`), or an application by its handler "
         "(docs/applications.md), or ask for less.",
         _NONE,
+    ),
+    Cause.APPLICATION_REQUIRED: Advice(
+        "{vm} has to be application-consistent (`application_aware: require`), and would not be: {detail}",
+        LACKING[Lacking.NOT_QUIESCED],
+        {**GUEST, **LACKING},
     ),
     Cause.LOWER_CONSISTENCY: Advice(
         "Azure made less of {vm}'s restore point {subject} than was asked for: {detail}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shared.saga.causes import Limit, Proof, Unfit
+from shared.saga.causes import Lacking, Limit, Proof, Unfit
 
 AGAIN = "start the run again"
 CHECK = "`python3 /opt/stillframe/agent.pyz check` as root in {vm} (docs/guests.md)"
@@ -185,6 +185,16 @@ WARNING: Mapping[str, str] = {
 }
 
 POST = "Let the application go on by hand in {vm} if it still waits. "
+
+#: By why a required recovery point is not application-consistent, beside the reasons of handlers.
+LACKING: Mapping[str, str] = {
+    Lacking.NOT_RUNNING: "Start {vm} before the run, or leave it out while it is stopped; or set "
+    "`application_aware` to `on` for it.",
+    Lacking.NONE_FOUND: "Name the application by a handler or hold it by a script (docs/applications.md), or "
+    "set `application_aware` to `on` for {vm}.",
+    Lacking.NOT_QUIESCED: "Have all filesystems held (`filesystems: all`), and applications by a handler "
+    "that brings them to rest (docs/applications.md).",
+}
 
 #: By the reason why a post-script failed.
 POST_SCRIPT: Mapping[str, str] = {

@@ -78,6 +78,9 @@ class Cause(StrEnum):
     TOO_LITTLE_HELD = "too_little_held"
     """All that was held was held to the end, but it is less than the policy asks for."""
 
+    APPLICATION_REQUIRED = "application_required"
+    """``application_aware: require``, and no application was held, or not all; the code says why not."""
+
     LOWER_CONSISTENCY = "lower_consistency"
     """Azure made less of a restore point than it was asked for."""
 
@@ -136,6 +139,22 @@ class Unfit(StrEnum):
 
     ANCHORED = "anchored"
     """Its instant lies in a snapshot inside the guest, before all others are held."""
+
+
+class Lacking(StrEnum):
+    """Why a recovery point would not be application-consistent: codes of ``Cause.APPLICATION_REQUIRED``.
+
+    Others are the reasons of a handler that failed, as those of ``Cause.QUIESCE_FAILED``.
+    """
+
+    NOT_RUNNING = "not_running"
+    """The VM was not running."""
+
+    NONE_FOUND = "none_found"
+    """No application was found to be held, and none was named."""
+
+    NOT_QUIESCED = "not_quiesced"
+    """Applications were held, but not brought to rest, or not all that they write to was."""
 
 
 class Limit(StrEnum):

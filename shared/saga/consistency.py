@@ -104,12 +104,18 @@ def grade(evidence: Evidence) -> Verdict:
     if not basis.filesystems and not basis.alone:
         return Verdict(Grade.CRASH, basis.reasons)
     fallback = Grade.FILESYSTEM if basis.filesystems else Grade.CRASH
-    if not any(item.kind in APPLICATIONS for item in quiesced.held):
-        return Verdict(fallback, ("no application was asked to hold still", *basis.reasons))
-    unheld = (*_not_held(quiesced, APPLICATIONS), *_halted(quiesced))
-    if unheld:
-        return Verdict(fallback, (*unheld, *basis.reasons))
+    lacking = short_of_application(quiesced)
+    if lacking:
+        return Verdict(fallback, (*lacking, *basis.reasons))
     return Verdict(Grade.APPLICATION, basis.reasons)
+
+
+def short_of_application(quiesced: QuiesceReport) -> tuple[str, ...]:
+    """Say why what the guest holds cannot be application-consistent, whatever follows; nothing if it can."""
+    missed = tuple(_not_held(quiesced, APPLICATIONS))
+    if any(item.kind in APPLICATIONS for item in quiesced.held):
+        return (*missed, *_halted(quiesced))
+    return missed or ("no application was asked to hold still",)
 
 
 def _held_still(quiesced: QuiesceReport, resumed: ResumeReport) -> _Basis:

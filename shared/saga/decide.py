@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from shared.policy.guest_processing import Filesystems, OnGuestFailure
+from shared.policy.guest_processing import Filesystems
 from shared.saga.barriers import enter_proved, is_unproved, may_go_alone, shares_instant
 from shared.saga.causes import Cause, Unfit
 from shared.saga.consistency import APPLICATIONS, Grade, Verdict, grade
@@ -17,13 +17,22 @@ from shared.saga.phases import (
 )
 from shared.saga.rehearsing import as_if_captured, best_verdict
 from shared.saga.restore_points import (
+    PLATFORMS_BEST,
+    asked_consistency,
     asked_of_platform,
     by_platforms_word,
     held_by_platform,
     platform_grade,
 )
 from shared.saga.state import Ending, Outcome, SagaState
-from shared.saga.troubles import blemished, capture_troubled, grade_troubled, troubled
+from shared.saga.troubles import (
+    blemished,
+    capture_troubled,
+    grade_troubled,
+    lacking_applications,
+    missed_applications,
+    troubled,
+)
 from shared.saga.warnings import blemish, warned
 
 #: The agent's reasons of ``quiesce_failed`` that may pass by themselves.
@@ -62,7 +71,7 @@ def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> 
     noted = replace(state, notes=(*state.notes, note), guest_failure="")
     if passing and state.generation < state.spec.guest.attempts:
         return enter_arming(noted, now)
-    alone = state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state)
+    alone = state.spec.guest.keeps_less and may_go_alone(state)
     if alone and not state.spec.rehearsal:
         return enter_unheld_capturing(noted, now, "snapshotted without the guest, as on_guest_failure says")
     given_up = replace(state, guest_failure="")  # the ending says what the note would
@@ -70,11 +79,17 @@ def guest_gave_up(state: SagaState, now: int, reason: str, *, passing: bool) -> 
 
 
 def without_guest(state: SagaState, now: int, why: Unfit, note: str) -> Transition:
-    """Go on where no guest is to be held; ``note`` says why. A rehearsal has nothing to do then."""
+    """Go on where no guest is to be held; ``note`` says why. A rehearsal has nothing to do then.
+
+    Where an application has to be held, nothing is snapshotted that could not be kept.
+    """
     if state.spec.group is not None:
         state = troubled(state, Cause.GROUP_UNFIT, code=why, detail=note)
     if not may_go_alone(state):
         return enter_cleaning(state, now, Ending(Outcome.FAILED, note))
+    if state.spec.guest.application_required and not _left_to_platform(state):
+        reason = f"the recovery point has to be application-consistent, and {note}"
+        return enter_cleaning(lacking_applications(state, note), now, Ending(Outcome.FAILED, reason))
     if not state.spec.rehearsal:
         return enter_unheld_capturing(state, now, note)
     notes = (*state.notes, note)
@@ -109,10 +124,10 @@ def _settle_graded(state: SagaState, now: int, evidence: Evidence) -> Transition
         given_up = _gave_up_guest(state) or bool(state.standing.out)
         marred = blemished(graded, guest_given_up=given_up)
         return _keep(marred, now, _clean_outcome(state))
-    if not verdict.unbroken and _may_try_again(state):
+    if _may_try_again(state) and (not verdict.unbroken or lack_may_pass(state)):
         return enter_arming(_regretting(graded, verdict.reasons), now)
     lacking = grade_troubled(graded, verdict)
-    if state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state):
+    if state.spec.guest.keeps_less and may_go_alone(state):
         return _keep(_telling(lacking, verdict), now, Outcome.DEGRADED)
     why = f"only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
     return enter_cleaning(_discarding(lacking), now, Ending(Outcome.FAILED, why))
@@ -129,11 +144,11 @@ def _settle_rehearsal(state: SagaState, now: int) -> Transition:
     if as_asked and not is_unproved(state):
         marred = blemished(told, guest_given_up=False)
         return enter_cleaning(replace(marred, outcome=Outcome.REHEARSED), now)
-    if not verdict.unbroken and _may_try_again(state):
+    if _may_try_again(state) and (not verdict.unbroken or lack_may_pass(state)):
         return enter_arming(_regretting(told, verdict.reasons), now)
     imagined = replace(told, evidence=as_if_captured(state.evidence))
     lacking = replace(grade_troubled(imagined, verdict), evidence=state.evidence)
-    lenient = state.spec.guest.on_guest_failure is OnGuestFailure.CONTINUE and may_go_alone(state)
+    lenient = state.spec.guest.keeps_less and may_go_alone(state)
     if verdict.unbroken and lenient:
         return enter_cleaning(replace(lacking, outcome=Outcome.REHEARSED), now)
     why = f"a recovery point would be only {verdict.grade} consistent: {'; '.join(verdict.reasons)}"
@@ -182,6 +197,8 @@ def _capture_failed(state: SagaState, now: int, failure: str) -> Transition:
 
 def _asked(state: SagaState) -> Grade:
     """Say what the policy asks for: scripts alone cannot prove more than ``crash``, and need not."""
+    if state.spec.guest.application_required and not _only_azure_knows(state):
+        return Grade.APPLICATION
     if not _was_held(state):
         return Grade.APPLICATION if _left_to_platform(state) else Grade.CRASH
     if state.evidence and by_platforms_word(state.evidence):
@@ -191,6 +208,21 @@ def _asked(state: SagaState) -> Grade:
     if not state.spec.guest.quiesces_applications or _lacks_only_optional(state):
         return Grade.FILESYSTEM
     return Grade.APPLICATION
+
+
+def _only_azure_knows(state: SagaState) -> bool:
+    """Whether a rehearsal cannot say what a restore point would be: Azure's word on a Windows guest is it."""
+    assert state.facts is not None
+    by_azure = state.spec.snapshots.is_restore_point and asked_consistency(state) == PLATFORMS_BEST
+    return state.spec.rehearsal and by_azure and state.facts.is_windows
+
+
+def lack_may_pass(state: SagaState) -> bool:
+    """Whether only applications are missing that may be held in another generation, and all have to be."""
+    quiesced = state.evidence.quiesced if state.evidence else None
+    missed = missed_applications(quiesced) if quiesced else ()
+    required = state.spec.guest.application_required
+    return required and bool(missed) and all(reason in PASSING_REASONS for _, reason in missed)
 
 
 def _left_to_platform(state: SagaState) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from shared.policy.layers import anchored_by_default, resolve
+from shared.policy.layers import anchored_by_default
 from shared.saga.admitting import (
     enter_admitting,
     leaving,
@@ -58,10 +58,12 @@ from shared.saga.phases import (
     kept_ids,
     look_later,
 )
+from shared.saga.requiring import without_what_is_required
 from shared.saga.restore_points import held_by_platform, obstacles_of_restore_point
 from shared.saga.script_values import too_large
 from shared.saga.snapshots import remarks
 from shared.saga.state import Ending, Outcome, Phase, SagaState
+from shared.saga.tags_of_vm import told_of_tags, with_own_tags
 from shared.saga.transitions import is_legal
 from shared.saga.troubles import left_over, quiesce_troubled, troubled
 from shared.saga.warnings import warned
@@ -110,12 +112,14 @@ def _on_facts_read(state: SagaState, event: FactsRead, now: int) -> Transition:
     if state.phase is not Phase.PREFLIGHT:
         return _too_late(state)
     facts, spec = event.facts, state.spec
-    guest = resolve(spec.guest, spec.layers, facts.os_type, facts.tags)
+    spec, remarks_on_tags = with_own_tags(spec, facts)
+    guest = spec.guest
     if not spec.snapshots.is_restore_point:  # there the platform's own VSS is asked
         guest = anchored_by_default(guest, facts.os_type)
     left_out = (disk.sentence for disk in facts.left_out)
     notes = (*state.notes, *left_out, *remarks(spec.snapshots, facts.disks))
-    known = replace(state, facts=facts, notes=notes, spec=replace(spec, guest=guest, layers=()))
+    known = replace(state, facts=facts, notes=notes, spec=replace(spec, guest=guest))
+    known = told_of_tags(known, remarks_on_tags)
     unable = _unable(known)
     if unable is not None:
         noted, why = unable
@@ -196,6 +200,9 @@ def _on_quiesced(state: SagaState, event: Quiesced, now: int) -> Transition:
         late = troubled(held, Cause.BUDGET_TOO_SHORT, detail=f"{event.report.quiesce_ms} ms")
         why = "too little of the freeze budget was left to snapshot in"
         return enter_resuming(replace(late, guest_failure=why), now)
+    short = without_what_is_required(held)
+    if short is not None:
+        return enter_resuming(short, now)
     if in_group(state):
         return _held_in_group(held, now, deadline)
     if state.spec.rehearsal:

@@ -38,6 +38,7 @@ PASSES: Mapping[Cause, bool | frozenset[str]] = {
     Cause.RESTORE_POINT_FAILED: CAPTURE_PASSES,
     Cause.NOT_PROVED: True,
     Cause.TOO_LITTLE_HELD: False,
+    Cause.APPLICATION_REQUIRED: PASSING_REASONS,
     Cause.LOWER_CONSISTENCY: True,
     Cause.POST_SCRIPT_FAILED: False,
     Cause.WARNED: False,

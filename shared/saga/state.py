@@ -93,10 +93,10 @@ class Standing:
 class SagaSpec:
     """What a saga was asked to do.
 
-    It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it are put on
-    ``guest``, which holds from then on. ``trace`` is its run's ``traceparent``, empty when there is none.
-    Without ``admission`` the guest is held as soon as it is armed. ``try_number`` counts the sagas of this VM
-    in this run: the first is 1.
+    It never changes but for one thing: once preflight has read the VM, the ``layers`` that fit it, and those
+    of its own tags that ``own_tags`` lets count, are put on ``guest``, which holds from then on. ``trace`` is
+    its run's ``traceparent``, empty when there is none. Without ``admission`` the guest is held as soon as it
+    is armed. ``try_number`` counts the sagas of this VM in this run: the first is 1.
     ``rehearsal``: hold the guest and let it go, and snapshot nothing. ``group``: None for a VM by itself.
     """
 
@@ -114,6 +114,7 @@ class SagaSpec:
     try_number: int = 1
     rehearsal: bool = False
     group: GroupMember | None = None
+    own_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

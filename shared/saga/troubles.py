@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.saga.causes import Cause, Proof
+from shared.saga.causes import Cause, Lacking, Proof
 from shared.saga.chain import CLOCK_TOLERANCE_MS
-from shared.saga.consistency import Verdict
+from shared.saga.consistency import APPLICATIONS, Verdict
 from shared.saga.events import QuiesceFailed
-from shared.saga.evidence import DiskCapture, Evidence
+from shared.saga.evidence import DiskCapture, Evidence, QuiesceReport
+from shared.saga.restore_points import by_platforms_word
 from shared.saga.state import Phase, SagaState, Trouble
 from shared.saga.warnings import blemish
 
@@ -16,6 +17,9 @@ LONGEST_DETAIL = 500
 
 #: A trouble's detail has no more reasons than this.
 MOST_REASONS = 2
+
+#: The kind of a held thing that is an application with a handler of ours.
+HANDLER = "handler"
 
 #: The capture's code for a disk that was given up because another one failed.
 ABANDONED = "abandoned"
@@ -80,7 +84,7 @@ def grade_troubled(state: SagaState, verdict: Verdict) -> SagaState:
     if evidence is not None and not verdict.unbroken:
         code = _missing_link(evidence)
         return troubled(state, Cause.NOT_PROVED, step=Phase.RESUMING, code=code, detail=why)
-    if evidence is not None and evidence.restore_point is not None:
+    if evidence is not None and evidence.restore_point is not None and not _our_own_lack(state, evidence):
         point = evidence.restore_point
         return troubled(
             state,
@@ -90,7 +94,36 @@ def grade_troubled(state: SagaState, verdict: Verdict) -> SagaState:
             subject=_name(point.point_id),
             detail=why,
         )
+    if state.spec.guest.application_required:
+        return lacking_applications(state, why)
     return troubled(state, Cause.TOO_LITTLE_HELD, step=Phase.QUIESCING, detail=why)
+
+
+def lacking_applications(state: SagaState, why: str) -> SagaState:
+    """Note why what is required cannot be: the first application that was not held, or that none was."""
+    quiesced = state.evidence.quiesced if state.evidence else None
+    if quiesced is None:
+        return troubled(state, Cause.APPLICATION_REQUIRED, code=Lacking.NOT_RUNNING, detail=why)
+    missed = missed_applications(quiesced)
+    any_held = any(item.kind in APPLICATIONS for item in quiesced.held)
+    name, code = missed[0] if missed else ("", Lacking.NOT_QUIESCED if any_held else Lacking.NONE_FOUND)
+    return troubled(
+        state, Cause.APPLICATION_REQUIRED, step=Phase.QUIESCING, code=code, subject=name, detail=why
+    )
+
+
+def missed_applications(quiesced: QuiesceReport) -> tuple[tuple[str, str], ...]:
+    """Give each application that was not held, with the reason as a failure to quiesce would have it."""
+    return tuple(
+        (item.name, f"handler_{item.reason}" if item.kind == HANDLER else item.reason)
+        for item in quiesced.not_held
+        if item.kind in APPLICATIONS
+    )
+
+
+def _our_own_lack(state: SagaState, evidence: Evidence) -> bool:
+    """Whether it was ours to hold what is required, and not Azure's."""
+    return state.spec.guest.application_required and not by_platforms_word(evidence)
 
 
 def _first(reasons: Sequence[str]) -> str:

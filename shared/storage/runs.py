@@ -86,7 +86,8 @@ class RunEntry:
     """One VM of a run. ``outcome`` is empty while its saga goes on. Times in ms since the epoch.
 
     ``selected_by`` is the place in the policy's document by which it was selected, where one was. ``group``
-    is the name of the group that it is to share an instant with.
+    is the name of the group that it is to share an instant with. ``priority`` is what the VM's own tag said
+    then, where it counts; 0 where it does not.
 
     ``problem`` is the sentence on what went wrong, ``step`` the phase that it went wrong in, ``what_to_do``
     the advice. ``timeline`` is None where it was not kept: the saga's history has it.
@@ -114,6 +115,7 @@ class RunEntry:
     retried: bool = False
     selected_by: str = ""
     group: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +422,7 @@ def _entry_row(run_id: str, entry: RunEntry, *, brief: bool = False) -> dict[str
         "started_at": entry.started_at,
         "ended_at": entry.ended_at,
         "place": entry.place or None,
+        "priority": entry.priority or None,
         "try": entry.try_number if entry.try_number > 1 else None,
     }
     texts = {
@@ -464,6 +467,7 @@ def _entry(row: dict[str, Any]) -> RunEntry:
         warnings=whole(row.get("warnings", 0)),
         timeline=decode(Timeline, json.loads(row["timeline"])) if "timeline" in row else None,
         place=whole(row.get("place", 0)),
+        priority=whole(row.get("priority", 0)),
         try_number=whole(row.get("try", 1)),
         retried=row.get("retried", False),
         selected_by=row.get("selected_by", ""),

@@ -12,6 +12,7 @@ from shared.policy.guest_processing import (
     AgentInstall,
     AgentUse,
     AnchorProvider,
+    ApplicationAware,
     Filesystems,
     GuestProcessing,
     HandlerName,
@@ -19,9 +20,9 @@ from shared.policy.guest_processing import (
     Script,
     StderrRule,
 )
+from shared.policy.own_tags import OWN_TAGS
 from shared.policy.schedules import MOST_SCHEDULES
 from shared.policy.script_fields import LARGEST_CONTENT, MOST_RETRIES
-from shared.policy.selection_fields import OWN_TAGS
 from shared.policy.vm_ids import MOST_VMS
 from shared.triggers import disk_schemas, group_schemas, notice_schemas, policy_schemas, snapshot_schemas
 from shared.triggers.schema_parts import Schema, any_case, choice, closed, or_null, ref, table, text, whole
@@ -75,7 +76,12 @@ def _policy() -> Schema:
             "vms": or_null(_vms()),
             "selection": or_null(ref("Selection")),
             "allow_tags": or_null(
-                {"type": "array", "items": {"enum": list(OWN_TAGS)}, "maxItems": len(OWN_TAGS)}
+                {
+                    "type": "array",
+                    "items": {"enum": list(OWN_TAGS)},
+                    "maxItems": len(OWN_TAGS),
+                    "uniqueItems": True,
+                }
             ),
             "guest_processing": or_null(ref("GuestProcessing")),
             "disks": or_null(ref("Disks")),
@@ -156,7 +162,7 @@ def _guest_processing() -> Schema:
     told = (
         "How the applications of the VMs are held. Settings have to fit together for every VM that they are "
         "for: quiesce_timeout_ms is less than freeze_budget_ms, a pre_script has a post_script, which may "
-        "take less than resume_timeout_ms, and something is held."
+        "take less than resume_timeout_ms, something is held, and what application_aware requires can be."
     )
     return closed(told, _settings() | layers)
 
@@ -190,6 +196,7 @@ def _settings() -> dict[str, Schema]:
         "agent_install": choice(AgentInstall, default.agent_install),
         "agent_credential": choice(AgentCredential, default.agent_credential),
         "agent_client_id": text(64),
+        "application_aware": {"enum": list(ApplicationAware)},
     }
 
 

@@ -299,7 +299,18 @@ def _policy_views() -> dict[str, Schema]:
         "schedules": {"type": "array", "items": ref("ScheduleTimes")},
     }
     judged: dict[str, Schema] = {"vm": ref("VmId"), "name": _TEXT, "rule": _TEXT}
-    selected = judged | {"found": {"enum": [True, None]}, "group": or_null(_TEXT)}
+    remark: dict[str, Schema] = {
+        "tag": _TEXT,
+        "code": _TEXT,
+        "wrong": {"type": "boolean"},
+        "sentence": _TEXT,
+    }
+    selected = judged | {
+        "found": {"enum": [True, None]},
+        "group": or_null(_TEXT),
+        "priority": or_null(_COUNT),
+        "tags": {"type": "array", "items": _all_there("What is said of a tag of the VM.", remark)},
+    }
     unread = _all_there("What could not be read.", {"scope": _TEXT, "code": _TEXT, "why": _TEXT})
     schedule: dict[str, Schema] = {
         "name": _TEXT,

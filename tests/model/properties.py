@@ -15,7 +15,8 @@ from tests.model.world import World, Worlds
 
 PROPERTIES = {
     1: "a held guest is released within its budget by somebody who is alive, and no saga believes it sooner",
-    2: "a consistent grade means that everything of one generation was held when each disk was snapshotted",
+    2: "a consistent grade means that everything of one generation was held when each disk was snapshotted, "
+    "and where application is required nothing less is kept",
     3: "the post-script runs once, after the thaw, if and only if the pre-script began",
     4: "when faults stop every saga ends, and every snapshot is recorded or deleted",
     5: "doing anything twice does what doing it once does",
@@ -46,7 +47,7 @@ def in_every_world(worlds: Worlds, world: World) -> Violation | None:
     wrong = "" if record is None else _believed(record.state, guest)
     if wrong:
         return Violation(1, wrong)
-    wrong = "" if record is None else _graded(record.state, cloud)
+    wrong = "" if record is None else _graded(record.state, cloud) or _required(record.state)
     if wrong:
         return Violation(2, wrong)
     wrong = _placed(cloud, guest) if worlds.scene.concurrency else ""
@@ -109,6 +110,11 @@ def _together(cloud: Cloud) -> str:
         return ""
     captures = any(job.begun.held for job in cloud.jobs)
     return wrong_in_a_group(cloud.stored.state, cloud.others, captures=captures)
+
+
+def _required(state: SagaState) -> str:
+    less = state.recovery_point and state.grade is not Grade.APPLICATION
+    return f"graded {state.grade}, and kept" if less and state.spec.guest.application_required else ""
 
 
 def _rehearsed(cloud: Cloud) -> str:

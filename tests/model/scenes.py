@@ -4,7 +4,13 @@ from dataclasses import dataclass, field, replace
 
 from shared.engine.run_settings import RunSettings, admission_rules
 from shared.policy.concurrency import Concurrency
-from shared.policy.guest_processing import AgentUse, GuestProcessing, OnGuestFailure, Script
+from shared.policy.guest_processing import (
+    AgentUse,
+    ApplicationAware,
+    GuestProcessing,
+    OnGuestFailure,
+    Script,
+)
 from shared.policy.snapshots import SnapshotSettings
 from shared.protocol import session_key, vm_key
 from shared.saga.facts import VmFacts
@@ -99,6 +105,18 @@ SCENES = {
                 attempts=1,
                 pre_script=None,
                 post_script=None,
+            ),
+            resident=True,
+        ),
+        Scene(  # no policy may say both: what is required is kept all the same, and nothing less
+            "required",
+            replace(
+                _BASE,
+                agent=AgentUse.RESIDENT,
+                on_guest_failure=OnGuestFailure.CONTINUE,
+                application_aware=ApplicationAware.REQUIRE,
+                detect_handlers=False,
+                attempts=1,
             ),
             resident=True,
         ),

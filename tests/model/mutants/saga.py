@@ -20,6 +20,14 @@ MUTANTS = (
         caught_by=8,
     ),
     Mutant(
+        "less than required is kept",
+        "shared.saga.decide",
+        "    if state.spec.guest.keeps_less and may_go_alone(state):\n        return _keep(",
+        '    if state.spec.guest.on_guest_failure == "continue" and may_go_alone(state):\n        return _keep(',
+        "A recovery point that is not proved is kept although an application-consistent one is required.",
+        caught_by=2,
+    ),
+    Mutant(
         "the dead-man is forgotten",
         "shared.saga.phases",
         "dead_man_acted = max(now, last_start) + guest.longest_hold_ms + GRACE_MS",

@@ -325,3 +325,14 @@ def test_a_preflight_says_what_stops_first_and_ends_by_the_worst(capsys: Capture
 def test_one_is_not_told_as_several(count: int, more: bool, told: str) -> None:  # noqa: FBT001
     page: dict[str, Any] = {"items": [{}] * count, "continuation": "next" if more else None}
     assert counted(page, "policy", "policies") == told
+
+
+def test_a_preview_shows_of_each_vm_its_rule_and_what_becomes_of_its_tags(capsys: Capture) -> None:
+    tag = {"tag": "stillframe:exclude", "code": "bad_tag", "wrong": True, "sentence": "its tag says nothing"}
+    vm = {"vm": VM, "name": "db-1", "rule": "vms", "found": True, "priority": None, "tags": [tag]}
+    preview = {"policy": "nightly", "complete": True, "selected": [vm], "excluded": [], "schedules": []}
+    api = Api().on("GET", "/policies/nightly/preview", ok(preview))
+    assert api.run("policy", "preview", "nightly") == Code.WELL
+    shown = capsys.readouterr().out
+    assert "vms" in shown
+    assert "its tag says nothing" in shown

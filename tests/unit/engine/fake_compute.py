@@ -135,7 +135,8 @@ class FakeCompute:
                 if why
             )
             kept = tuple(each for each, why in selected.items() if not why)
-            return replace(whole, disks=kept, left_out=left_out)
+            tags = next((vm.tags for vm in self.vms if vm.id.lower() == vm_id.lower()), ())
+            return replace(whole, disks=kept, left_out=left_out, tags=tags)
 
     async def diagnose(self, vm_id: str, settings: SnapshotSettings) -> tuple[Refusal, ...]:
         return self.refusals

@@ -1,10 +1,13 @@
 """Places: never more than there are, first come first held, and none is lost for ever."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.engine.places import SOON_MS, TURN_KEPT_MS, Places, Taken, Together, ask, called, leave, step_back
+from shared.saga.codec import decode
 
 NOW = 1_800_000_000_000
 LEASE_MS = 100_000
@@ -88,6 +91,30 @@ def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
     places = leave(filled("a", "b", "c"), "a", 1, NOW)
 
     assert not ask(places, wanted("a-new", now=NOW + 1), MOST, NOW + 1)[1].admitted
+
+
+def test_the_lowest_rank_is_next_however_long_others_wait() -> None:
+    places = filled("a", "b")
+    for saga, rank in (("late", 90), ("usual", 50), ("first", 1)):
+        places, asked = ask(places, replace(wanted(saga), rank=rank), MOST, NOW)
+        assert not asked.admitted
+    assert [one.saga for one in places.waiting] == ["first", "usual", "late"]
+    places = leave(places, "a", 1, NOW + 1)
+
+    for saga, rank in (("late", 90), ("usual", 50)):
+        again = replace(wanted(saga, now=NOW + 2), rank=rank)
+        assert not ask(places, again, MOST, NOW + 2)[1].admitted
+    places, first = ask(places, replace(wanted("first", now=NOW + 2), rank=1), MOST, NOW + 2)
+    assert first.admitted
+    back = step_back(places, "first", NOW + 60_000, NOW + 3)
+    assert [one.rank for one in back.waiting] == [1, 50, 90]
+
+
+def test_a_row_of_before_there_were_ranks_is_read() -> None:
+    taken = {"saga": "a", "generation": 1, "since": NOW, "expires_at": NOW + LEASE_MS}
+    waiting = {"saga": "b", "since": NOW, "again_at": NOW, "elsewhere": False}
+    places = decode(Places, {"taken": [taken], "waiting": [waiting], "usual_ms": 4_000})
+    assert (places.taken[0].rank, places.waiting[0].rank) == (0, 0)
 
 
 def test_who_waits_for_something_else_keeps_its_turn_and_holds_up_nobody() -> None:

@@ -154,8 +154,20 @@ POLICIES: list[dict[str, Any]] = [
         "version": 1,
         "description": "all that is in production",
         "selection": SELECTION,
-        "allow_tags": ["exclude"],
-        "guest_processing": {"handlers": "auto", "overrides": [{"vms": [VM], "guest_processing": {}}]},
+        "allow_tags": [
+            "exclude",
+            "guest-processing",
+            "application-aware",
+            "on-guest-failure",
+            "freeze-budget-ms",
+            "priority",
+        ],
+        "concurrency": {"vms": 50, "order": "priority"},
+        "guest_processing": {
+            "application_aware": "require",
+            "handlers": "auto",
+            "overrides": [{"vms": [VM], "guest_processing": {"application_aware": "off"}}],
+        },
         "schedules": SCHEDULES,
     },
     {

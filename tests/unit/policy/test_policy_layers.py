@@ -1,6 +1,6 @@
 """Guest processing in layers: what wins, what may not come together, and that nothing is half applied."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import combinations as subsets
 from typing import Any
 
@@ -9,15 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.policy import combinations
+from shared.policy.awareness import aware
 from shared.policy.documents import read_policy, read_run
 from shared.policy.fields import DocumentError
 from shared.policy.guest_processing import (
     Anchor,
     AnchorProvider,
+    ApplicationAware,
     Filesystems,
     GuestProcessing,
     Handler,
     HandlerName,
+    OnGuestFailure,
     Script,
 )
 from shared.policy.layers import Changes, Layer, anchored_by_default, for_vm, resolve
@@ -104,7 +107,7 @@ def test_null_takes_away_what_a_layer_below_has() -> None:
         "overrides": [{"vms": [VM], G: nothing}],
     }
 
-    assert resolved(guest) == GuestProcessing()
+    assert aware(resolved(guest)) == aware(GuestProcessing())
     assert resolved(guest, vm=VM_2).detect_handlers
 
 
@@ -213,6 +216,18 @@ CHANGES = st.builds(
     freeze_budget_ms=st.none() | st.sampled_from([5_000, 20_000, 40_000]),
     quiesce_timeout_ms=st.none() | st.sampled_from([1_000, 10_000, 30_000]),
     attempts=st.none() | st.integers(1, 5),
+    on_guest_failure=st.none() | st.sampled_from(OnGuestFailure),
+)
+#: What is said of handlers, always together, and what changes what comes of them.
+HANDLERS = st.sampled_from(
+    [{}, {}, {"handlers": (), "detect_handlers": False}, {"handlers": (), "detect_handlers": True}]
+)
+AWARE = st.sampled_from([None, None, None, *ApplicationAware])
+CHANGES = st.builds(
+    lambda changes, handlers, word: replace(changes, **handlers, application_aware=word),
+    CHANGES,
+    HANDLERS,
+    AWARE,
 )
 TAGS = st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy"), max_size=2).map(
     lambda tags: tuple(sorted(tags.items()))
@@ -244,9 +259,27 @@ def test_every_setting_is_that_of_the_last_layer_that_says_it(
         and set(layer.tags) <= set(tags)
     ]
     for each in fields(GuestProcessing):
+        if each.name == "application_aware":
+            continue  # see the next test
         said = [getattr(layer.changes, each.name) for layer in fitting]
         said = [value for value in said if value is not None]
         assert getattr(found, each.name) == (said[-1] if said else getattr(GuestProcessing(), each.name))
+
+
+@given(LAYERS, SYSTEM)
+def test_off_counts_until_a_later_layer_names_handlers_or_says_otherwise(
+    layers: list[Layer], os: str
+) -> None:
+    expected: ApplicationAware | None = None
+    for layer in for_vm(layers, VM):
+        if not layer.fits(os.lower(), {}):
+            continue
+        if layer.changes.application_aware is not None:
+            expected = layer.changes.application_aware
+        elif layer.changes.detect_handlers and expected is ApplicationAware.OFF:
+            expected = ApplicationAware.ON
+
+    assert resolve(GuestProcessing(), for_vm(layers, VM), os, ()).application_aware is expected
 
 
 def test_all_filesystems_of_a_windows_guest_are_held_by_vss_unless_another_anchor_is_ordered() -> None:
@@ -277,7 +310,7 @@ def breaks_somewhere(layers: list[Layer]) -> bool:
             for vm in (VM, VM_2):
                 for os in combinations.SYSTEMS:
                     found = resolve(GuestProcessing(), for_vm(layers, vm), os, tags)
-                    if any(rule.broken(found) for rule in combinations.RULES):
+                    if any(rule.broken(found, os) for rule in combinations.RULES):
                         return True
     return False
 
@@ -297,9 +330,11 @@ def test_settings_are_refused_exactly_when_some_vm_would_get_settings_that_do_no
 
 
 def test_as_many_overrides_as_allowed_are_checked_soon() -> None:
-    overrides = [
-        {"tags": {f"t{number}": "x"}, G: {**scripts(str(number)), "filesystems": "all", "handlers": "auto"}}
-        for number in range(16)
-    ]
+    whole = {"filesystems": "all", "handlers": "auto", "enabled": True, "anchor": {"provider": "lvm"}}
+    overrides = [{"tags": {f"t{number}": "x"}, G: {**scripts(str(number)), **whole}} for number in range(16)]
+    guest = {"filesystems": "none", "application_aware": "require", **scripts("all"), "handlers": "auto"}
 
-    assert len(read_run({"vms": [VM], G: {"overrides": overrides}}).layers) == 16
+    with pytest.raises(DocumentError, match="while no filesystem is held"):
+        read_run({"vms": [VM], G: {**guest, "overrides": overrides}})
+    held = {**guest, "linux": {"filesystems": "all"}}
+    assert len(read_run({"vms": [VM], G: {**held, "overrides": overrides}}).layers) == 17

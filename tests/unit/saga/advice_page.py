@@ -24,6 +24,7 @@ BY_CODE: dict[str, Mapping[str, str]] = {
     "releaser": advice_by_code.RELEASER,
     "proof": advice_by_code.PROOF,
     "warning": advice_by_code.WARNING,
+    "lacking": {str(code): what for code, what in advice_by_code.LACKING.items()},
 }
 
 

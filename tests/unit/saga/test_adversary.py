@@ -6,7 +6,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from shared.policy.concurrency import AdmissionRules
-from shared.policy.guest_processing import AgentInstall, AgentUse, GuestProcessing, OnGuestFailure
+from shared.policy.guest_processing import (
+    AgentInstall,
+    AgentUse,
+    ApplicationAware,
+    GuestProcessing,
+    OnGuestFailure,
+)
 from shared.policy.snapshots import RecoveryPointKind
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, SagaState
@@ -27,6 +33,7 @@ def processings(draw: st.DrawFn) -> GuestProcessing:
             attempts=draw(st.integers(1, 3)),
             enabled=draw(st.sampled_from([True, True, True, False])),
         ),
+        application_aware=draw(st.sampled_from([None, None, *ApplicationAware])),
         agent=draw(st.sampled_from(AgentUse)),
         agent_install=draw(st.sampled_from(AgentInstall)),
         freeze_budget_ms=budget,
@@ -93,6 +100,8 @@ def check_outcome(state: SagaState, *, kept: int) -> None:
     assert state.outcome is not Outcome.CANCELLED or not state.recovery_point
     if state.outcome in (Outcome.SUCCEEDED, Outcome.DEGRADED):
         assert len(state.recovery_point) == kept
+    if state.spec.guest.application_required and state.recovery_point:
+        assert state.grade is Grade.APPLICATION, "what is required is kept, and nothing less"
     strict = state.spec.guest.on_guest_failure is OnGuestFailure.FAIL
     if strict and state.sequence and state.outcome is not Outcome.FAILED:
         asked = Grade.APPLICATION if state.spec.guest.quiesces_applications else Grade.FILESYSTEM

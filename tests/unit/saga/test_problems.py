@@ -8,7 +8,7 @@ import pytest
 
 from agent import verdicts
 from shared.compute.errors import ComputeError
-from shared.policy.guest_processing import GuestProcessing, OnGuestFailure, Script
+from shared.policy.guest_processing import ApplicationAware, GuestProcessing, OnGuestFailure, Script
 from shared.saga.advice import TOLD
 from shared.saga.advice_by_code import (
     ADMISSION,
@@ -16,12 +16,13 @@ from shared.saga.advice_by_code import (
     CAPTURE,
     COPY,
     GUEST,
+    LACKING,
     POST_SCRIPT,
     PROOF,
     RELEASER,
     WARNING,
 )
-from shared.saga.causes import Cause, Limit, Proof
+from shared.saga.causes import Cause, Lacking, Limit, Proof
 from shared.saga.copying import ABANDONED, FAILED, LATE
 from shared.saga.events import (
     AgentNotStarted,
@@ -32,10 +33,11 @@ from shared.saga.events import (
     FactsUnavailable,
     MustWait,
     Poisoned,
+    Resumed,
     Started,
     TimePassed,
 )
-from shared.saga.evidence import GuestWarning, NotHeld
+from shared.saga.evidence import GuestWarning, Held, NotHeld
 from shared.saga.facts import LeftOut
 from shared.saga.phases import CLEANING_TIMEOUT_MS
 from shared.saga.problems import LONGEST_SENTENCE, Problem, duration, problem_of
@@ -60,6 +62,7 @@ from tests.unit.saga.build import (
     quiesced,
     quiescing,
     ready,
+    resume_report,
     resumed,
     resuming,
     script_report,
@@ -101,6 +104,18 @@ def less_held() -> Saga:
     saga = quiescing(LENIENT)
     report = quiesce_report(not_held=(NotHeld("filesystem", "/data", "skipped"),))
     return copied(saga.take(quiesced(at=saga.now, report=report)).take(captured(at=saga.now), resumed()))
+
+
+REQUIRED = replace(
+    guest(scripts=False, attempts=1), application_aware=ApplicationAware.REQUIRE, detect_handlers=True
+)
+
+
+def required_held(held: tuple[Held, ...], *not_held: NotHeld) -> Saga:
+    """Have a guest hold this to the end although an application-consistent recovery point is required."""
+    saga = quiescing(REQUIRED)
+    saga.take(quiesced(at=saga.now, report=quiesce_report(scripts=False, held=held, not_held=not_held)))
+    return saga.take(captured(at=saga.now), Resumed(1, 3, resume_report(scripts=False, held=held)))
 
 
 def unseen() -> Saga:
@@ -293,6 +308,34 @@ ENDS: dict[str, tuple[Callable[[], Saga], Cause, str, Phase, str]] = {
         Phase.QUIESCING,
         "the filesystem /data was not held (skipped); the recovery point is crash-consistent.",
     ),
+    "application required of a stopped VM": (
+        lambda: begun(REQUIRED).take(FactsRead(facts(power_state="deallocated"))),
+        Cause.APPLICATION_REQUIRED,
+        Lacking.NOT_RUNNING,
+        Phase.PREFLIGHT,
+        "`application_aware: require`), and would not be: the VM was not running",
+    ),
+    "application required and none found": (
+        lambda: required_held((Held("filesystem", "/"),)),
+        Cause.APPLICATION_REQUIRED,
+        Lacking.NONE_FOUND,
+        Phase.QUIESCING,
+        "no application was asked to hold still",
+    ),
+    "application required and busy": (
+        lambda: required_held((Held("filesystem", "/"),), NotHeld("handler", "postgresql:5432", "timed_out")),
+        Cause.APPLICATION_REQUIRED,
+        "handler_timed_out",
+        Phase.QUIESCING,
+        "and would not be",
+    ),
+    "application required and halted": (
+        lambda: required_held((Held("filesystem", "/"), Held("handler", "services", "halted"))),
+        Cause.APPLICATION_REQUIRED,
+        Lacking.NOT_QUIESCED,
+        Phase.QUIESCING,
+        "was halted where it stood",
+    ),
     "post-script failed": (
         lambda: copied(resuming().take(resumed(post_script=script_report(POST, 5)))),
         Cause.POST_SCRIPT_FAILED,
@@ -480,6 +523,7 @@ def test_every_link_releaser_and_warning_has_its_advice_and_no_other() -> None:
     assert set(PROOF) == set(Proof)
     assert set(ADMISSION) == {*Limit, ""}
     assert set(RELEASER) == RELEASERS
+    assert set(LACKING) == set(Lacking)
     assert set(WARNING) == warnings_of_the_agent() | {"lower_consistency"}
 
 
