@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-#: Tags beside Stillframe's own, which need 14 of the 50 that a resource may carry (Azure Resource Manager): 4 from
-#: birth, 6 with the grade, 4 in a group of VMs.
+#: Tags beside Stillframe's own, which need 14 of the 50 that a resource may carry (Azure Resource Manager): 4
+#: from birth, 6 with the grade, 4 in a group of VMs.
 MOST_TAGS = 36
 #: With more than so many there is no room for the two that tell a restore of the VM's shape, beside the four
 #: of a group of VMs. Tags of disks are copied up to here.
