@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = StackOptions()
+#: The command acts as whoever is signed in; no role of the app lets it make disks or VMs.
+PEOPLE_ASK_TOO = True
 TARGET = "restored"
 RESTORE_POINT = {"recovery_point": "restore_point"}
 
