@@ -53,6 +53,7 @@ async def test_on_windows_the_platform_makes_it_and_no_agent_is_started() -> Non
         "stillframe-evidence": view["evidence_sha256"],
         "stillframe-warnings": "0",
         "stillframe-left-out": "",
+        "stillframe-outcome": "succeeded",
     }
 
 

@@ -30,7 +30,7 @@ from shared.engine.queue_names import (
     read_step_message,
 )
 from shared.policy.notifications import Webhook
-from shared.storage.errors import StorageError
+from shared.storage.errors import NewerMessage, StorageError
 from tests.unit.engine.house import VM, House
 from tests.unit.fuzz.examples import fuzz
 from tests.unit.fuzz.genuine_messages import recorded
@@ -74,7 +74,7 @@ def test_a_text_is_a_message_or_refused_by_its_own_error(text: str) -> None:
     for queue, read in READERS.items():
         try:
             message = read(text)
-        except BadMessageError as refused:
+        except (BadMessageError, NewerMessage) as refused:
             told = (refused.queue, str(refused))
         else:
             told = (queue, json.dumps(message.text()))
