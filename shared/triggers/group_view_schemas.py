@@ -1,11 +1,7 @@
 """JSON Schemas (2020-12) of what is shown of groups of VMs that are to share one instant."""
 
 from shared.saga.group import Barrier, OnMemberFailure
-from shared.triggers.schema_parts import Schema, or_null, ref
-from shared.triggers.view_schemas import all_there
-
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
+from shared.triggers.schema_parts import COUNT, TEXT, Schema, all_there, or_null, ref
 
 _STATES = ["selecting", "alone", "empty", "waiting", *Barrier, "broken"]
 
@@ -21,25 +17,25 @@ def schemas() -> dict[str, Schema]:
         "GroupPreview": all_there(
             "A group of a policy, and which VMs it would have; problem says why they could share no instant.",
             {
-                "group": _TEXT,
+                "group": TEXT,
                 "on_member_failure": {"enum": list(OnMemberFailure)},
-                "count": _COUNT,
+                "count": COUNT,
                 "vms": {
                     "type": "array",
-                    "items": all_there("A VM of it.", {"vm": ref("VmId"), "name": _TEXT}),
+                    "items": all_there("A VM of it.", {"vm": ref("VmId"), "name": TEXT}),
                 },
-                "problem": or_null(_TEXT),
+                "problem": or_null(TEXT),
             },
         ),
         "GroupMark": all_there(
             "What a recovery point says of its group. one_instant: it is proved that all members (VMs) were "
             "held from before the first of their snapshots until after the last, which lie skew_ms apart.",
             {
-                "group": _TEXT,
+                "group": TEXT,
                 "members": {"type": "array", "items": ref("VmId")},
-                "skew_ms": or_null(_COUNT),
+                "skew_ms": or_null(COUNT),
                 "one_instant": {"type": "boolean"},
-                "why": _TEXT,
+                "why": TEXT,
             },
         ),
     }
@@ -49,20 +45,20 @@ def _group() -> dict[str, Schema]:
     barrier: Schema = {"enum": [*Barrier, None]}
     member: dict[str, Schema] = {
         "vm": ref("VmId"),
-        "name": _TEXT,
-        "saga": _TEXT,
+        "name": TEXT,
+        "saga": TEXT,
         "reached": barrier,
-        "fell": or_null(_TEXT),
+        "fell": or_null(TEXT),
     }
     return {
-        "group": _TEXT,
+        "group": TEXT,
         "state": {"enum": _STATES},
-        "sentence": _TEXT,
+        "sentence": TEXT,
         "waits_for": barrier,
-        "attempt": _COUNT,
+        "attempt": COUNT,
         "on_member_failure": {"enum": list(OnMemberFailure)},
         "one_instant": or_null({"type": "boolean"}),
-        "skew_ms": or_null(_COUNT),
+        "skew_ms": or_null(COUNT),
         "members": {
             "type": "array",
             "items": all_there("A member: the last barrier it came to, and why it fell, if it did.", member),

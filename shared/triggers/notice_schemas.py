@@ -21,12 +21,19 @@ from shared.policy.notifications import (
 )
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
-from shared.triggers.schema_parts import Schema, any_case, closed, or_null, ref, table
-
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_HREF: Schema = {"type": "string", "format": "uri-reference"}
-_MOMENT: Schema = {"type": "string", "format": "date-time"}
+from shared.triggers.schema_parts import (
+    COUNT,
+    HREF,
+    MOMENT,
+    TEXT,
+    Schema,
+    all_there,
+    any_case,
+    closed,
+    or_null,
+    ref,
+    table,
+)
 
 
 def schemas() -> dict[str, Schema]:
@@ -74,7 +81,7 @@ def webhooks() -> dict[str, Any]:
 
 
 def _header(name: str, description: str) -> Schema:
-    return {"name": name, "in": "header", "required": True, "description": description, "schema": _TEXT}
+    return {"name": name, "in": "header", "required": True, "description": description, "schema": TEXT}
 
 
 def _notification() -> Schema:
@@ -136,14 +143,14 @@ def _notice() -> Schema:
     members: dict[str, Schema] = {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-        "source": _HREF,
+        "source": HREF,
         "type": {"enum": list(TYPES)},
-        "subject": _TEXT,
-        "time": _MOMENT,
+        "subject": TEXT,
+        "time": MOMENT,
         "datacontenttype": {"const": "application/json"},
         "data": {"type": "object"},
     }
-    whole = _all_there(
+    whole = all_there(
         "A CloudEvent 1.0 in structured mode. The same id is the same event, sent again.", members
     )
     return whole | {
@@ -154,63 +161,63 @@ def _notice() -> Schema:
 def _run() -> Schema:
     problem: dict[str, Schema] = {
         "vm": ref("VmId"),
-        "name": _TEXT,
+        "name": TEXT,
         "outcome": {"enum": list(Outcome)},
         "grade": {"enum": [*Grade, None]},
         "step": {"enum": [*Phase, None]},
-        "sentence": _TEXT,
-        "href": _HREF,
+        "sentence": TEXT,
+        "href": HREF,
     }
-    counts: dict[str, Schema] = dict.fromkeys((*Outcome, "running"), _COUNT)
+    counts: dict[str, Schema] = dict.fromkeys((*Outcome, "running"), COUNT)
     selected: dict[str, Schema] = {
         "state": {"enum": ["complete", "partial", "empty", "selecting"]},
-        "sentence": _TEXT,
+        "sentence": TEXT,
     }
     members: dict[str, Schema] = {
-        "run": _TEXT,
+        "run": TEXT,
         "policy": or_null(ref("PolicyName")),
-        "requested_by": _TEXT,
-        "created_at": _MOMENT,
-        "ended_at": or_null(_MOMENT),
-        "vm_count": _COUNT,
-        "selection": or_null(_all_there("How the VMs were selected; null where they were named.", selected)),
-        "vms": _all_there("How many VMs came to what.", counts),
-        "warnings": _COUNT,
+        "requested_by": TEXT,
+        "created_at": MOMENT,
+        "ended_at": or_null(MOMENT),
+        "vm_count": COUNT,
+        "selection": or_null(all_there("How the VMs were selected; null where they were named.", selected)),
+        "vms": all_there("How many VMs came to what.", counts),
+        "warnings": COUNT,
         "problems": {
             "type": "array",
             "maxItems": PROBLEMS_AT_MOST,
-            "items": _all_there("A VM that did not end well, failures first.", problem),
+            "items": all_there("A VM that did not end well, failures first.", problem),
         },
-        "problems_left_out": _COUNT,
-        "href": _HREF,
+        "problems_left_out": COUNT,
+        "href": HREF,
     }
-    return _with_overdue(_all_there("A run that has ended, or that has a VM which is overdue.", members))
+    return _with_overdue(all_there("A run that has ended, or that has a VM which is overdue.", members))
 
 
 def _vm() -> Schema:
     problem: dict[str, Schema] = {
-        "sentence": _TEXT,
+        "sentence": TEXT,
         "step": {"enum": list(Phase)},
-        "what_to_do": _TEXT,
-        "code": or_null(_TEXT),
+        "what_to_do": TEXT,
+        "code": or_null(TEXT),
     }
     members: dict[str, Schema] = {
-        "run": _TEXT,
+        "run": TEXT,
         "policy": or_null(ref("PolicyName")),
         "vm": ref("VmId"),
-        "name": _TEXT,
-        "saga": _TEXT,
+        "name": TEXT,
+        "saga": TEXT,
         "outcome": {"enum": [*Outcome, None]},
         "grade": {"enum": [*Grade, None]},
-        "freeze_window_ms": or_null(_COUNT),
-        "warnings": _COUNT,
-        "why": _TEXT,
-        "problem": or_null(_all_there("What went wrong, and what to do.", problem)),
-        "started_at": or_null(_MOMENT),
-        "ended_at": or_null(_MOMENT),
-        "href": _HREF,
+        "freeze_window_ms": or_null(COUNT),
+        "warnings": COUNT,
+        "why": TEXT,
+        "problem": or_null(all_there("What went wrong, and what to do.", problem)),
+        "started_at": or_null(MOMENT),
+        "ended_at": or_null(MOMENT),
+        "href": HREF,
     }
-    return _with_overdue(_all_there("A VM of a run that has ended, or is overdue.", members))
+    return _with_overdue(all_there("A VM of a run that has ended, or is overdue.", members))
 
 
 def _with_overdue(schema: Schema) -> Schema:
@@ -220,30 +227,21 @@ def _with_overdue(schema: Schema) -> Schema:
 def _overdue() -> Schema:
     members: dict[str, Schema] = {
         "vm": ref("VmId"),
-        "name": _TEXT,
-        "saga": _TEXT,
+        "name": TEXT,
+        "saga": TEXT,
         "phase": {"enum": list(Phase)},
-        "since": _MOMENT,
-        "href": _HREF,
+        "since": MOMENT,
+        "href": HREF,
     }
-    return _all_there("The VM whose deadline is over, and the phase that it is in.", members)
+    return all_there("The VM whose deadline is over, and the phase that it is in.", members)
 
 
 def _missed() -> Schema:
     members: dict[str, Schema] = {
         "policy": ref("PolicyName"),
-        "schedule": or_null(_TEXT),
-        "due": _MOMENT,
-        "why": _TEXT,
-        "href": _HREF,
+        "schedule": or_null(TEXT),
+        "due": MOMENT,
+        "why": TEXT,
+        "href": HREF,
     }
-    return _all_there("A schedule whose time passed without a run.", members)
-
-
-def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
-    return {
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-    }
+    return all_there("A schedule whose time passed without a run.", members)

@@ -7,14 +7,20 @@ from shared.saga.state import Outcome
 from shared.storage.findings import FindingKind
 from shared.storage.point_records import PointState
 from shared.triggers.rebuilding import GROUP, SUBSCRIPTION
-from shared.triggers.schema_parts import Schema, closed, or_null, ref, text, whole
-from shared.triggers.view_schemas import all_there
-
-_TEXT: Schema = {"type": "string"}
-_TEXTS: Schema = {"type": "array", "items": _TEXT}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_HREF: Schema = {"type": "string", "format": "uri-reference"}
-_MOMENT: Schema = {"type": "string", "format": "date-time"}
+from shared.triggers.schema_parts import (
+    COUNT,
+    HREF,
+    MOMENT,
+    TEXT,
+    TEXTS,
+    Schema,
+    all_there,
+    closed,
+    or_null,
+    ref,
+    text,
+    whole,
+)
 
 
 def schemas() -> dict[str, Schema]:
@@ -41,13 +47,13 @@ def schemas() -> dict[str, Schema]:
         "Reconciliation": all_there(
             "What the comparison of records and Azure has found, and when the last one was begun.",
             {
-                "begun_at": or_null(_MOMENT),
+                "begun_at": or_null(MOMENT),
                 "items": {"type": "array", "items": ref("Finding")},
-                "continuation": or_null(_TEXT),
+                "continuation": or_null(TEXT),
             },
         ),
         "ReconciliationBegun": all_there(
-            "The resource groups that are compared.", {"resource_groups": _COUNT}
+            "The resource groups that are compared.", {"resource_groups": COUNT}
         ),
         "Rebuild": _rebuild(),
         "Rebuilt": all_there(
@@ -55,7 +61,7 @@ def schemas() -> dict[str, Schema]:
             {
                 "applied": {"type": "boolean"},
                 "items": {"type": "array", "items": ref("RebuiltPoint")},
-                "continuation": or_null(_TEXT),
+                "continuation": or_null(TEXT),
             },
         ),
         "RebuiltPoint": _rebuilt_point(),
@@ -64,38 +70,38 @@ def schemas() -> dict[str, Schema]:
 
 
 def _point() -> dict[str, Schema]:
-    hold = {"reason": _TEXT, "since": _MOMENT, "until": or_null(_MOMENT), "immutable": {"type": "boolean"}}
+    hold = {"reason": TEXT, "since": MOMENT, "until": or_null(MOMENT), "immutable": {"type": "boolean"}}
     return {
-        "point": _TEXT,
-        "href": _HREF,
+        "point": TEXT,
+        "href": HREF,
         "vm": ref("VmId"),
-        "name": _TEXT,
+        "name": TEXT,
         "policy": or_null(ref("PolicyName")),
-        "run": _TEXT,
+        "run": TEXT,
         "state": {"enum": list(PointState)},
         "outcome": {"enum": list(Outcome)},
         "grade": {"enum": list(Grade)},
-        "created_at": _MOMENT,
-        "freeze_window_ms": or_null(_COUNT),
-        "warnings": _COUNT,
+        "created_at": MOMENT,
+        "freeze_window_ms": or_null(COUNT),
+        "warnings": COUNT,
         "group": or_null(ref("GroupMark")),
         "hold": or_null(all_there("Why retention keeps it, and until when.", hold)),
-        "why": _TEXT,
-        "changed_at": or_null(_MOMENT),
+        "why": TEXT,
+        "changed_at": or_null(MOMENT),
     }
 
 
 def _more() -> dict[str, Schema]:
     return {
-        "saga_href": _HREF,
-        "recorded_at": _MOMENT,
-        "generation": _COUNT,
-        "reasons": _TEXTS,
-        "resources": _TEXTS,
-        "copies": _TEXTS,
-        "missing": _TEXTS,
+        "saga_href": HREF,
+        "recorded_at": MOMENT,
+        "generation": COUNT,
+        "reasons": TEXTS,
+        "resources": TEXTS,
+        "copies": TEXTS,
+        "missing": TEXTS,
         "rebuilt": {"type": "boolean"},
-        "lacking": _TEXTS,
+        "lacking": TEXTS,
         "evidence": or_null({"type": "object"}),
         "evidence_sha256": or_null({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     }
@@ -142,23 +148,23 @@ def _of_vm() -> Schema:
     decision = all_there(
         "What retention says of a recovery point. With obstacles it stays for now, though no rule wants it.",
         {
-            "point": _TEXT,
-            "href": _HREF,
-            "created_at": _MOMENT,
+            "point": TEXT,
+            "href": HREF,
+            "created_at": MOMENT,
             "outcome": {"enum": list(Outcome)},
             "grade": {"enum": list(Grade)},
             "decision": {"enum": ["keep", "delete"]},
-            "why": _TEXTS,
-            "obstacles": _TEXTS,
+            "why": TEXTS,
+            "obstacles": TEXTS,
         },
     )
     return all_there(
         "What retention says of the recovery points that a policy has of a VM, newest first.",
         {
             "vm": ref("VmId"),
-            "name": _TEXT,
-            "keeps": _COUNT,
-            "deletes": _COUNT,
+            "name": TEXT,
+            "keeps": COUNT,
+            "deletes": COUNT,
             "points": {"type": "array", "items": decision},
         },
     )
@@ -182,16 +188,16 @@ def _rebuilt_point() -> Schema:
     return all_there(
         "A recovery point of which something was found, and what is done about its record.",
         {
-            "point": _TEXT,
+            "point": TEXT,
             "action": {"enum": list(Action)},
-            "why": _TEXT,
-            "vm": or_null(_TEXT),
-            "policy": or_null(_TEXT),
+            "why": TEXT,
+            "vm": or_null(TEXT),
+            "policy": or_null(TEXT),
             "grade": or_null({"enum": list(Grade)}),
-            "created_at": or_null(_MOMENT),
-            "resources": _TEXTS,
-            "copies": _TEXTS,
-            "lacking": _TEXTS,
+            "created_at": or_null(MOMENT),
+            "resources": TEXTS,
+            "copies": TEXTS,
+            "lacking": TEXTS,
         },
     )
 
@@ -200,20 +206,20 @@ def _finding() -> Schema:
     return all_there(
         "Something that does not agree. What the next comparison does not see any more is closed.",
         {
-            "finding": _TEXT,
-            "href": _HREF,
+            "finding": TEXT,
+            "href": HREF,
             "kind": {"enum": list(FindingKind)},
-            "resource": _TEXT,
-            "point": _TEXT,
-            "policy": or_null(_TEXT),
-            "detail": _TEXT,
-            "first_seen": _MOMENT,
-            "last_seen": _MOMENT,
+            "resource": TEXT,
+            "point": TEXT,
+            "policy": or_null(TEXT),
+            "detail": TEXT,
+            "first_seen": MOMENT,
+            "last_seen": MOMENT,
         },
     )
 
 
 def _page(description: str, items: str) -> Schema:
     return all_there(
-        description, {"items": {"type": "array", "items": ref(items)}, "continuation": or_null(_TEXT)}
+        description, {"items": {"type": "array", "items": ref(items)}, "continuation": or_null(TEXT)}
     )

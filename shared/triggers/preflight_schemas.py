@@ -2,15 +2,13 @@
 
 from shared.engine.preflight_checks import Level
 from shared.saga.consistency import Grade
-from shared.triggers.schema_parts import Schema, or_null, ref
-
-_TEXT: Schema = {"type": "string"}
+from shared.triggers.schema_parts import TEXT, Schema, all_there, or_null, ref
 
 
 def schemas() -> dict[str, Schema]:
     """Give the schemas by their names."""
     return {
-        "Preflight": _all_there(
+        "Preflight": all_there(
             "A VM before a run: how bad it is at worst, and how consistent a recovery point can be at best "
             "(null: there would be none).",
             {
@@ -19,40 +17,31 @@ def schemas() -> dict[str, Schema]:
                 "checked_at": {"type": "string", "format": "date-time"},
                 "level": {"enum": list(Level)},
                 "best_grade": {"enum": [*Grade, None]},
-                "best_grade_why": _TEXT,
+                "best_grade_why": TEXT,
                 "disks": {"type": "array", "items": ref("PreflightDisk")},
                 "checks": {"type": "array", "items": ref("PreflightCheck")},
             },
         ),
-        "Preflights": _all_there(
+        "Preflights": all_there(
             "Several VMs before a run.", {"items": {"type": "array", "items": ref("Preflight")}}
         ),
-        "PreflightDisk": _all_there(
+        "PreflightDisk": all_there(
             "A disk of the VM; lun is null for the disk of the system.",
             {
-                "disk": or_null(_TEXT),
-                "name": _TEXT,
+                "disk": or_null(TEXT),
+                "name": TEXT,
                 "lun": or_null({"type": "integer", "minimum": 0}),
                 "included": {"type": "boolean"},
-                "why": _TEXT,
+                "why": TEXT,
             },
         ),
-        "PreflightCheck": _all_there(
+        "PreflightCheck": all_there(
             "What was looked at: error stops a run, warning weakens it, ok is well.",
             {
-                "code": _TEXT,
+                "code": TEXT,
                 "level": {"enum": list(Level)},
-                "sentence": _TEXT,
-                "what_to_do": or_null(_TEXT),
+                "sentence": TEXT,
+                "what_to_do": or_null(TEXT),
             },
         ),
-    }
-
-
-def _all_there(description: str, properties: dict[str, Schema]) -> Schema:
-    return {
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
     }

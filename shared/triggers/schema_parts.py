@@ -5,6 +5,12 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+TEXT: Schema = {"type": "string"}
+TEXTS: Schema = {"type": "array", "items": TEXT}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+HREF: Schema = {"type": "string", "format": "uri-reference"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+
 #: A text with at least one character that is no white space.
 _NOT_BLANK = r"\S"
 
@@ -28,6 +34,16 @@ def closed(description: str, properties: dict[str, Schema], *, required: tuple[s
         "additionalProperties": False,
     }
     return schema | ({"required": list(required)} if required else {})
+
+
+def all_there(description: str, properties: dict[str, Schema]) -> Schema:
+    """Describe an object that is answered: all of these members, and in later versions maybe more."""
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
 
 
 def choice(kind: type[StrEnum], default: StrEnum) -> Schema:

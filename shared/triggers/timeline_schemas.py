@@ -2,13 +2,9 @@
 
 from shared.saga.consistency import Grade
 from shared.saga.state import Outcome, Phase
-from shared.triggers.schema_parts import Schema, or_null, ref
-from shared.triggers.view_schemas import all_there
+from shared.triggers.schema_parts import COUNT, MOMENT, TEXT, Schema, all_there, or_null, ref
 
-_TEXT: Schema = {"type": "string"}
-_COUNT: Schema = {"type": "integer", "minimum": 0}
 _MS: Schema = {"type": "integer"}
-_MOMENT: Schema = {"type": "string", "format": "date-time"}
 
 _TIMES: dict[str, Schema] = {
     "phases": {"type": "array", "items": ref("PhaseStart")},
@@ -22,9 +18,9 @@ def schemas() -> dict[str, Schema]:
     return {
         "RunTimeline": _run_timeline(),
         "VmTimeline": _vm_timeline(),
-        "Timeline": all_there("The times of a VM.", {"run_created_at": _MOMENT, **_TIMES}),
+        "Timeline": all_there("The times of a VM.", {"run_created_at": MOMENT, **_TIMES}),
         "PhaseStart": all_there(
-            "A phase was entered.", {"phase": {"enum": list(Phase)}, "at_ms": _MS, "generation": _COUNT}
+            "A phase was entered.", {"phase": {"enum": list(Phase)}, "at_ms": _MS, "generation": COUNT}
         ),
         "Hold": _hold(),
     }
@@ -34,15 +30,15 @@ def _run_timeline() -> Schema:
     return all_there(
         "A page of a run's VMs on one time axis.",
         {
-            "run": _TEXT,
+            "run": TEXT,
             "policy": or_null(ref("PolicyName")),
-            "requested_by": _TEXT,
-            "created_at": _MOMENT,
+            "requested_by": TEXT,
+            "created_at": MOMENT,
             "cancel_requested": {"type": "boolean"},
-            "vm_count": _COUNT,
-            "now": {"description": "The clock of the app.", **_MOMENT},
+            "vm_count": COUNT,
+            "now": {"description": "The clock of the app.", **MOMENT},
             "items": {"type": "array", "items": ref("VmTimeline")},
-            "continuation": or_null(_TEXT),
+            "continuation": or_null(TEXT),
         },
     )
 
@@ -50,21 +46,21 @@ def _run_timeline() -> Schema:
 def _vm_timeline() -> Schema:
     problem = all_there(
         "What went wrong, in which phase, and what to do.",
-        {"sentence": _TEXT, "step": {"enum": list(Phase)}, "what_to_do": _TEXT},
+        {"sentence": TEXT, "step": {"enum": list(Phase)}, "what_to_do": TEXT},
     )
     return all_there(
         "The times of a VM. The phase is running where so many go on that each is not looked at.",
         {
             "vm": ref("VmId"),
-            "name": _TEXT,
-            "saga": _TEXT,
+            "name": TEXT,
+            "saga": TEXT,
             "phase": {"enum": [*(each.value for each in Phase), "running"]},
             "outcome": {"enum": [*Outcome, None]},
             "retried": {"description": "The VM was tried again: this try counts no more.", "type": "boolean"},
             "grade": {"enum": [*Grade, None]},
-            "freeze_window_ms": or_null(_COUNT),
-            "warnings": _COUNT,
-            "why": _TEXT,
+            "freeze_window_ms": or_null(COUNT),
+            "warnings": COUNT,
+            "why": TEXT,
             "problem": or_null(problem),
             "overdue": {"description": "It should have gone on by now.", "type": "boolean"},
             "deadline_ms": or_null(_MS),
@@ -78,11 +74,11 @@ def _hold() -> Schema:
     return all_there(
         "A freeze window. Its length is measured by the guest, its place is good to one hop of a queue.",
         {
-            "generation": _COUNT,
+            "generation": COUNT,
             "start_ms": _MS,
             "end_ms": or_null(_MS),
             "limit_ms": {"description": "When the dead-man lets go, or an anchor's lifetime ends.", **_MS},
             "anchored": {"type": "boolean"},
-            "released_by": or_null(_TEXT),
+            "released_by": or_null(TEXT),
         },
     )
