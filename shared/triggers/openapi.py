@@ -11,11 +11,15 @@ from shared.triggers import (
     document_schemas,
     group_schemas,
     group_view_schemas,
+    health_view_schemas,
     notice_schemas,
     point_schemas,
+    policy_view_schemas,
     preflight_schemas,
+    problem_schemas,
+    run_view_schemas,
+    saga_view_schemas,
     timeline_schemas,
-    view_schemas,
 )
 from shared.triggers.examples import HOLD, POLICY, RETENTION, RUN_OF_POLICY, RUN_OF_VMS
 from shared.triggers.queries import LARGEST_LIMIT, LONGEST_CONTINUATION, LONGEST_TEXT, USUAL_LIMIT
@@ -84,7 +88,11 @@ def document() -> dict[str, Any]:
             | concurrency_schemas.schemas()
             | group_schemas.schemas()
             | group_view_schemas.schemas()
-            | view_schemas.schemas()
+            | run_view_schemas.schemas()
+            | saga_view_schemas.schemas()
+            | policy_view_schemas.schemas()
+            | problem_schemas.schemas()
+            | health_view_schemas.schemas()
             | point_schemas.schemas()
             | notice_schemas.schemas()
             | preflight_schemas.schemas()
