@@ -8,7 +8,7 @@ _MS: Schema = {"type": "integer"}
 
 _TIMES: dict[str, Schema] = {
     "phases": {"type": "array", "items": ref("PhaseStart")},
-    "holds": {"type": "array", "items": ref("Hold")},
+    "holds": {"type": "array", "items": ref("FreezeWindow")},
     "snapshots_ms": {"type": "array", "items": _MS},
 }
 
@@ -22,7 +22,7 @@ def schemas() -> dict[str, Schema]:
         "PhaseStart": all_there(
             "A phase was entered.", {"phase": {"enum": list(Phase)}, "at_ms": _MS, "generation": COUNT}
         ),
-        "Hold": _hold(),
+        "FreezeWindow": _freeze_window(),
     }
 
 
@@ -70,7 +70,7 @@ def _vm_timeline() -> Schema:
     )
 
 
-def _hold() -> Schema:
+def _freeze_window() -> Schema:
     return all_there(
         "A freeze window. Its length is measured by the guest, its place is good to one hop of a queue.",
         {

@@ -1,6 +1,8 @@
 """The OpenAPI document says what the functions do, and no more."""
 
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import azure.functions as func
@@ -87,6 +89,33 @@ def test_every_example_is_taken_by_its_reader(name: str) -> None:
     for example in content["examples"].values():
         READERS[schema](example["value"])
         assert faults(schema, example["value"]) == []
+
+
+def bodies() -> list[tuple[str, str, Any]]:
+    """Give every example of a body in JSON that a call sends, with its operation and its schema."""
+    return [
+        (name, content["schema"]["$ref"].rpartition("/")[2], example["value"])
+        for name, (_, _, operation) in OPERATIONS.items()
+        if (content := operation.get("requestBody", {}).get("content", {}).get("application/json"))
+        for example in content.get("examples", {}).values()
+    ]
+
+
+@pytest.mark.parametrize(("schema", "example"), [pytest.param(*more, id=name) for name, *more in bodies()])
+def test_every_example_of_a_body_is_of_its_schema(schema: str, example: Any) -> None:
+    assert faults(schema, example) == []
+
+
+def test_no_two_schemas_have_the_same_name() -> None:
+    modules = [
+        import_module(f"shared.triggers.{path.stem}")
+        for path in Path("shared/triggers").glob("*_schemas.py")
+        if "def schemas()" in path.read_text(encoding="utf-8")
+    ]
+    served = DOCUMENT["components"]["schemas"]
+
+    for module in modules:
+        assert {name: served[name] for name in module.schemas()} == module.schemas(), module.__name__
 
 
 @pytest.mark.parametrize("schema", DOCUMENT["components"]["schemas"])
