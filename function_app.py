@@ -3,6 +3,7 @@
 import os
 import time
 import uuid
+from functools import partial
 
 import azure.functions as func
 from azure.core.credentials_async import AsyncTokenCredential
@@ -16,10 +17,11 @@ from shared.engine.ack_counts import KeptAckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
 from shared.engine.application import Application
-from shared.engine.carrying_out import Hands
+from shared.engine.carrying_out import carry_out
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
 from shared.engine.delivering import Deliveries, Receivers
+from shared.engine.effects.hands import Hands
 from shared.engine.following import Successors
 from shared.engine.group_messages import GroupMessages
 from shared.engine.grouping import Grouping
@@ -130,7 +132,7 @@ def _build() -> Application:
         ),
         grouping=grouping,
     )
-    loop = SagaLoop(sagas, hands.carry_out, _now, on_ignored=count_ignored(ack_counts))
+    loop = SagaLoop(sagas, partial(carry_out, hands), _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, run_settings, own_queues, grouping)
     selecting = Selecting(
         runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns, grouping=grouping

@@ -16,6 +16,7 @@ from cli import (
     rebuild_command,
     restore_command,
     run_commands,
+    starting,
 )
 from cli.config import Given, Output
 from cli.errors import BadUsage, CliError, Code
@@ -45,7 +46,9 @@ cli.add_typer(policy_commands.commands, name="policy")
 cli.add_typer(run_commands.commands, name="run")
 cli.add_typer(point_commands.commands, name="points")
 cli.command("preflight")(looking_commands.preflight)
-cli.command("rehearse")(run_commands.rehearse)
+cli.command(
+    "rehearse", help="Hold applications as a backup would, without a snapshot, and say how long that takes."
+)(starting.command(starting.REHEARSAL, starting.WatchingOrNot, watched=True))
 cli.command("restore")(restore_command.restore)
 cli.command("rebuild-index")(rebuild_command.rebuild_index)
 cli.command("health")(looking_commands.health)

@@ -16,6 +16,7 @@ from shared.saga.phases import (
     enter_cleaning,
     enter_quiescing,
     first_watch_ms,
+    too_late,
     watch_again,
 )
 from shared.saga.state import Ending, Outcome, Phase, SagaState
@@ -93,7 +94,7 @@ def on_admitted(state: SagaState, event: Admitted, now: int) -> Transition:
 def on_must_wait(state: SagaState, event: MustWait, now: int) -> Transition:
     """Ask again later, up to the phase's deadline."""
     if state.phase is not Phase.ADMITTING:
-        return Transition(state, ignored=f"nothing waits for it while {state.phase}")
+        return too_late(state)
     assert state.deadline is not None
     waiting = troubled(state, Cause.NOT_ADMITTED, code=event.code, detail=event.why)
     if now >= state.deadline:

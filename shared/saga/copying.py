@@ -10,7 +10,7 @@ from shared.saga.causes import Cause
 from shared.saga.effects import CopySnapshots
 from shared.saga.events import RegionCopiesSeen
 from shared.saga.evidence import GuestWarning
-from shared.saga.phases import Transition, clean, enter_cleaning, look_later
+from shared.saga.phases import Transition, clean, enter_cleaning, look_later, too_late
 from shared.saga.snapshots import copy_of, snapshot_of
 from shared.saga.state import Phase, RegionCopy, SagaState
 from shared.saga.troubles import troubled
@@ -77,7 +77,7 @@ def on_region_copies_seen(state: SagaState, event: RegionCopiesSeen, now: int) -
     if state.phase is Phase.CLEANING and state.discard:  # cancelled while another invocation began some
         return Transition(state, (clean(state),))
     if state.phase is not Phase.COPYING:
-        return Transition(state, ignored=f"nothing waits for it while {state.phase}")
+        return too_late(state)
     before = due(state)
     by_id = {copy.snapshot_id: copy for copy in event.copies}
     seen = replace(state, copies=tuple(by_id.get(copy.snapshot_id, copy) for copy in state.copies))

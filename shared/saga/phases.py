@@ -53,6 +53,11 @@ class Transition:
     ignored: str = ""
 
 
+def too_late(state: SagaState) -> Transition:
+    """Ignore an event that comes when its phase is over."""
+    return Transition(state, ignored=f"nothing waits for it while {state.phase}")
+
+
 def pending(spec: SagaSpec, now: int) -> SagaState:
     """Make the state of a saga that nothing has happened to yet."""
     return SagaState(spec=spec, started_at=now)

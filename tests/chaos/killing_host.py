@@ -25,7 +25,6 @@ from typing import Any, cast
 from local.functions_host import __main__ as functions_host
 from local.functions_host.queues import Queue
 from shared.engine import carrying_out
-from shared.engine.carrying_out import Hands
 from shared.engine.loop import SagaLoop
 from shared.saga.effects import Capture
 from shared.storage.cache import CachedSagas
@@ -86,7 +85,7 @@ def plant(points: Points) -> None:
     owner.load = _with(owner.load, points, after=LOADED)
     owner = SagaLoop
     owner._write = _with(owner._write, points, before=DECIDED, after=SAVED)
-    owner = Hands
+    owner = carrying_out  # before the app is loaded, which takes the function from there
     owner.carry_out = _with(owner.carry_out, points, after=CARRIED_OUT)
     owner = Queue
     owner.delete = _with(owner.delete, points, before=BEFORE_DELETE, after=AFTER_DELETE)

@@ -17,7 +17,8 @@ from shared.compute.errors import Throttled
 from shared.compute.region_copies import CopyOrder
 from shared.engine import loop as engine_loop
 from shared.engine.acknowledging import Acks
-from shared.engine.carrying_out import _ANSWERED, Hands
+from shared.engine.carrying_out import _ANSWERED, carry_out
+from shared.engine.effects.hands import Hands
 from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
@@ -481,20 +482,20 @@ class _Steps(Steps):
 def _grouped(around: Surroundings, hands: Hands) -> engine_loop.CarryOut:
     """Carry out what is for the group here; its answers are messages, which may come at once."""
 
-    async def carry_out(state: SagaState, effects: Sequence[Effect]) -> Event | None:
+    async def beside_the_group(state: SagaState, effects: Sequence[Effect]) -> Event | None:
         told = [effect for effect in effects if isinstance(effect, JoinBarrier | LeaveGroup)]
         if not told:
-            return await hands.carry_out(state, effects)
+            return await carry_out(hands, state, effects)
         others = [effect for effect in effects if effect not in told]
-        await hands.carry_out(state, [effect for effect in others if not isinstance(effect, _ANSWERED)])
+        await carry_out(hands, state, [effect for effect in others if not isinstance(effect, _ANSWERED)])
         for effect in told:
             if isinstance(effect, JoinBarrier):
                 around.do(Deed("join", number=effect.generation * 10 + _BARRIERS.index(effect.barrier) + 1))
             else:
                 around.do(Deed("leave group", number=effect.generation, at=int(effect.again)))
-        return await hands.carry_out(state, [effect for effect in others if isinstance(effect, _ANSWERED)])
+        return await carry_out(hands, state, [effect for effect in others if isinstance(effect, _ANSWERED)])
 
-    return carry_out
+    return beside_the_group
 
 
 class _Forgetful:

@@ -31,7 +31,7 @@ MUTANTS = (
     ),
     Mutant(
         "one snapshot is spared",
-        "shared.engine.carrying_out",
+        "shared.engine.effects.cleaning",
         "for unwanted in effect.discard\n",
         "for unwanted in effect.discard[1:]\n",
         "Of those to be deleted the first is not.",

@@ -5,7 +5,7 @@ from tests.model.planting import Mutant
 MUTANTS = (
     Mutant(
         "a member does not wait until all are held",
-        "shared.saga.machine",
+        "shared.saga.holding",
         "        return enter_held(state, now, until)\n",
         "        return enter_capturing(state, not_before=now, capture_deadline=until)\n",
         "Its snapshots are made while others still write.",
@@ -13,7 +13,7 @@ MUTANTS = (
     ),
     Mutant(
         "a member does not wait until all have their snapshots",
-        "shared.saga.machine",
+        "shared.saga.holding",
         "    return enter_captured(state, now, until)\n",
         "    assert state.evidence is not None\n"
         "    evidence = replace(state.evidence, all_captured_at=now)\n"

@@ -5,7 +5,7 @@ from tests.model.planting import Mutant
 MUTANTS = (
     Mutant(
         "a rehearsal captures",
-        "shared.saga.machine",
+        "shared.saga.holding",
         "    if state.spec.rehearsal:\n        return enter_resuming(held, now)\n",
         "",
         "A rehearsal goes on as a backup once its guest is held.",
@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "lost copies are not discarded",
-        "shared.saga.machine",
+        "shared.saga.finishing",
         "kept = replace(state, recovery_point=(), discard=(*state.discard, *kept_ids(state)))",
         "kept = replace(state, recovery_point=())",
         "Of a recovery point that lost a snapshot the others are left.",
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "cleaning is not tried again",
-        "shared.saga.machine",
+        "shared.saga.finishing",
         "if not event.problems:",
         "if event is not None:",
         "A saga ends although a snapshot could not be deleted.",
@@ -119,7 +119,7 @@ MUTANTS = (
     ),
     Mutant(
         "cancelling does not resume first",
-        "shared.saga.machine",
+        "shared.saga.ending_early",
         "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.ARMED:",
         "case Phase.PENDING | Phase.PREFLIGHT | Phase.ARMING | Phase.ADMITTING | Phase.QUIESCING:",
         "A saga that is cancelled while its guest is quiescing ends at once.",
@@ -160,7 +160,7 @@ MUTANTS = (
     ),
     Mutant(
         "cleaning has no end",
-        "shared.saga.machine",
+        "shared.saga.finishing",
         "return enter_done(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
         "return look_later(state, now)\n    if now >= state.deadline:\n        noted = replace(state, notes",
         "A saga that has been cleaned goes on cleaning.",
@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "cancelling is not noted",
-        "shared.saga.machine",
+        "shared.saga.ending_early",
         "return _end_early(state, troubled(state, Cause.CANCELLED), now, cancelled)",
         "return _end_early(state, state, now, cancelled)",
         "A saga that was cancelled cannot say so.",
@@ -176,7 +176,7 @@ MUTANTS = (
     ),
     Mutant(
         "the gate stands open",
-        "shared.saga.machine",
+        "shared.saga.arming",
         "    if state.spec.admission is not None:\n        return enter_admitting(state, now)\n",
         "",
         "A guest that is ready is held before its saga was admitted.",
@@ -225,7 +225,7 @@ MUTANTS = (
     ),
     Mutant(
         "copies outlive a cancelled saga",
-        "shared.saga.machine",
+        "shared.saga.ending_early",
         "discard = (*state.discard, *kept_ids(state), *(copy.snapshot_id for copy in state.copies))",
         "discard = (*state.discard, *kept_ids(state))",
         "A saga that is cancelled while it copies leaves its copies in the other region.",

@@ -60,6 +60,20 @@ def test_a_run_that_goes_well_ends_with_0_and_its_steps_go_to_standard_error(cap
     ]
 
 
+def test_a_rehearsal_is_watched_unless_one_says_no_and_shows_what_was_left_for_snapshots(
+    capsys: Capture,
+) -> None:
+    held = {"best_grade": "application", "quiesce_ms": 40, "held_ms": 812, "left_for_snapshots_ms": 9000}
+    api = Api().on("POST", "/rehearsals", ok({"run": "r1", "href": "/api/rehearsals/r1"}, 202))
+    api.on("GET", "/rehearsals/r1", ok(run_view(entry("db-1", outcome="rehearsed", rehearsal=held))))
+
+    assert api.run("rehearse", "--policy", "nightly") == Code.WELL
+    captured = capsys.readouterr()
+    assert "rehearsal r1 is started; Ctrl-C leaves it going" in captured.err
+    assert "left" in captured.out
+    assert [request.url.path for request in api.asked] == ["/api/rehearsals", "/api/rehearsals/r1"]
+
+
 PROBLEM = {"sentence": "The pre-script failed.", "step": "quiescing"}
 
 

@@ -10,6 +10,7 @@ import base64
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import azure.functions as func
@@ -23,10 +24,11 @@ from shared.engine.ack_counts import AckCounts
 from shared.engine.acknowledging import Acks, count_ignored
 from shared.engine.admission import Desk
 from shared.engine.application import Application
-from shared.engine.carrying_out import Hands
+from shared.engine.carrying_out import carry_out
 from shared.engine.cataloguing import Catalogue
 from shared.engine.deleting import Deleting
 from shared.engine.delivering import Deliveries, Poster, Receivers
+from shared.engine.effects.hands import Hands
 from shared.engine.following import Successors
 from shared.engine.group_messages import GroupMessages
 from shared.engine.grouping import Grouping
@@ -150,7 +152,9 @@ class House:
         self.app = self.another_instance()
         self.functions = functions_of(lambda: self.app)
 
-    def another_instance(self, carry_out: Callable[[Hands], CarryOut] = lambda h: h.carry_out) -> Application:
+    def another_instance(
+        self, carrying_out: Callable[[Hands], CarryOut] = lambda hands: partial(carry_out, hands)
+    ) -> Application:
         """Put the app together as ``function_app.py`` does; nothing is remembered of an earlier instance."""
         sagas, keys = CachedSagas(self.sagas), Keys(MASTER)
         points = PointTable(self.tables)
@@ -198,7 +202,7 @@ class House:
             grouping=grouping,
         )
         counts = AckCounts()
-        loop = SagaLoop(sagas, carry_out(hands), self.clock, on_ignored=count_ignored(counts))
+        loop = SagaLoop(sagas, carrying_out(hands), self.clock, on_ignored=count_ignored(counts))
         steps = Steps(loop, run_settings, self.queues, grouping)
         selecting = Selecting(
             runs=self.runs,

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from shared.engine.carrying_out import Hands
+from shared.engine.carrying_out import carry_out
+from shared.engine.effects.hands import Hands
 from shared.engine.loop import CarryOut
 from shared.protocol import RESUME
 from shared.saga.effects import Effect
@@ -106,16 +107,16 @@ class DyingHands:
         self.effects: list[Effect] = []
 
     def around(self, hands: Hands) -> CarryOut:
-        async def carry_out(state: SagaState, effects: Sequence[Effect]) -> Event | None:
+        async def until_dead(state: SagaState, effects: Sequence[Effect]) -> Event | None:
             answer: Event | None = None
             for effect in effects:
                 self.effects.append(effect)
                 if len(self.effects) == self.at:
                     raise AppDied(type(effect).__name__)
-                answer = await hands.carry_out(state, [effect]) or answer
+                answer = await carry_out(hands, state, [effect]) or answer
             return answer
 
-        return carry_out
+        return until_dead
 
 
 async def with_dying_hands(at: int) -> tuple[House, DyingHands, str]:

@@ -14,6 +14,7 @@ from shared.compute.errors import Denied
 from shared.delivery.addresses import ForbiddenAddress
 from shared.delivery.webhooks import Answer, Unreachable
 from shared.engine import notice_events
+from shared.engine.carrying_out import carry_out
 from shared.engine.delivering import LONGEST_PAUSE_MS, PAUSES_MS
 from shared.engine.notice_messages import Notice, read_notice
 from shared.engine.queue_names import ACKS, NOTICES, NOTICES_DEAD, RUNS, STEPS
@@ -248,12 +249,12 @@ async def sagas_of(house: House) -> list[str]:
 
 
 def dying_at_the_end(hands: Any) -> Any:
-    async def carry_out(state: Any, effects: Any) -> Any:
+    async def until_the_end(state: Any, effects: Any) -> Any:
         if any(type(effect).__name__ == "RecordEnd" for effect in effects):
             raise RuntimeError("the instance is lost")
-        return await hands.carry_out(state, effects)
+        return await carry_out(hands, state, effects)
 
-    return carry_out
+    return until_the_end
 
 
 @pytest.mark.parametrize("per", ["run", "vm"])
