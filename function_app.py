@@ -45,6 +45,7 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import Sweeping
 from shared.engine.timelines import Timelines
 from shared.settings import read_settings
 from shared.storage.agents import AgentTable
@@ -136,20 +137,31 @@ def _build() -> Application:
         runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns, grouping=grouping
     )
     run_list = RunList(tables)
-    run_service = RunService(
+    sweeping = Sweeping(
         runs=runs,
         sagas=sagas,
         queues=own_queues,
         steps=steps,
-        scripts=scripts,
         selecting=selecting,
         clock=_now,
-        new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
         turns=turns,
         following=following,
         run_list=run_list,
         notices=told,
+        grouping=grouping,
+    )
+    run_service = RunService(
+        runs=runs,
+        queues=own_queues,
+        steps=steps,
+        scripts=scripts,
+        selecting=selecting,
+        sweeping=sweeping,
+        clock=_now,
+        new_run_id=lambda: uuid.uuid4().hex[:16],
+        turns=turns,
+        run_list=run_list,
         grouping=grouping,
         drain=settings.drain,
     )
@@ -171,6 +183,7 @@ def _build() -> Application:
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
+        sweeping=sweeping,
         policies=PolicyService(
             policies,
             run_service,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from shared.engine.ports import Clock
-from shared.engine.running import OVERDUE_MS, UNSTARTED_MS
+from shared.engine.sweeping import OVERDUE_MS, UNSTARTED_MS
 from shared.saga.state import Phase
 from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas

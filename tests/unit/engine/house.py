@@ -53,6 +53,7 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import Sweeping
 from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
@@ -208,20 +209,31 @@ class House:
             turns=turns,
             grouping=grouping,
         )
-        runs = RunService(
+        sweeping = Sweeping(
             runs=self.runs,
             sagas=sagas,
             queues=self.queues,
             steps=steps,
-            scripts=self.scripts,
             selecting=selecting,
             clock=self.clock,
-            new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
             turns=turns,
             following=following,
             run_list=RunList(self.tables),
             notices=told,
+            grouping=grouping,
+        )
+        runs = RunService(
+            runs=self.runs,
+            queues=self.queues,
+            steps=steps,
+            scripts=self.scripts,
+            selecting=selecting,
+            sweeping=sweeping,
+            clock=self.clock,
+            new_run_id=lambda: f"run-{next(self._numbers):04}",
+            turns=turns,
+            run_list=RunList(self.tables),
             grouping=grouping,
             drain=self.drain,
         )
@@ -245,6 +257,7 @@ class House:
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
+            sweeping=sweeping,
             policies=PolicyService(
                 self.policies,
                 runs,
