@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from shared.engine.ports import Clock
 from shared.engine.queue_names import RunTask, StepMessage
 from shared.logs import logger
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from shared.storage.turns import TurnTable
 
 _log = logger("runs")

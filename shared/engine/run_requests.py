@@ -12,7 +12,7 @@ from shared.policy.groups import group_of, together
 from shared.policy.selection import VmSummary, summary_of_id
 from shared.saga.codec import encode
 from shared.saga.names import saga_id
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,13 @@ from shared.engine.stepping import Steps
 from shared.engine.sweeping import Sweeping
 from shared.logs import About, about, logger
 from shared.saga.events import CancelRequested, Poisoned
+from shared.storage.claims import ClaimTable
 from shared.storage.errors import RunExists, RunNotFound
 from shared.storage.guest_scripts import ScriptStore
 from shared.storage.ports import MessageQueues
 from shared.storage.run_list import RunList
-from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable
+from shared.storage.run_records import RunEntry, RunRecord, RunSelection
+from shared.storage.runs import RunTable
 from shared.storage.turns import TurnTable
 
 _log = logger("runs")
@@ -41,6 +43,7 @@ class RunService:
         self,
         *,
         runs: RunTable,
+        claims: ClaimTable,
         queues: MessageQueues,
         steps: Steps,
         scripts: ScriptStore,
@@ -54,6 +57,7 @@ class RunService:
         drain: bool = False,
     ) -> None:
         self._runs = runs
+        self._claims = claims
         self._queues = queues
         self._steps = steps
         self._scripts = scripts
@@ -90,7 +94,7 @@ class RunService:
     async def _start_traced(self, request: RunRequest) -> str:
         run_id = self._new_run_id()
         if request.idempotency_key:
-            run_id = await self._runs.claim(
+            run_id = await self._claims.claim(
                 request.idempotency_key, request.digest(), run_id, at=self._clock()
             )
             try:
@@ -136,7 +140,7 @@ class RunService:
 
     async def has_begun(self, idempotency_key: str) -> bool:
         """Whether a run was asked for with this key, be it only that its id was claimed."""
-        return await self._runs.claimed(idempotency_key) is not None
+        return await self._claims.claimed(idempotency_key) is not None
 
     @property
     def draining(self) -> bool:
@@ -145,7 +149,7 @@ class RunService:
 
     async def _was_made(self, idempotency_key: str) -> bool:
         """Whether a request with this key has become a run: its repetition is answered as ever."""
-        run_id = await self._runs.claimed(idempotency_key) if idempotency_key else None
+        run_id = await self._claims.claimed(idempotency_key) if idempotency_key else None
         if run_id is None:
             return False
         try:

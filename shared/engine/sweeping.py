@@ -20,7 +20,8 @@ from shared.saga.state import Outcome, Phase, SagaState
 from shared.storage.errors import RunNotFound, SagaNotFound
 from shared.storage.ports import ReloadableSagas, WatchedQueues
 from shared.storage.run_list import RunList
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.runs import RunTable
 from shared.storage.turns import TurnTable
 
 _log = logger("runs")

@@ -44,7 +44,7 @@ from shared.saga.state import RegionCopy, SagaSpec, SagaState, SnapshotCopy
 from shared.storage.agents import ResidentAgent
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.guest_queues import GuestQueues
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from shared.storage.sagas import StoredSaga
 from tests.model import wire
 from tests.model.interning import Table

@@ -58,6 +58,7 @@ from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
@@ -72,6 +73,7 @@ from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
+from shared.storage.selections import SelectionTable
 from shared.storage.turns import TurnTable
 from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
@@ -141,6 +143,7 @@ class House:
             RunTable(self.tables),
             PolicyTable(self.tables),
         )
+        self.claims, self.selections = ClaimTable(self.tables), SelectionTable(self.tables)
         self.agents = AgentTable(self.tables)
         self.points = PointTable(self.tables)
         self.counters = CounterTable(self.tables)
@@ -172,7 +175,12 @@ class House:
         secrets = Secrets(self.environment)
         run_settings = KeptRunSettings(self.runs)
         told = Notices(
-            runs=self.runs, settings=run_settings, queues=self.queues, clock=self.clock, source="/api"
+            runs=self.runs,
+            selections=self.selections,
+            settings=run_settings,
+            queues=self.queues,
+            clock=self.clock,
+            source="/api",
         )
         turns = TurnTable(self.tables, pause=_at_once)
         following = Successors(self.runs, turns, self.queues, self.clock, notices=told)
@@ -203,6 +211,7 @@ class House:
         steps = Steps(loop, run_settings, self.queues, grouping)
         selecting = Selecting(
             runs=self.runs,
+            selections=self.selections,
             queues=self.queues,
             compute=self.compute,
             clock=self.clock,
@@ -225,6 +234,7 @@ class House:
         )
         runs = RunService(
             runs=self.runs,
+            claims=self.claims,
             queues=self.queues,
             steps=steps,
             scripts=self.scripts,
@@ -252,7 +262,7 @@ class House:
             queues=self.queues,
             clock=self.clock,
         )
-        reading = Reading(self.runs, sagas, groups)
+        reading = Reading(self.runs, self.selections, sagas, groups)
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
@@ -304,6 +314,7 @@ class House:
         """Give what housekeeping looks into."""
         return Stores(
             runs=self.runs,
+            claims=self.claims,
             sagas=self.sagas,
             points=PointTable(self.tables),
             listed=RunList(self.tables),

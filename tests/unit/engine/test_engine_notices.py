@@ -24,7 +24,7 @@ from shared.policy.notifications import Webhook
 from shared.policy.selection import Scope
 from shared.storage.memory import MemoryQueues
 from shared.storage.queues import check_size
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import DAY_MS, SCRIPTS, VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When

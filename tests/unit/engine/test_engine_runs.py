@@ -19,7 +19,7 @@ from shared.saga.events import Poisoned
 from shared.saga.names import saga_id
 from shared.storage.errors import IdempotencyMismatch, RunNotFound
 from shared.storage.memory import MemoryQueues
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 from shared.storage.sagas import StoredSaga
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import VM, House
