@@ -47,10 +47,12 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import Sweeping
 from shared.engine.timelines import Timelines
 from shared.settings import read_settings
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
@@ -66,6 +68,7 @@ from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
+from shared.storage.selections import SelectionTable
 from shared.storage.tables import Tables
 from shared.storage.turns import TurnTable
 from shared.triggers import queues
@@ -94,6 +97,7 @@ def _build() -> Application:
     compute = Compute(pool, _now)
     stored_sagas, reservations = SagaTable(tables), ReservationTable(tables)
     sagas, runs = CachedSagas(stored_sagas), RunTable(tables)
+    claims, selections = ClaimTable(tables), SelectionTable(tables)
     passes = HousekeepingTable(tables)
     agents, timelines = AgentTable(tables), Timelines(runs, sagas, _now)
     keys = Keys(settings.master_key, settings.key_version)
@@ -105,7 +109,12 @@ def _build() -> Application:
     secrets, networks = Secrets(os.environ), read_networks(os.environ)
     run_settings = KeptRunSettings(runs)
     told = Notices(
-        runs=runs, settings=run_settings, queues=own_queues, clock=_now, source=settings.event_source
+        runs=runs,
+        selections=selections,
+        settings=run_settings,
+        queues=own_queues,
+        clock=_now,
+        source=settings.event_source,
     )
     turns = TurnTable(tables)
     following = Successors(runs, turns, own_queues, _now, notices=told)
@@ -135,23 +144,41 @@ def _build() -> Application:
     loop = SagaLoop(sagas, partial(carry_out, hands), _now, on_ignored=count_ignored(ack_counts))
     steps = Steps(loop, run_settings, own_queues, grouping)
     selecting = Selecting(
-        runs=runs, queues=own_queues, compute=compute, clock=_now, turns=turns, grouping=grouping
+        runs=runs,
+        selections=selections,
+        queues=own_queues,
+        compute=compute,
+        clock=_now,
+        turns=turns,
+        grouping=grouping,
     )
     run_list = RunList(tables)
-    run_service = RunService(
+    sweeping = Sweeping(
         runs=runs,
         sagas=sagas,
         queues=own_queues,
         steps=steps,
-        scripts=scripts,
         selecting=selecting,
         clock=_now,
-        new_run_id=lambda: uuid.uuid4().hex[:16],
         catalogue=catalogue,
         turns=turns,
         following=following,
         run_list=run_list,
         notices=told,
+        grouping=grouping,
+    )
+    run_service = RunService(
+        runs=runs,
+        claims=claims,
+        queues=own_queues,
+        steps=steps,
+        scripts=scripts,
+        selecting=selecting,
+        sweeping=sweeping,
+        clock=_now,
+        new_run_id=lambda: uuid.uuid4().hex[:16],
+        turns=turns,
+        run_list=run_list,
         grouping=grouping,
         drain=settings.drain,
     )
@@ -168,11 +195,12 @@ def _build() -> Application:
         queues=own_queues,
         clock=_now,
     )
-    reading = Reading(runs, sagas, groups)
+    reading = Reading(runs, selections, sagas, groups)
     return Application(
         steps=steps,
         acks=Acks(loop, sagas, keys, agents=agents, clock=_now, counts=ack_counts),
         runs=run_service,
+        sweeping=sweeping,
         policies=PolicyService(
             policies,
             run_service,
@@ -210,6 +238,7 @@ def _build() -> Application:
         housekeeping=Housekeeping(
             Stores(
                 runs=runs,
+                claims=claims,
                 sagas=stored_sagas,
                 points=points,
                 listed=run_list,

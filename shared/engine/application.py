@@ -21,6 +21,7 @@ from shared.engine.run_listing import RunListing
 from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import Sweeping
 from shared.engine.timelines import Timelines
 
 
@@ -31,6 +32,7 @@ class Application:
     steps: Steps
     acks: Acks
     runs: RunService
+    sweeping: Sweeping
     policies: PolicyService
     reading: Reading
     run_listing: RunListing

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from shared.engine import times
 from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
+from shared.engine.run_requests import RunRequest, groups_of
 from shared.engine.run_settings import RunSettings
-from shared.engine.running import RunRequest, RunService, groups_of
+from shared.engine.running import RunService
 from shared.engine.times import Passed
 from shared.engine.views import moment
 from shared.logs import About, about, logger

@@ -12,7 +12,8 @@ from shared.saga.names import saga_id
 from shared.saga.passing import is_tried_again
 from shared.saga.state import Outcome, SagaState
 from shared.storage.ports import MessageQueues
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 from shared.storage.turns import TurnTable
 
 _log = logger("runs")

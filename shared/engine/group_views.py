@@ -11,7 +11,7 @@ from shared.saga.one_instant import why_not_one_instant
 from shared.saga.state import SagaState
 from shared.storage.groups import GroupRecord
 from shared.storage.point_records import GroupMark
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 
 _WAITS = {
     Barrier.ARMED: "Its VMs get ready; none is held before all are.",

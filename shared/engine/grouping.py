@@ -38,7 +38,7 @@ from shared.saga.state import GroupMember, SagaState
 from shared.storage.errors import GroupNotFound
 from shared.storage.groups import GroupRecord, GroupTable, MemberShare
 from shared.storage.ports import MessageQueues
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 
 _log = logger("groups")
 

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from shared.engine.ports import Clock
-from shared.engine.running import OVERDUE_MS, UNSTARTED_MS
+from shared.engine.sweeping import OVERDUE_MS, UNSTARTED_MS
 from shared.saga.state import Phase
 from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 
 #: Runs and sagas that one look takes in; there may be more.
 RUNS_AT_MOST, SAGAS_AT_MOST = 100, 200

@@ -13,7 +13,7 @@ from shared.engine.views import moment, run_entry, selection_view
 from shared.policy.notifications import NoticeKind
 from shared.saga.problems import problem_of
 from shared.saga.state import Outcome, SagaState
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 
 #: A notice about a run names this many of the VMs that did not end well; a message has 48 KiB.
 PROBLEMS_AT_MOST = 10

@@ -17,7 +17,9 @@ from shared.engine.run_settings import RUNS_KEPT, KeptRunSettings
 from shared.policy.notifications import NoticeKind, NoticePer, Notification
 from shared.saga.state import SagaState
 from shared.storage.ports import MessageQueues
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
+from shared.storage.selections import SelectionTable
 
 #: Rows of a run's index that one look for a VM that goes on reads: mostly the first of them does.
 _LOOK = 8
@@ -29,9 +31,17 @@ class Notices:
     """Tells those whom a run's settings name. ``source`` is the ``source`` of every event: this app."""
 
     def __init__(
-        self, *, runs: RunTable, settings: KeptRunSettings, queues: MessageQueues, clock: Clock, source: str
+        self,
+        *,
+        runs: RunTable,
+        selections: SelectionTable,
+        settings: KeptRunSettings,
+        queues: MessageQueues,
+        clock: Clock,
+        source: str,
     ) -> None:
         self._runs = runs
+        self._selections = selections
         self._settings = settings
         self._queues = queues
         self._clock = clock
@@ -66,7 +76,7 @@ class Notices:
         entries = await self._entries(run_id)
         if not all(entry.outcome for entry in entries):
             return
-        record = await self._runs.with_unread(await self._runs.get(run_id))
+        record = await self._selections.with_unread(await self._runs.get(run_id))
         if record.selecting:  # more VMs may come
             return
         what = f"{_ENDED}-{max((entry.ended_at or 0 for entry in entries), default=0)}"

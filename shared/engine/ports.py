@@ -21,7 +21,7 @@ from shared.saga.events import Admitted, MustWait
 from shared.saga.evidence import DiskCapture, RestorePointReport
 from shared.saga.facts import VmFacts
 from shared.saga.state import RegionCopy, SagaState, SnapshotCopy
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 
 #: Gives the time in ms since the epoch.
 Clock = Callable[[], int]

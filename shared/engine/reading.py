@@ -12,7 +12,9 @@ from shared.saga.timeline import timeline_of
 from shared.storage.errors import GroupNotFound, SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.groups import GroupRecord, GroupTable
 from shared.storage.ports import ReloadableSagas
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.runs import RunTable
+from shared.storage.selections import SelectionTable
 
 #: A saga that goes on must be read to know its phase; more than this many are only said to be running.
 PHASES_AT_MOST = 200
@@ -41,8 +43,15 @@ class VmNameNotUnique(Exception):
 class Reading:
     """Shows runs and sagas as they are stored: a copy that this process keeps may be long out of date."""
 
-    def __init__(self, runs: RunTable, sagas: ReloadableSagas, groups: GroupTable | None = None) -> None:
+    def __init__(
+        self,
+        runs: RunTable,
+        selections: SelectionTable,
+        sagas: ReloadableSagas,
+        groups: GroupTable | None = None,
+    ) -> None:
         self._runs = runs
+        self._selections = selections
         self._groups = groups
         self._sagas = sagas
 
@@ -52,7 +61,7 @@ class Reading:
         Raises:
             RunNotFound: there is no such run.
         """
-        record = await self._runs.with_unread(await self._runs.get(run_id))
+        record = await self._selections.with_unread(await self._runs.get(run_id))
         entries = [entry async for entry in self._runs.entries(run_id)]
         groups = groups_view(record, entries, await self._groups_of(record))
         return run_view(record, entries, await self._phases(entries)) | {"groups": groups}

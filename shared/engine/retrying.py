@@ -1,7 +1,8 @@
 """The use case of trying an ended run again: a new run over those of its VMs that failed."""
 
+from shared.engine.run_requests import RunRequest
 from shared.engine.run_settings import read_settings
-from shared.engine.running import RunRequest, RunService
+from shared.engine.running import RunService
 from shared.policy.documents import RunDocument
 from shared.saga.state import Outcome
 from shared.storage.runs import RunTable

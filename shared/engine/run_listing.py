@@ -8,7 +8,8 @@ from typing import Any
 from shared.engine.views import moment
 from shared.storage.errors import RunNotFound
 from shared.storage.run_list import Figures, ListedRun, RunList
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.runs import RunTable
 
 #: Of a run that goes on and has more VMs than this the figures are not counted up.
 COUNTED_VMS = 1_000

@@ -15,7 +15,8 @@ from shared.policy.retry import NO_RETRY, Retry
 from shared.policy.selection import Selection
 from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, encode
-from shared.storage.runs import RunRecord, RunTable
+from shared.storage.run_records import RunRecord
+from shared.storage.runs import RunTable
 
 #: Runs whose settings a process keeps.
 RUNS_KEPT = 64

@@ -9,8 +9,9 @@ from shared.engine.due import DueRuns, settings_of
 from shared.engine.notifying import Notices
 from shared.engine.ports import Clock
 from shared.engine.previewing import Previewing, times_view
+from shared.engine.run_requests import RunRequest, groups_of
 from shared.engine.run_settings import RunSettings
-from shared.engine.running import RunRequest, RunService, groups_of
+from shared.engine.running import RunService
 from shared.engine.selecting import Selecting
 from shared.policy.documents import Policy, RunDocument, read_policy
 from shared.policy.fields import DocumentError

@@ -36,7 +36,9 @@ from shared.saga.codec import decode, encode
 from shared.saga.names import saga_id
 from shared.storage.errors import RunNotFound
 from shared.storage.ports import MessageQueues
-from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable, Unread
+from shared.storage.run_records import RunEntry, RunRecord, RunSelection, Unread
+from shared.storage.runs import RunTable
+from shared.storage.selections import SelectionTable
 from shared.storage.turns import TurnTable
 
 _log = logger("selection")
@@ -89,6 +91,7 @@ class Selecting:
         self,
         *,
         runs: RunTable,
+        selections: SelectionTable,
         queues: MessageQueues,
         compute: Compute,
         clock: Clock,
@@ -96,6 +99,7 @@ class Selecting:
         grouping: Grouping | None = None,
     ) -> None:
         self._runs = runs
+        self._selections = selections
         self._grouping = grouping
         self._turns = turns
         self._queues = queues
@@ -229,19 +233,19 @@ class Selecting:
                 )
             elif verdict.rule:
                 excluded += 1
-                await self._runs.drop_entry(run_id, saga)
-        await self._runs.add_entries(run_id, entries)
+                await self._selections.drop_entry(run_id, saga)
+        await self._selections.add_entries(run_id, entries)
         return excluded
 
     async def _note(self, run: RunRecord, scope: Scope, code: str, detail: str) -> None:
         with about(About(run.run_id)):
             _log.error("cannot list the VMs of %s: %s: %s", scope.text(), code, detail)
         part = hashlib.sha256(scope.text().encode()).hexdigest()[:20]
-        await self._runs.add_unread(run.run_id, part, Unread(scope.text(), code, detail))
+        await self._selections.add_unread(run.run_id, part, Unread(scope.text(), code, detail))
 
     async def _pass_on(self, run: RunRecord, place: Place) -> None:
         going_on = RunSelection(done=False, looked_at=self._clock(), excluded=place.excluded)
-        await self._runs.note_selection(run.run_id, going_on, run.vm_count)
+        await self._selections.note(run.run_id, going_on, run.vm_count)
         await self._queues.send(RUNS, RunMessage(RunTask.SELECT, run.run_id, place.text()).text())
 
     async def _end(self, run: RunRecord, place: Place) -> None:
@@ -256,8 +260,8 @@ class Selecting:
         task = RunTask.CANCEL if run.cancel_requested else RunTask.FAN_OUT
         await self._queues.send(RUNS, RunMessage(task, run.run_id).text())
         done = RunSelection(done=True, looked_at=self._clock(), excluded=place.excluded)
-        await self._runs.note_selection(run.run_id, done, count)
-        record = await self._runs.with_unread(await self._runs.get(run.run_id))
+        await self._selections.note(run.run_id, done, count)
+        record = await self._selections.with_unread(await self._runs.get(run.run_id))
         unread = record.selection.unread if record.selection else ()
         with about(About(run.run_id)):
             tell = _log.error if unread else _log.info if count else _log.warning
@@ -271,7 +275,7 @@ class Selecting:
         ordered = sorted(entries, key=lambda one: _place(one, limits.order))
         ordered = together(ordered, lambda one: one.group)
         placed = [replace(entry, place=place) for place, entry in enumerate(ordered, 1)]
-        await self._runs.add_entries(run.run_id, placed)
+        await self._selections.add_entries(run.run_id, placed)
         await self._turns.create(run.run_id, placed, limits.vms_at_once)
 
 

@@ -16,7 +16,8 @@ from shared.saga.state import Phase, SagaState
 from shared.saga.timeline import Timeline, timeline_of
 from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
 from shared.storage.ports import ReloadableSagas
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.runs import RunTable
 
 #: VMs of one answer whose sagas are read; of more that go on it is only said that they are running.
 READ_AT_MOST = 200

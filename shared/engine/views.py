@@ -13,7 +13,7 @@ from shared.saga.history import HistoryEntry
 from shared.saga.problems import Problem, problem_of
 from shared.saga.rehearsing import Rehearsed, best_verdict, left_for_snapshots_ms, what_was_held
 from shared.saga.state import Outcome, Phase, SagaState, SagaWarning
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 
 #: In the place of what is not shown.
 HIDDEN = "(not shown)"

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import Connection
 from shared.storage.errors import DelayTooLong, TooManyRows
 from shared.storage.findings import FindingTable
@@ -214,6 +215,7 @@ class MemoryStorage:
     tables: MemoryTables
     sagas: SagaTable
     runs: RunTable
+    claims: ClaimTable
     policies: PolicyTable
     points: PointTable
     findings: FindingTable
@@ -271,6 +273,7 @@ def memory_storage(clock: Callable[[], int]) -> MemoryStorage:
         tables=tables,
         sagas=SagaTable(tables),
         runs=RunTable(tables),
+        claims=ClaimTable(tables),
         policies=PolicyTable(tables),
         points=PointTable(tables),
         findings=FindingTable(tables),

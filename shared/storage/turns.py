@@ -19,7 +19,7 @@ from itertools import batched
 from shared.storage import tables
 from shared.storage.errors import TurnsBusy
 from shared.storage.rows import int64, key, require_known, whole
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from shared.storage.tables import MAX_OPERATIONS, TableStore, WriteRefused
 from shared.storage.upcasts import Form
 

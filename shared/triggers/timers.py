@@ -17,7 +17,7 @@ def blueprint(application: Once) -> func.Blueprint:
     @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_SWEEP_TIMER%")
     async def sweep(timer: func.TimerRequest) -> None:
         del timer
-        await application().runs.sweep()
+        await application().sweeping.sweep()
 
     @timers.timer_trigger(arg_name="timer", schedule="%STILLFRAME_RETENTION_TIMER%")
     async def retention(timer: func.TimerRequest) -> None:

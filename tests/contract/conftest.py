@@ -8,6 +8,7 @@ import pytest
 
 from local.azurite import AzuriteProcess
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.clients import queue_service
 from shared.storage.connection import Connection, read_connection
 from shared.storage.findings import FindingTable
@@ -66,6 +67,7 @@ async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
         tables=tables,
         sagas=SagaTable(tables),
         runs=RunTable(tables),
+        claims=ClaimTable(tables),
         policies=PolicyTable(tables),
         points=PointTable(tables),
         findings=FindingTable(tables),
@@ -94,6 +96,7 @@ def _in_memory() -> Storage:
         tables=memory.tables,
         sagas=memory.sagas,
         runs=memory.runs,
+        claims=memory.claims,
         policies=memory.policies,
         points=memory.points,
         findings=memory.findings,

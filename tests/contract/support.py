@@ -11,11 +11,13 @@ from azure.core.pipeline.transport import AioHttpTransport
 from shared.saga.history import HistoryEntry
 from shared.saga.state import Phase, SagaSpec, SagaState
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.clients import TIMEOUTS
 from shared.storage.findings import FindingTable
 from shared.storage.points import PointTable
 from shared.storage.policies import PolicyTable
-from shared.storage.runs import RunRecord, RunTable
+from shared.storage.run_records import RunRecord
+from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import TableStore
 
@@ -41,6 +43,7 @@ class Storage:
     tables: TableStore
     sagas: SagaTable
     runs: RunTable
+    claims: ClaimTable
     policies: PolicyTable
     points: PointTable
     findings: FindingTable

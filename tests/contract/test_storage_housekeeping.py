@@ -7,6 +7,7 @@ import pytest
 from azure.core.exceptions import ResourceExistsError
 
 from shared.storage.agents import AgentTable, ResidentAgent
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
 from shared.storage.emptying import delete_rows
@@ -18,7 +19,8 @@ from shared.storage.memory import MemoryQueues, MemoryScripts
 from shared.storage.queues import Queues
 from shared.storage.reservations import ReservationTable
 from shared.storage.run_list import ListedRun, RunList
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 from shared.storage.tables import create, upsert
 from tests.contract.support import Storage, entry, run_record, saga_state, unique
 
@@ -98,22 +100,22 @@ async def test_a_run_is_forgotten_in_parts_or_as_a_whole_and_leaves_the_lists(st
 
 
 async def test_claims_are_listed_page_by_page_and_go_only_as_they_were_read(storage: Storage) -> None:
-    runs = RunTable(storage.tables, table=unique("claims").replace("-", ""))
+    claims = ClaimTable(storage.tables, table=unique("claims").replace("-", ""))
     for number in range(3):
-        await runs.claim(f"key {number}", "digest", f"run-{number}", at=NOW + number if number else None)
-    first = await runs.claims(after="", size=2)
-    rest = await runs.claims(after=first[-1].place, size=2)
+        await claims.claim(f"key {number}", "digest", f"run-{number}", at=NOW + number if number else None)
+    first = await claims.page(after="", size=2)
+    rest = await claims.page(after=first[-1].place, size=2)
     by_run = {claim.run_id: claim for claim in (*first, *rest)}
     assert {run: claim.at for run, claim in by_run.items()} == {
         "run-0": None,
         "run-1": NOW + 1,
         "run-2": NOW + 2,
     }
-    await runs.date_claim(by_run["run-0"], NOW)
-    assert not await runs.forget_claim(by_run["run-0"])  # it was dated since
-    assert await runs.forget_claim(by_run["run-1"])
-    assert await runs.claimed("key 1") is None
-    assert {claim.at for claim in await runs.claims(after="", size=9)} == {NOW, NOW + 2}
+    await claims.date(by_run["run-0"], NOW)
+    assert not await claims.forget(by_run["run-0"])  # it was dated since
+    assert await claims.forget(by_run["run-1"])
+    assert await claims.claimed("key 1") is None
+    assert {claim.at for claim in await claims.page(after="", size=9)} == {NOW, NOW + 2}
 
 
 async def test_guests_are_known_by_their_last_use_and_go_only_as_they_were_read(storage: Storage) -> None:

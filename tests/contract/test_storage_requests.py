@@ -10,12 +10,14 @@ from azure.core.exceptions import ServiceResponseError
 
 from shared.saga.effects import Effect, ReadFacts, Watch
 from shared.saga.state import Phase
+from shared.storage.claims import ClaimTable
 from shared.storage.clients import QUEUE_RETRIES, TABLE_RETRIES, queue_service, table_service
 from shared.storage.connection import Connection
 from shared.storage.errors import SagaChanged, SagaExists
 from shared.storage.policies import DueSchedule, PolicyTable
 from shared.storage.queues import Queues
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import Tables
 from tests.contract.support import Requests, entry, run_record, saga_state, unique
@@ -62,7 +64,7 @@ async def test_a_run_takes_two_requests_to_create_and_one_for_each_later_touch(
     await runs.get(run_id)
     await runs.page(run_id, None)
     await runs.request_cancel(run_id)
-    await runs.claim(unique("key"), "digest", run_id)
+    await ClaimTable(watched).claim(unique("key"), "digest", run_id)
     assert len(requests.since(mark)) == 2 + 5
 
     mark = len(requests.sent)
@@ -152,16 +154,17 @@ async def test_a_save_of_which_nothing_is_known_says_so(watched: Tables, request
 
 
 async def test_a_run_and_its_claim_survive_lost_answers(watched: Tables, requests: Requests) -> None:
-    runs, record, key = RunTable(watched), run_record(unique("run")), unique("key")
+    runs, claims = RunTable(watched), ClaimTable(watched)
+    record, key = run_record(unique("run")), unique("key")
 
     requests.lose = 1
-    assert await runs.claim(key, "digest", record.run_id) == record.run_id
+    assert await claims.claim(key, "digest", record.run_id) == record.run_id
     for lost in range(2):
         requests.lose = lost + 1
         await runs.create(record, [RunEntry(saga_id="saga-1", vm_id="/vm")])
 
     assert await runs.get(record.run_id) == record
-    assert await runs.claim(key, "digest", "run-other") == record.run_id
+    assert await claims.claim(key, "digest", "run-other") == record.run_id
 
 
 @pytest.mark.parametrize("lost", [1, ALL_TRIES])

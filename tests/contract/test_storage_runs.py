@@ -9,7 +9,8 @@ import pytest
 from shared.saga.timeline import Hold, PhaseStart, Timeline
 from shared.storage.errors import IdempotencyMismatch, RunExists, RunNotFound
 from shared.storage.memory import MemoryTables
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 from shared.storage.tables import Operation, WriteRefused
 from tests.contract.support import Storage, run_record, unique
 
@@ -135,11 +136,11 @@ async def test_a_retired_run_is_walked_no_more_but_can_be_read(storage: Storage)
 async def test_the_first_claim_of_an_idempotency_key_counts(storage: Storage) -> None:
     key = unique("any text / with ? odd # characters ä")
 
-    assert await storage.runs.claim(key, "digest", "run-1") == "run-1"
-    assert await storage.runs.claim(key, "digest", "run-2") == "run-1"
+    assert await storage.claims.claim(key, "digest", "run-1") == "run-1"
+    assert await storage.claims.claim(key, "digest", "run-2") == "run-1"
 
     with pytest.raises(IdempotencyMismatch) as raised:
-        await storage.runs.claim(key, "another digest", "run-3")
+        await storage.claims.claim(key, "another digest", "run-3")
     assert (raised.value.idempotency_key, raised.value.run_id) == (key, "run-1")
 
 
@@ -147,7 +148,7 @@ async def test_claims_at_the_same_moment_agree_on_one_run(storage: Storage) -> N
     key = unique("key")
 
     answers = await asyncio.gather(
-        *(storage.runs.claim(key, "digest", f"run-{number}") for number in range(8))
+        *(storage.claims.claim(key, "digest", f"run-{number}") for number in range(8))
     )
 
     assert len(set(answers)) == 1

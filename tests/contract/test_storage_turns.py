@@ -6,7 +6,7 @@ import pytest
 
 from shared.storage.errors import TurnsBusy
 from shared.storage.run_list import Figures, ListedRun, RunList
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from shared.storage.tables import Operation, WriteRefused
 from shared.storage.turns import Turn, TurnTable
 from tests.contract.support import Storage, unique

@@ -8,7 +8,8 @@ from shared.saga.names import saga_id
 from shared.saga.phases import pending
 from shared.saga.state import Phase, SagaSpec
 from shared.saga.timeline import timeline_of
-from shared.storage.runs import RunEntry, RunRecord, RunTable
+from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.tables import Tables
 

@@ -20,6 +20,7 @@ from shared.engine.housekeeping.reserved import SpentReservations
 from shared.engine.housekeeping.runs import OldRuns
 from shared.engine.housekeeping.scripts import OldScripts
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import read_connection
 from shared.storage.counters import CounterTable
 from shared.storage.guest_queues import command_queue
@@ -53,7 +54,7 @@ async def later(stack: Stack, days: int) -> AsyncIterator[Housekeeping]:
     runs, points, agents = RunTable(tables), PointTable(tables), AgentTable(tables)
     rooms = (
         OldRuns(RunList(tables), runs, SagaTable(tables), points),
-        OldClaims(runs),
+        OldClaims(ClaimTable(tables), runs),
         OldScripts(scripts, runs),
         UnknownQueues(queues, agents),
         IdleGuests(queues, agents),

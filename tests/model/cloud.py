@@ -4,7 +4,7 @@ import itertools
 from dataclasses import replace
 from typing import NamedTuple
 
-from shared.engine.running import OVERDUE_MS
+from shared.engine.sweeping import OVERDUE_MS
 from shared.saga.effects import Effect, Watch
 from shared.saga.state import Phase
 from tests.model import group, wire

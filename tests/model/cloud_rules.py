@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import fields, replace
 from typing import NamedTuple
 
-from shared.engine.running import OVERDUE_MS
+from shared.engine.sweeping import OVERDUE_MS
 from shared.saga.evidence import DiskCapture
 from tests.model import group, wire
 from tests.model.cloud import (

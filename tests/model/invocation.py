@@ -23,8 +23,8 @@ from shared.engine.loop import SagaLoop
 from shared.engine.orders import Keys
 from shared.engine.queue_names import StepMessage
 from shared.engine.run_settings import KeptRunSettings
-from shared.engine.running import UNSTARTED_MS, RunService
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import UNSTARTED_MS, Sweeping
 from shared.saga.causes import Limit
 from shared.saga.effects import Admit, Effect, JoinBarrier, Leave, LeaveGroup
 from shared.saga.events import (
@@ -45,7 +45,7 @@ from shared.saga.state import RegionCopy, SagaSpec, SagaState, SnapshotCopy
 from shared.storage.agents import ResidentAgent
 from shared.storage.errors import SagaChanged, SagaExists, SagaNotFound
 from shared.storage.guest_queues import GuestQueues
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from shared.storage.sagas import StoredSaga
 from tests.model import wire
 from tests.model.interning import Table
@@ -373,7 +373,7 @@ class App:
         """Look at a saga whose run began long ago, as the sweep does."""
         message = StepMessage(RUN, SAGA, VM)
         entry = RunEntry(saga_id=SAGA, vm_id=VM, started_at=NOW - 2 * UNSTARTED_MS)
-        return self._run(record, lambda kit: kit.runs._look(message, entry), break_at, luck)
+        return self._run(record, lambda kit: kit.sweeping.look(message, entry), break_at, luck)
 
     def ack(
         self, record: Record | None, text: str, queued_at: int, *, again: bool, break_at: int, luck: Luck
@@ -451,17 +451,15 @@ class App:
         steps.remember(RUN, self._scene.settings)
         agents = cast("Any", _Forgetful())
         acks = Acks(loop, anything, self._keys, agents=agents, clock=lambda: NOW)
-        runs = RunService(
+        sweeping = Sweeping(
             runs=anything,
             sagas=anything,
             queues=anything,
             steps=steps,
-            scripts=anything,
             selecting=anything,
             clock=lambda: NOW,
-            new_run_id=lambda: RUN,
         )
-        return _Kit(around, loop, steps, acks, runs)
+        return _Kit(around, loop, steps, acks, sweeping)
 
     def close(self) -> None:
         """Let go of the event loop."""
@@ -514,4 +512,4 @@ class _Kit:
     loop: SagaLoop
     steps: Steps
     acks: Acks
-    runs: RunService
+    sweeping: Sweeping

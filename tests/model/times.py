@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.state import HELD, Attempt, State
-from shared.engine.running import OVERDUE_MS
+from shared.engine.sweeping import OVERDUE_MS
 from shared.saga.causes import Cause
 from shared.saga.effects import Admit, Capture, Effect, JoinBarrier, Order, SendCommand, StartAgent, Watch
 from shared.saga.evidence import Evidence

@@ -27,6 +27,7 @@ from shared.saga.evidence import Evidence
 from shared.saga.history import HistoryEntry
 from shared.saga.state import SagaState
 from shared.storage.agents import AgentTable, ResidentAgent
+from shared.storage.claims import ClaimTable
 from shared.storage.counters import CounterTable
 from shared.storage.findings import Finding, FindingTable
 from shared.storage.groups import GroupRecord, GroupTable
@@ -37,8 +38,10 @@ from shared.storage.points import PointTable, Scope
 from shared.storage.policies import DueSchedule, PolicyTable
 from shared.storage.reservations import ReservationTable
 from shared.storage.run_list import ListedRun, RunList
-from shared.storage.runs import RunEntry, RunRecord, RunSelection, RunTable, Unread
+from shared.storage.run_records import RunEntry, RunRecord, RunSelection, Unread
+from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
+from shared.storage.selections import SelectionTable
 from shared.storage.turns import TurnTable
 from tests.samples.examples import example
 
@@ -145,10 +148,10 @@ async def _runs(tables: MemoryTables) -> None:
     await runs.create(record, [entry])
     await runs.end_entry("run-1", replace(entry, outcome="succeeded"))
     await turns.pass_on("run-1", SAGA)
-    await runs.add_unread("run-1", "place", Unread("/subscriptions/s", "Code", "detail"))
+    await SelectionTable(tables).add_unread("run-1", "place", Unread("/subscriptions/s", "Code", "detail"))
     await runs.note_told("run-1", "ended")
     await GroupTable(tables).create("run-1", [example(GroupRecord, name="trio")])
-    await runs.claim("key", "digest", "run-1", at=NOW)
+    await ClaimTable(tables).claim("key", "digest", "run-1", at=NOW)
 
 
 def messages() -> list[dict[str, Any]]:

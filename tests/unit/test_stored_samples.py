@@ -27,6 +27,7 @@ from shared.policy.documents import read_policy
 from shared.protocol import decode_ack, decode_command
 from shared.saga.effects import Effect
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
 from shared.storage.housekeeping import HousekeepingTable
@@ -37,6 +38,7 @@ from shared.storage.reservations import ReservationTable
 from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
+from shared.storage.selections import SelectionTable
 from shared.storage.tables import upsert
 from shared.storage.turns import TurnTable
 from tests.samples import kept
@@ -112,14 +114,14 @@ async def _sagas(tables: MemoryTables) -> None:
 
 async def _runs(tables: MemoryTables) -> None:
     runs = RunTable(tables)
-    record = await runs.with_unread(await runs.get("run-1"))
+    record = await SelectionTable(tables).with_unread(await runs.get("run-1"))
     assert (record.created_at, record.policy_name) == (NOW, "nightly")
     assert record.selection is not None
     assert record.selection.unread[0].code == "Code"
     assert read_settings(record).guest.attempts == 7
     [entry] = await runs.page("run-1")
     assert (entry.outcome, entry.vm_id, entry.timeline is not None) == ("succeeded", VM, True)
-    assert await runs.claimed("key") == "run-1"
+    assert await ClaimTable(tables).claimed("key") == "run-1"
     assert await runs.was_told("run-1", "ended")
     assert [run async for run in runs.active()] == ["run-1"]
     [listed] = await RunList(tables).page(policy="nightly", since=None, until=None, after="", limit=5)
@@ -127,7 +129,7 @@ async def _runs(tables: MemoryTables) -> None:
     turn = await TurnTable(tables).pass_on("run-1", SAGA)
     assert turn is not None
     assert turn.vm_id == VM
-    assert len(await runs.claims(after="", size=5)) == 1
+    assert len(await ClaimTable(tables).page(after="", size=5)) == 1
 
 
 async def _policies(tables: MemoryTables) -> None:

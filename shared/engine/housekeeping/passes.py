@@ -24,6 +24,7 @@ from shared.engine.housekeeping.scripts import OldScripts
 from shared.engine.ports import Clock, Compute
 from shared.logs import logger
 from shared.storage.agents import AgentTable
+from shared.storage.claims import ClaimTable
 from shared.storage.counters import CounterTable
 from shared.storage.errors import StorageError
 from shared.storage.housekeeping import HousekeepingTable, Pass, Removed
@@ -46,6 +47,7 @@ class Stores:
     """All that rooms look into."""
 
     runs: RunTable
+    claims: ClaimTable
     sagas: SagaTable
     points: PointTable
     listed: RunList
@@ -61,7 +63,7 @@ class Stores:
         """Give all rooms, in the order of a pass: what refers to others goes before them."""
         return (
             OldRuns(self.listed, self.runs, self.sagas, self.points),
-            OldClaims(self.runs),
+            OldClaims(self.claims, self.runs),
             OldScripts(self.scripts, self.runs),
             UnknownQueues(self.guest_queues, self.agents),
             IdleGuests(self.guest_queues, self.agents),

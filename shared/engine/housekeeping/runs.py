@@ -13,7 +13,8 @@ from shared.storage.errors import PointNotFound, RunNotFound
 from shared.storage.point_records import PointState
 from shared.storage.points import PointTable
 from shared.storage.run_list import ListedRun, RunList
-from shared.storage.runs import RunEntry, RunTable
+from shared.storage.run_records import RunEntry
+from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 
 _log = logger("housekeeping")

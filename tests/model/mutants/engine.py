@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "the end is not recorded again",
-        "shared.engine.running",
+        "shared.engine.sweeping",
         "            await self._has_ended(state)\n        elif",
         "            return\n        elif",
         "A saga whose last invocation died is never recorded as ended.",

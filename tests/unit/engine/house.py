@@ -55,10 +55,12 @@ from shared.engine.running import RunService
 from shared.engine.scheduling import PolicyService
 from shared.engine.selecting import Selecting
 from shared.engine.stepping import Steps
+from shared.engine.sweeping import Sweeping
 from shared.engine.timelines import Timelines
 from shared.policy.documents import read_run
 from shared.storage.agents import AgentTable
 from shared.storage.cache import CachedSagas
+from shared.storage.claims import ClaimTable
 from shared.storage.connection import Connection
 from shared.storage.counters import CounterTable
 from shared.storage.findings import FindingTable
@@ -73,6 +75,7 @@ from shared.storage.run_list import RunList
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
 from shared.storage.sas import QueueSigner
+from shared.storage.selections import SelectionTable
 from shared.storage.turns import TurnTable
 from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
@@ -142,6 +145,7 @@ class House:
             RunTable(self.tables),
             PolicyTable(self.tables),
         )
+        self.claims, self.selections = ClaimTable(self.tables), SelectionTable(self.tables)
         self.agents = AgentTable(self.tables)
         self.points = PointTable(self.tables)
         self.counters = CounterTable(self.tables)
@@ -175,7 +179,12 @@ class House:
         secrets = Secrets(self.environment)
         run_settings = KeptRunSettings(self.runs)
         told = Notices(
-            runs=self.runs, settings=run_settings, queues=self.queues, clock=self.clock, source="/api"
+            runs=self.runs,
+            selections=self.selections,
+            settings=run_settings,
+            queues=self.queues,
+            clock=self.clock,
+            source="/api",
         )
         turns = TurnTable(self.tables, pause=_at_once)
         following = Successors(self.runs, turns, self.queues, self.clock, notices=told)
@@ -206,26 +215,39 @@ class House:
         steps = Steps(loop, run_settings, self.queues, grouping)
         selecting = Selecting(
             runs=self.runs,
+            selections=self.selections,
             queues=self.queues,
             compute=self.compute,
             clock=self.clock,
             turns=turns,
             grouping=grouping,
         )
-        runs = RunService(
+        sweeping = Sweeping(
             runs=self.runs,
             sagas=sagas,
             queues=self.queues,
             steps=steps,
-            scripts=self.scripts,
             selecting=selecting,
             clock=self.clock,
-            new_run_id=lambda: f"run-{next(self._numbers):04}",
             catalogue=catalogue,
             turns=turns,
             following=following,
             run_list=RunList(self.tables),
             notices=told,
+            grouping=grouping,
+        )
+        runs = RunService(
+            runs=self.runs,
+            claims=self.claims,
+            queues=self.queues,
+            steps=steps,
+            scripts=self.scripts,
+            selecting=selecting,
+            sweeping=sweeping,
+            clock=self.clock,
+            new_run_id=lambda: f"run-{next(self._numbers):04}",
+            turns=turns,
+            run_list=RunList(self.tables),
             grouping=grouping,
             drain=self.drain,
         )
@@ -244,11 +266,12 @@ class House:
             queues=self.queues,
             clock=self.clock,
         )
-        reading = Reading(self.runs, sagas, groups)
+        reading = Reading(self.runs, self.selections, sagas, groups)
         return Application(
             steps=steps,
             acks=Acks(loop, sagas, keys, agents=self.agents, clock=self.clock, counts=counts),
             runs=runs,
+            sweeping=sweeping,
             policies=PolicyService(
                 self.policies,
                 runs,
@@ -295,6 +318,7 @@ class House:
         """Give what housekeeping looks into."""
         return Stores(
             runs=self.runs,
+            claims=self.claims,
             sagas=self.sagas,
             points=PointTable(self.tables),
             listed=RunList(self.tables),

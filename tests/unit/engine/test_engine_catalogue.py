@@ -54,8 +54,8 @@ async def test_what_a_failed_saga_kept_is_in_the_catalogue_too_as_failed() -> No
         evidence=None,
         recovery_point=(SnapshotCopy("/subscriptions/s/resourceGroups/g/x/snapshots/a"),),
     )
-    assert house.app.runs._catalogue is not None
-    await house.app.runs._catalogue.saga_ended(odd)
+    assert house.app.sweeping._catalogue is not None
+    await house.app.sweeping._catalogue.saga_ended(odd)
     record = (await house.points.get("poisoned")).record
     assert (record.outcome, record.grade, record.created) == ("failed", "crash", state.ended_at)
     assert Scope("s", "g") in await house.points.scopes()

@@ -26,7 +26,7 @@ from shared.storage.housekeeping import HousekeepingTable
 from shared.storage.point_records import Hold, PointState
 from shared.storage.points import Scope
 from shared.storage.run_list import ListedRun, RunList
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import DAY_MS, KEEP_DAYS, T0, VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
@@ -121,8 +121,8 @@ async def test_what_a_broken_creation_left_goes_too() -> None:
     house = House()
     listed = ListedRun(run_id="half", created_at=T0, policy_name="nightly", requested_by="http", vm_count=1)
     await RunList(house.tables).put(listed)
-    await house.runs.add_entries("half", [RunEntry(saga_id="a" * 20, vm_id=VM, started_at=T0)])
-    await house.runs.claim("key", "digest", "half", at=T0)
+    await house.selections.add_entries("half", [RunEntry(saga_id="a" * 20, vm_id=VM, started_at=T0)])
+    await house.claims.claim("key", "digest", "half", at=T0)
     house.clock.now = T0 + KEEP_MS + DAY_MS
     await keep_house(house)
     assert rows(house, "runs") == {"runs": []}
@@ -133,7 +133,7 @@ async def test_a_run_of_many_vms_goes_a_page_at_a_time() -> None:
     listed = ListedRun(run_id="big", created_at=T0, policy_name="", requested_by="http", vm_count=250)
     await RunList(house.tables).put(listed)
     names = [vm_id(f"vm-{number}") for number in range(250)]
-    await house.runs.add_entries(
+    await house.selections.add_entries(
         "big", [RunEntry(saga_id=saga_id("big", vm), vm_id=vm, outcome="failed") for vm in names]
     )
     house.clock.now = T0 + KEEP_MS + DAY_MS
@@ -143,13 +143,13 @@ async def test_a_run_of_many_vms_goes_a_page_at_a_time() -> None:
 
 async def test_an_idempotency_key_without_a_date_has_its_time_from_the_first_look_on() -> None:
     house = House()
-    await house.runs.claim("of before", "digest", "never-written")
+    await house.claims.claim("of before", "digest", "never-written")
     house.clock.now = T0 + 2 * KEEP_MS
     await keep_house(house)
-    assert await house.runs.claimed("of before") == "never-written"
+    assert await house.claims.claimed("of before") == "never-written"
     house.clock.now += KEEP_MS + DAY_MS
     await keep_house(house)
-    assert await house.runs.claimed("of before") is None
+    assert await house.claims.claimed("of before") is None
 
 
 async def test_the_queue_of_a_vm_that_no_run_had_for_long_goes_and_others_stay() -> None:

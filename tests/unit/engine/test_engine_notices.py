@@ -18,14 +18,14 @@ from shared.engine.carrying_out import carry_out
 from shared.engine.delivering import LONGEST_PAUSE_MS, PAUSES_MS
 from shared.engine.notice_messages import Notice, read_notice
 from shared.engine.queue_names import ACKS, NOTICES, NOTICES_DEAD, RUNS, STEPS
-from shared.engine.running import OVERDUE_MS
+from shared.engine.sweeping import OVERDUE_MS
 from shared.policy.documents import read_policy, read_run
 from shared.policy.fields import DocumentError
 from shared.policy.notifications import Webhook
 from shared.policy.selection import Scope
 from shared.storage.memory import MemoryQueues
 from shared.storage.queues import check_size
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import DAY_MS, SCRIPTS, VM, House
 from tests.unit.engine.interruptions import AppDied, Interruptions, When
@@ -268,7 +268,7 @@ async def test_what_is_overdue_is_told_once_however_often_it_is_swept(
     state = (await house.sagas.load((await house.view(run))["saga"])).state
     assert state.deadline is not None
     house.clock.now = state.deadline + OVERDUE_MS + 1
-    monkeypatch.setattr(house.app.runs._steps, "look", unable)
+    monkeypatch.setattr(house.app.sweeping._steps, "look", unable)
     for _ in range(3):
         await house.functions["sweep"](None)
         for message in house.queues.receive(RUNS):
@@ -295,7 +295,7 @@ async def test_an_overdue_saga_is_mended_even_when_nobody_can_be_told(
     house.clock.now = before.deadline + OVERDUE_MS + 1
     for message in house.messages(STEPS):
         await house._delete(STEPS, message)
-    monkeypatch.setattr(house.app.runs._notices, "overdue", unable_to_tell)
+    monkeypatch.setattr(house.app.sweeping._notices, "overdue", unable_to_tell)
     await house.functions["sweep"](None)
     for message in house.queues.receive(RUNS):
         await house._deliver(RUNS, message)
@@ -322,7 +322,7 @@ async def test_a_missed_schedule_is_told_to_those_of_its_policy_who_want_to_know
             ],
         }
     ).notifications
-    told = house.app.runs._notices
+    told = house.app.sweeping._notices
     assert told is not None
     for _ in range(2):  # a crash made it be told again
         await told.missed("nightly", listed, "weekdays", 1_800_000_000_000, "The app was down until 04:00.")

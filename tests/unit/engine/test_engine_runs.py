@@ -8,17 +8,18 @@ from typing import Any
 import pytest
 
 from shared.compute import ComputeError
-from shared.engine import running
+from shared.engine import sweeping
 from shared.engine.queue_names import RUNS, STEPS, RunMessage, RunTask, StepMessage
 from shared.engine.reading import VmNameNotUnique, VmNotInRun
 from shared.engine.run_listing import Asked
-from shared.engine.running import BROKEN_OFF_MS, PAGE, WORK_FOR_MS
+from shared.engine.run_pages import PAGE, WORK_FOR_MS
+from shared.engine.sweeping import BROKEN_OFF_MS
 from shared.policy.documents import read_run
 from shared.saga.events import Poisoned
 from shared.saga.names import saga_id
 from shared.storage.errors import IdempotencyMismatch, RunNotFound
 from shared.storage.memory import MemoryQueues
-from shared.storage.runs import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry, RunRecord
 from shared.storage.sagas import StoredSaga
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import VM, House
@@ -205,11 +206,11 @@ async def test_the_sweep_takes_no_start_for_lost_that_still_waits_in_its_queue()
 
 
 async def test_a_run_of_very_many_vms_is_not_swept_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "SWEPT_AT_ONCE", 12)
+    monkeypatch.setattr(sweeping, "SWEPT_AT_ONCE", 12)
     house = House()
     await house.ask(*MANY[:30])
     await drain_runs(house)
-    sagas, reads = house.app.runs._sagas, 0
+    sagas, reads = house.app.sweeping._sagas, 0
     reload = sagas.reload
 
     async def counted(saga_id: str) -> StoredSaga:
@@ -254,7 +255,7 @@ async def test_the_sweep_leaves_alone_what_has_only_just_begun() -> None:
     house = House()
     run = await house.ask()
     await lose(house, STEPS)
-    assert await house.app.runs.sweep() == 1
+    assert await house.app.sweeping.sweep() == 1
     await drain_runs(house)
     assert house.messages(STEPS) == []
     assert (await house.view(run))["phase"] == "pending"

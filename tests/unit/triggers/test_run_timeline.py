@@ -11,7 +11,7 @@ import pytest
 from shared.engine.timelines import READ_AT_MOST
 from shared.saga.names import saga_id
 from shared.saga.timeline import Timeline
-from shared.storage.runs import RunEntry
+from shared.storage.run_records import RunEntry
 from tests.unit.engine.fake_compute import vm_id
 from tests.unit.engine.house import T0, VM, House
 from tests.unit.triggers.contract import faults
