@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from local.prove.judging import wilson
 from tests.mutation.judging import UNNOTICED, Fate, Judge, Mutants
 from tests.mutation.surviving import changed
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make mutants")
     parser.add_argument("part", nargs="*", help="only mutants whose name has this in it, such as saga.decide")
     parser.add_argument("--beside", type=int, default=os.cpu_count() or 1, help="how many at once")
+    parser.add_argument("--sample", type=int, help="only so many of them, drawn by chance")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
     asked = parser.parse_args(arguments)
     made = subprocess.run(
         [sys.executable, "-m", "mutmut", "run", _ONE], check=False, capture_output=True, text=True
@@ -38,6 +41,8 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, ".")
     with contextlib.chdir(MUTANTS):
         mutants, selection = _mutants(asked.part), _selection()
+        if asked.sample:
+            mutants = mutants.drawn(asked.sample, asked.seed)
         judge = Judge(mutants, asked.beside, _tell)
         with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
             pytest.main(["-q", *selection], plugins=[judge])
@@ -77,7 +82,9 @@ def told(fates: Mapping[str, Fate]) -> None:
     for module, count in sorted(modules.items()):
         print(f"  {module}: {count - lost[module]} of {count}")
     noticed = len(fates) - len(unnoticed)
-    print(f"mutants {len(fates)} killed {noticed} ({noticed / max(1, len(fates)):.1%})")
+    low, high = wilson(noticed, len(fates)) if fates else (0.0, 0.0)
+    share = f"{noticed / max(1, len(fates)):.1%}; of a sample, {low:.1%} to {high:.1%} of all at 95 %"
+    print(f"mutants {len(fates)} killed {noticed} ({share})")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ collected them all, which takes minutes instead of hours.
 """
 
 import os
+import random
 import resource
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,12 @@ class Mutants:
 
     tests: Mapping[str, Sequence[str]]
     seconds: Mapping[str, float]
+
+    def drawn(self, count: int, seed: int) -> "Mutants":
+        """Give so many of them, drawn by chance: the same ones by the same seed."""
+        names = sorted(self.tests)
+        wanted = random.Random(seed).sample(names, min(count, len(names)))
+        return Mutants({name: self.tests[name] for name in wanted}, self.seconds)
 
 
 class Judge:
