@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from local.prove.judging import wilson
 from tests.mutation.judging import UNNOTICED, Fate, Judge, Mutants
 from tests.mutation.surviving import changed
 
@@ -76,6 +75,8 @@ def _tell(name: str, fate: Fate) -> None:
 
 def told(fates: Mapping[str, Fate]) -> None:
     """Print the score by module, and of all."""
+    from local.prove.judging import wilson  # noqa: PLC0415  # it brings in the saga as it is, not the mutants
+
     unnoticed = [name for name, fate in fates.items() if fate in UNNOTICED]
     modules = Counter(name.rpartition(".")[0] for name in fates)
     lost = Counter(name.rpartition(".")[0] for name in unnoticed)
