@@ -37,15 +37,19 @@ _TELL_VIOLATIONS = """addEventListener('securitypolicyviolation',
 
 @dataclass
 class Watched:
-    """A page and what it did: ``faults`` (errors, violations of its policy, dialogs), ``requests``."""
+    """A page and what it did: ``faults`` (errors, violations of its policy, dialogs), ``requests``.
+
+    ``usual`` are parts of what the console says that are no faults, whenever it says them.
+    """
 
     page: Page
     faults: list[str] = field(default_factory=list)
+    usual: list[str] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
     def said(self, message: ConsoleMessage) -> None:
         """Note an error or a warning of the console."""
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.usual):
             self.faults.append(message.text)
 
     def asked(self, request: Request) -> None:
@@ -75,7 +79,7 @@ async def watched(browser: Browser, base: str, **options: Any) -> AsyncIterator[
     page.on("dialog", on_dialog)
     try:
         yield seen
-        assert seen.faults == []
+        assert not seen.faults, seen.faults
         assert [each.url for each in seen.requests if not each.url.startswith(f"{base}/api/")] == []
     finally:
         await context.close()
