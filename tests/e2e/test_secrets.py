@@ -33,6 +33,7 @@ OPTIONS = StackOptions(
 )
 
 IN_ENVIRONMENT, IN_CONTENT, IN_OUTPUT = "env-Kq7w", "content-Zx3p", "output-Vb9n"
+PEOPLE_ASK_TOO = True  # the test itself reads run commands, as whoever may look into the VM could
 TOKEN = b"stillframe-on-loopback"
 SAS = re.compile(rb"sig=[A-Za-z0-9%+/=]{20,}")
 
