@@ -113,6 +113,7 @@ async def test_retention_deletes_what_no_rule_wants_and_nothing_else(stack: Stac
     assert other.snapshots() == ids(theirs)
     gone = await until_state(stack, views[1]["saga"], "deleted")
     assert gone["why"] == "3 newer good ones"
+    await until_state(stack, views[2]["saga"], "deleted")
     assert [point["point"] for point in await points(stack, "policy=kept")] == [
         views[number]["saga"] for number in (4, 3, 0)
     ]
