@@ -110,29 +110,24 @@ class Tables:
 
         ``page`` is the number of rows that one request brings, at most 1,000.
         """
-        client = self._service.get().get_table_client(table)
-        found = client.query_entities(
-            "PartitionKey eq @partition and RowKey gt @after and RowKey le @until",
-            parameters={"partition": partition, "after": after, "until": until},
-            results_per_page=page,
-        )
-        try:
-            async for entity in found:
-                yield dict(entity), str(entity.metadata["etag"])
-        except ResourceNotFoundError:
-            return
+        wanted = "PartitionKey eq @partition and RowKey gt @after and RowKey le @until"
+        values = {"partition": partition, "after": after, "until": until}
+        async for row in self._found(table, wanted, values, page):
+            yield row
 
     async def across(self, table: str, *, after: str, until: str, page: int = 1000) -> AsyncIterator[Row]:
         """The rows of all partitions whose keys lie after ``after`` and not after ``until``, in key order.
 
         For housekeeping alone, which is bounded by pages: no step of a saga reads more than one partition.
         """
+        wanted = "PartitionKey gt @after and PartitionKey le @until"
+        async for row in self._found(table, wanted, {"after": after, "until": until}, page):
+            yield row
+
+    async def _found(self, table: str, wanted: str, values: dict[str, str], page: int) -> AsyncIterator[Row]:
+        """The rows that a filter finds; none where there is no such table."""
         client = self._service.get().get_table_client(table)
-        found = client.query_entities(
-            "PartitionKey gt @after and PartitionKey le @until",
-            parameters={"after": after, "until": until},
-            results_per_page=page,
-        )
+        found = client.query_entities(wanted, parameters=values, results_per_page=page)
         try:
             async for entity in found:
                 yield dict(entity), str(entity.metadata["etag"])

@@ -5,9 +5,7 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -15,6 +13,7 @@ import pytest_asyncio
 from local.functions_host.keys import Keys
 from local.stack.stack import Stack, StackOptions
 from local.stack.waiting import until
+from tests.e2e.commands import Ended
 from tests.e2e.scene import SOON_S, Machine, plain_vm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -22,17 +21,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "the key of the host"
 OPTIONS = StackOptions(keys=Keys(master=KEY, host={"default": KEY}))
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,18 +1,17 @@
 """From a recovery point to a VM whose application is well: the command line against the simulated Azure."""
 
 import asyncio
-import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.arm.faults import Fault
 from local.stack.stack import GROUP, Stack, StackOptions
 from local.world.restore import Verdict, check_disks
+from tests.e2e.commands import Ended
 from tests.e2e.scene import BEST, Machine, ledger, outcome, plain_vm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -23,17 +22,6 @@ OPTIONS = StackOptions()
 PEOPLE_ASK_TOO = True
 TARGET = "restored"
 RESTORE_POINT = {"recovery_point": "restore_point"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 def subnet(stack: Stack) -> str:

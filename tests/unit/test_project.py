@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from shared.storage.connection import read_connection
 from shared.triggers.page import FILES
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
 from shared.version import VERSION
+from tests.unit.asked import Asked
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = re.compile(r"\w://|--(extra-)?index-url|--find-links|--trusted-host", re.IGNORECASE)
@@ -141,24 +141,6 @@ def test_what_is_made_here_is_neither_deployed_nor_committed() -> None:
         assert made in not_committed, made
     assert "local.settings.json" in not_committed
     assert "local.settings*.json" in not_deployed
-
-
-class Asked(Mapping[str, str]):
-    """Settings that remember which of them were asked for."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.names.add(name)
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 def test_the_example_settings_have_all_that_the_app_asks_for() -> None:

@@ -25,6 +25,7 @@ from shared.triggers.families import FAMILIES
 from shared.triggers.once import Once
 from shared.triggers.queues import GUEST_STORAGE, STORAGE
 from tests.templates.bicep import BicepFile, commented, literal, members, text
+from tests.unit.asked import Asked
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
@@ -120,24 +121,6 @@ def deployed_settings() -> dict[str, str]:
         value = literal(node) if node.type == "string" else known[text(node)]
         values[name] = re.sub(r"\$\{(\w+)\}", lambda found: known[found[1]], value)
     return values
-
-
-class Asked(Mapping[str, str]):
-    """Settings that remember which of them were asked for."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
-        self.names: set[str] = set()
-
-    def __getitem__(self, name: str) -> str:
-        self.names.add(name)
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 def no_credential() -> AsyncTokenCredential:

@@ -38,9 +38,8 @@ def test_the_application_installs_the_agent_for_run_commands(machine: Machine, d
     assert again.returncode == 0, again.stderr
 
 
-def test_an_update_keeps_the_enrolment_and_lets_a_session_finish(
-    machine: Machine, downloaded: Path, stub: QueueStub
-) -> None:
+def holding(machine: Machine, downloaded: Path, stub: QueueStub) -> App:
+    """Install the agent, enrol it, and have it hold."""
     machine.vm_application(LINUX["install"], downloaded)
     machine.install(STILLFRAME_BOOTSTRAP=bootstrap(stub))
     app = App(stub)
@@ -48,6 +47,13 @@ def test_an_update_keeps_the_enrolment_and_lets_a_session_finish(
     app.answer()
     app.quiesce(filesystems="none", **hooks(machine.folder))
     assert app.answer().kind == "quiesced"
+    return app
+
+
+def test_an_update_keeps_the_enrolment_and_lets_a_session_finish(
+    machine: Machine, downloaded: Path, stub: QueueStub
+) -> None:
+    app = holding(machine, downloaded, stub)
     newer = download(machine.folder, "0.1.1", Path(machine.other_version()).read_bytes())
 
     done = machine.vm_application(LINUX["update"], newer)
@@ -64,13 +70,7 @@ def test_an_update_keeps_the_enrolment_and_lets_a_session_finish(
 def test_a_removal_lets_go_first_and_needs_nothing_that_an_installation_left(
     machine: Machine, downloaded: Path, stub: QueueStub
 ) -> None:
-    machine.vm_application(LINUX["install"], downloaded)
-    machine.install(STILLFRAME_BOOTSTRAP=bootstrap(stub))
-    app = App(stub)
-    app.send(app.arm())
-    app.answer()
-    app.quiesce(filesystems="none", **hooks(machine.folder))
-    app.answer()
+    holding(machine, downloaded, stub)
     for left in downloaded.iterdir():
         if left.name != LINUX["application"]:
             left.unlink()
