@@ -39,7 +39,8 @@ _TELL_VIOLATIONS = """addEventListener('securitypolicyviolation',
 class Watched:
     """A page and what it did: ``faults`` (errors, violations of its policy, dialogs), ``requests``.
 
-    ``usual`` are parts of what the console says that are no faults, whenever it says them.
+    ``usual`` are parts of what the console says that are no faults, whenever it says them: Chromium tells
+    of an answer at any time after the page has shown it.
     """
 
     page: Page
@@ -48,16 +49,20 @@ class Watched:
     requests: list[Request] = field(default_factory=list)
 
     def said(self, message: ConsoleMessage) -> None:
-        """Note an error or a warning of the console."""
-        if message.type in ("error", "warning") and not any(part in message.text for part in self.usual):
-            self.faults.append(message.text)
+        """Note an error or a warning of the console; not that the app is unwell, which a page may show."""
+        if message.type not in ("error", "warning") or any(part in message.text for part in self.usual):
+            return
+        if message.location["url"].endswith("/api/health") and "status of 503" in message.text:
+            return
+        self.faults.append(message.text)
 
     def asked(self, request: Request) -> None:
         """Note a request."""
         self.requests.append(request)
 
     def expected(self, part: str) -> None:
-        """Forget faults that a test has provoked."""
+        """Take as usual, before and from now on, what a test provokes."""
+        self.usual.append(part)
         self.faults = [fault for fault in self.faults if part not in fault]
 
 

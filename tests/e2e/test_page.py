@@ -352,7 +352,6 @@ async def answered(
     """Open a part of the page whose calls are answered by their contract."""
     answers = Answers(now)
     async with watched(browser, stack.api.base) as seen:
-        seen.usual.append("status of 503")  # health, with a VM that is overdue, whenever it is asked
         await answers.serve(seen.page)
         await seen.page.add_init_script(f"sessionStorage.setItem('stillframe-key', '{KEY}')")
         await seen.page.goto(f"{stack.api.base}/api/ui{place}")
