@@ -25,6 +25,7 @@ from local.stack.stack import AGENT, Stack, StackOptions, running
 from local.stack.waiting import ticks
 from tests.chaos import clocked_agent
 from tests.chaos.killing_host import CLOCK, FOLDER, KILL, KILLED
+from tests.chaos.witness import Witness
 from tests.e2e.scene import Machine, ledger_vm, plain_vm, put
 
 #: Of the app's own, so that a round can sign as the app does.
@@ -40,6 +41,10 @@ SETTINGS = {
 
 #: What the app answers while it, or what it stands on, is down.
 PASSING = (OSError, aiohttp.ClientError, TimeoutError)
+
+#: Of a group of both VMs: its guests are held for less than their budget, and it is given up soon as well.
+GROUP = "pair"
+GROUP_SETTINGS = {"armed_timeout_ms": 20_000, "held_timeout_ms": 8_000, "proved_timeout_ms": 20_000}
 
 _START_WITHIN_S = 60.0
 
@@ -65,6 +70,7 @@ class Arena:
     machines: tuple[Machine, ...]
     folder: Path
     opened: AsyncExitStack
+    witness: Witness
     rounds: int = 0
     pause_s: float = 0.0
     others: list[AppHost] = field(default_factory=list)
@@ -136,9 +142,15 @@ class Arena:
         async with QueueServiceClient.from_connection_string(connection) as service:
             return {queue.name async for queue in service.list_queues()}
 
-    async def start_run(self, settings: Mapping[str, Any]) -> str:
-        """Start a run over both VMs. The request is repeated with its key until the app has taken it."""
-        body = {"vms": [machine.id for machine in self.machines], "guest_processing": settings}
+    async def start_run(self, settings: Mapping[str, Any], group: str = "") -> str:
+        """Start a run over both VMs. The request is repeated with its key until the app has taken it.
+
+        ``group`` makes them one, of this rule.
+        """
+        vms = [machine.id for machine in self.machines]
+        body: dict[str, Any] = {"vms": vms, "guest_processing": settings}
+        if group:
+            body["groups"] = [{"name": GROUP, "vms": vms, "on_member_failure": group, **GROUP_SETTINGS}]
         key = uuid.uuid4().hex
         async for _ in ticks(_START_WITHIN_S, "the start of a run"):
             try:
@@ -161,6 +173,7 @@ class Arena:
     def clear(self) -> None:
         """Forget what the guests' scripts and the proxies have noted."""
         self.pause_s = 0.0
+        self.witness.clear()
         for machine in self.machines:
             machine.trace.unlink(missing_ok=True)
         for proxy in (self.stack.proxy, self.stack.table_proxy, self.stack.azure_proxy):
@@ -207,7 +220,8 @@ async def arena(kind: Kind) -> AsyncIterator[Arena]:
         folder = opened.enter_context(_folder())
         stack = await opened.enter_async_context(running(_options(kind, folder)))
         machines = (await ledger_vm(stack, "ledger"), await plain_vm(stack, "plain"))
-        made = Arena(stack, machines, folder, opened)
+        made = Arena(stack, machines, folder, opened, Witness(machines))
+        made.witness.attend(stack.disks)
         opened.push_async_callback(made.stop_others)
         platform = asyncio.create_task(made.restart_hosts())
         opened.callback(platform.cancel)

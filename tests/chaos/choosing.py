@@ -30,6 +30,8 @@ class Chosen:
     troubles: tuple[Trouble, ...]
     on_guest_failure: str
     attempts: int
+    group: str = ""
+    """The rule of the group that the VMs are (``on_member_failure``); empty where each goes its way alone."""
 
     @property
     def kind(self) -> Kind:
@@ -39,7 +41,8 @@ class Chosen:
     def text(self) -> str:
         pairs = zip(self.faults, self.troubles, strict=True)
         told = " + ".join(f"{fault.name} ({trouble.text})" for fault, trouble in pairs)
-        return f"{told}; {self.on_guest_failure}, attempts {self.attempts}"
+        group = f", one instant for {self.group}" if self.group else ""
+        return f"{told}; {self.on_guest_failure}, attempts {self.attempts}{group}"
 
 
 def choose(seed: str, number: int, among: Sequence[Fault] = FAULTS, *, alone: bool = False) -> Chosen:
@@ -52,16 +55,18 @@ def choose(seed: str, number: int, among: Sequence[Fault] = FAULTS, *, alone: bo
     others = [fault for fault in disturbing.FAULTS if fault is not faults[0]]
     if not alone and faults[0].goes_with_others and random.random() < _SHARE_OF_PAIRS:
         faults.append(random.choice(others))
-    return _chosen(seed, number, faults, random)
+    rules = ("all", "rest") if any(fault.for_groups for fault in faults) else ("", "", "all", "rest")
+    group = Random(f"{seed} group {number}").choice(rules)
+    return _chosen(seed, number, faults, random, group)
 
 
-def together(seed: str, *names: str) -> Chosen:
+def together(seed: str, *names: str, group: str = "") -> Chosen:
     """Choose a round of these faults at once."""
     by_name = {fault.name: fault for fault in FAULTS}
-    return _chosen(seed, 0, [by_name[name] for name in names], Random(seed))
+    return _chosen(seed, 0, [by_name[name] for name in names], Random(seed), group)
 
 
-def _chosen(seed: str, number: int, faults: Sequence[Fault], random: Random) -> Chosen:
+def _chosen(seed: str, number: int, faults: Sequence[Fault], random: Random, group: str) -> Chosen:
     return Chosen(
         seed=seed,
         number=number,
@@ -69,4 +74,5 @@ def _chosen(seed: str, number: int, faults: Sequence[Fault], random: Random) -> 
         troubles=tuple(fault.choose(random) for fault in faults),
         on_guest_failure=random.choice(("fail", "continue")),
         attempts=random.randint(1, 3),
+        group=group,
     )

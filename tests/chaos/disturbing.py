@@ -11,7 +11,8 @@ from local.stack.fault_proxy import FaultProxy
 from local.stack.fault_rules import Fault as What
 from local.stack.fault_rules import Match, Rule
 from local.stack.waiting import TooSlowError, until
-from tests.chaos.arena import Arena
+from shared.saga.group import Barrier
+from tests.chaos.arena import GROUP, Arena
 from tests.chaos.trouble import MOMENTS, Fault, Trouble, until_moment
 
 #: A service that fails for longer than this is another matter: nothing but deadlines ends a saga then.
@@ -151,6 +152,16 @@ def _message(what: What, random: Random) -> Disturbance:
     return Disturbance(text=text, service=Service.QUEUES, rule=rule, which=0, moment="", lasting_s=lasting_s)
 
 
+def _word(what: What, random: Random) -> Disturbance:
+    """Hold or lose what a group of both VMs says to one of them: that a barrier is open, or that it broke."""
+    barrier = random.choice((*Barrier, ""))
+    times = random.choice((1, 2, None))
+    lasting_s = round(random.uniform(0.3, 9), 1)
+    rule = Rule(match=Match(members={"group": GROUP, "barrier": str(barrier)}), fault=what, times=times)
+    text = f"{barrier or 'that it broke'}, times {times}, for {lasting_s} s"
+    return Disturbance(text=text, service=Service.QUEUES, rule=rule, which=0, moment="", lasting_s=lasting_s)
+
+
 def _of(service: Service) -> tuple[Fault, ...]:
     """Give what every service does."""
     return (
@@ -169,6 +180,8 @@ FAULTS = (
     *_of(Service.QUEUES),
     Fault("queues: reordered", lambda random: _message(What.HOLD, random)),
     Fault("queues: lost", lambda random: _message(What.LOSE, random)),
+    Fault("group: words late", lambda random: _word(What.HOLD, random), for_groups=True),
+    Fault("group: words lost", lambda random: _word(What.LOSE, random), for_groups=True),
     *_of(Service.TABLES),
     _disturbing("412", Service.TABLES, _stale),
     *_of(Service.AZURE),

@@ -11,7 +11,8 @@ from local.stack.api import ApiError
 from local.stack.waiting import TooSlowError, until
 from local.world.frozen import ProbeUndecidedError
 from local.world.restore import CheckFailedError, MissingSnapshotError
-from shared.engine.queue_names import ACKS, RUNS, STEPS
+from shared.engine.queue_names import ACKS, GROUPS, RUNS, STEPS
+from shared.saga.group import OnMemberFailure
 from shared.storage.guest_names import command_queue
 from tests.chaos.arena import Arena
 from tests.e2e.scene import (
@@ -149,6 +150,40 @@ async def the_run_says_the_same(look: Look) -> AsyncIterator[str]:
             yield f"{machine.name}: {view['outcome']}, {view['grade']}, but the run says {told}"
 
 
+async def one_instant_is_true(look: Look) -> AsyncIterator[str]:
+    """At each snapshot of a VM that claims it, all members of its group were held, and they all claim it."""
+    held = look.arena.witness.held
+    marks = {machine.id.lower(): _mark(look.of(machine)) for machine in look.arena.machines}
+    for machine in look.arena.machines:
+        mark = marks[machine.id.lower()]
+        if not mark.get("one_instant"):
+            continue
+        members = {vm.rpartition("/")[2] for vm in mark["members"]}
+        for snapshot in kept_ids(look.of(machine)):
+            name = snapshot.rpartition("/")[2]
+            if absent := members - held.get(name, frozenset()):
+                yield f"{machine.name}: {', '.join(sorted(absent))} not held at {name}"
+        if others := [vm for vm in mark["members"] if marks.get(vm.lower()) != mark]:
+            yield f"{machine.name} claims one instant with {others}, which say something else"
+
+
+async def groups_end_by_their_rule(look: Look) -> AsyncIterator[str]:
+    """A group is proved or broken in the end; where all stand or fall together, no member keeps less."""
+    run = await look.arena.stack.api.run(look.run_id)
+    for group in run["groups"] or ():
+        if group["state"] not in ("proved", "broken", "empty"):
+            yield f"{group['state']}: {group['sentence']}"
+        kept = {machine.name: bool(look.of(machine).get("recovery_point")) for machine in look.arena.machines}
+        if group["on_member_failure"] == OnMemberFailure.ALL and len(set(kept.values())) > 1:
+            yield f"{group['state']}: {group['sentence']}; kept: {kept}"
+
+
+def _mark(view: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what a recovery point says of its group; nothing where there is none."""
+    group = view.get("group") if view.get("recovery_point") else None
+    return (group and group["recovery_point"]) or {}
+
+
 async def nothing_is_left_in_azure(look: Look) -> AsyncIterator[str]:
     """No snapshot that nobody keeps, none missing, and no run command."""
     for machine in look.arena.machines:
@@ -175,7 +210,7 @@ async def poison_queues_are_empty(look: Look) -> AsyncIterator[str]:
 
 async def no_queue_is_left_behind(look: Look) -> AsyncIterator[str]:
     """There are the app's own queues and one for each VM, however many runs it had."""
-    own = {RUNS, STEPS, ACKS}
+    own = {RUNS, STEPS, ACKS, GROUPS}
     known = own | {f"{queue}-poison" for queue in own}
     known |= {command_queue(machine.id) for machine in look.arena.machines}
     for queue in sorted(await look.arena.queues() - known):
@@ -199,6 +234,8 @@ INVARIANTS: Mapping[str, Invariant] = {
     "held within the budget": held_within_the_budget,
     "outcome and recovery point agree": outcome_and_recovery_point_agree,
     "the run says the same": the_run_says_the_same,
+    "one instant is true": one_instant_is_true,
+    "groups end by their rule": groups_end_by_their_rule,
     "nothing is left in Azure": nothing_is_left_in_azure,
     "poison queues are empty": poison_queues_are_empty,
     "no queue is left behind": no_queue_is_left_behind,

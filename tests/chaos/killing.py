@@ -28,6 +28,8 @@ _TIMES = {
     host.CARRIED_OUT: 12,
     host.BEFORE_DELETE: 6,
     host.AFTER_DELETE: 5,
+    host.GROUP_SAVED: 8,
+    host.GROUP_TOLD: 8,
 }
 
 
@@ -198,11 +200,16 @@ def _patient_host_killed(random: Random) -> HostKilled:
 
 
 def _at(point: str) -> Fault:
-    return Fault(f"host killed: {point}", lambda random: _host_killed(point, random), goes_with_others=False)
+    return Fault(
+        f"host killed: {point}",
+        lambda random: _host_killed(point, random),
+        goes_with_others=False,
+        for_groups=point in host.GROUP_POINTS,
+    )
 
 
 FAULTS = (
-    *(_at(point) for point in host.POINTS),
+    *(_at(point) for point in (*host.POINTS, *host.GROUP_POINTS)),
     Fault("host killed, hidden 10 min", _patient_host_killed, Kind.PATIENT, goes_with_others=False),
     Fault("two hosts", _two_hosts, goes_with_others=False),
     Fault("agent killed", lambda random: _guest_process_killed("run", random)),

@@ -25,6 +25,7 @@ from typing import Any, cast
 from local.functions_host import __main__ as functions_host
 from local.functions_host.queues import Queue
 from shared.engine import carrying_out
+from shared.engine.grouping import Grouping
 from shared.engine.loop import SagaLoop
 from shared.saga.effects import Capture
 from shared.storage.cache import CachedSagas
@@ -41,6 +42,9 @@ CAPTURING = "capturing"
 CARRIED_OUT = "all effects carried out"
 BEFORE_DELETE = "before the deletion"
 AFTER_DELETE = "after the deletion"
+GROUP_SAVED = "group saved"
+GROUP_TOLD = "group told"
+GROUP_POINTS = (GROUP_SAVED, GROUP_TOLD)
 POINTS = (
     LOADED,
     DECIDED,
@@ -87,6 +91,9 @@ def plant(points: Points) -> None:
     owner._write = _with(owner._write, points, before=DECIDED, after=SAVED)
     owner = carrying_out  # before the app is loaded, which takes the function from there
     owner.carry_out = _with(owner.carry_out, points, after=CARRIED_OUT)
+    owner = Grouping
+    owner._change = _with(owner._change, points, after=GROUP_SAVED)
+    owner._tell = _with(owner._tell, points, after=GROUP_TOLD)
     owner = Queue
     owner.delete = _with(owner.delete, points, before=BEFORE_DELETE, after=AFTER_DELETE)
     handlers = cast("MutableMapping[type, Step]", carrying_out._HANDLERS)

@@ -82,6 +82,7 @@ async def do_round(arena: Arena, chosen: Chosen) -> Result:
     began = time.monotonic()
     arena.rounds += 1
     arena.clear()
+    arena.witness.looks = bool(chosen.group)
     await arena.order("go-on")
     logs, watcher = _Logs(arena), Watcher(arena.machines[0])
     watching = [asyncio.create_task(watcher.watch())]
@@ -117,7 +118,7 @@ async def _under_fire(
         await trouble.before(arena)
     tasks = [asyncio.create_task(trouble.during(arena, run)) for trouble in chosen.troubles]
     try:
-        run.set_result(await arena.start_run(_settings(arena, chosen)))
+        run.set_result(await arena.start_run(_settings(arena, chosen), chosen.group))
         views = await _ended(arena, run.result())
     except (TooSlowError, ApiError) as error:
         problems.append(Violation("every saga has ended", str(error)))

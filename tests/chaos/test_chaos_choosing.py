@@ -20,6 +20,12 @@ def test_every_fault_has_its_turn_once_in_as_many_rounds_as_there_are_faults() -
         assert {each.faults[0].name for each in rounds} == {fault.name for fault in FAULTS}
 
 
+def test_what_happens_to_groups_alone_happens_to_a_group() -> None:
+    rounds = [choose("any", number) for number in range(3 * len(FAULTS))]
+    assert all(each.group for each in rounds if any(fault.for_groups for fault in each.faults))
+    assert {each.group for each in rounds} == {"", "all", "rest"}
+
+
 def test_lanes_get_every_round_once_and_stay_with_a_kind_of_stack() -> None:
     kinds = dict(enumerate([Kind.USUAL, Kind.DURABLE] * 5 + [Kind.PATIENT]))
     work, taken = Work(kinds), []

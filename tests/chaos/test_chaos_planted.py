@@ -21,13 +21,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.world, pytest.mark.asyncio(loop_scope
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def well(usual: Arena) -> Look:
-    """What a run without any fault leaves."""
+    """What a run of a group without any fault leaves."""
+    usual.witness.looks = True
     await usual.order("go-on")
     overrides = [
         {"vms": [machine.id], "guest_processing": machine.guest_processing()} for machine in usual.machines
     ]
     patient = {**SETTINGS, "freeze_budget_ms": 60_000, "quiesce_timeout_ms": 50_000}
-    run_id = await usual.start_run({**patient, "attempts": 2, "overrides": overrides})
+    run_id = await usual.start_run({**patient, "attempts": 2, "overrides": overrides}, "all")
     await usual.stack.api.ended(run_id, within_s=120)
     views = {machine.name: await machine.view(run_id) for machine in usual.machines}
     return Look(arena=usual, run_id=run_id, views=views, longest_held_ms=0, log="")
@@ -91,6 +92,23 @@ class TestPlanted:
         look = changed(well, usual.machines[1], outcome="degraded", reasons=["for a reason"])
         assert await found(look) == {"the run says the same"}
 
+    async def test_an_instant_that_was_not_one(
+        self, well: Look, usual: Arena, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = usual.witness.held
+        assert set(seen.values()) == {frozenset(machine.name for machine in usual.machines)}
+        monkeypatch.setattr(usual.witness, "held", seen | {next(iter(seen)): frozenset({"plain"})})
+        assert await found(well) == {"one instant is true"}
+
+    async def test_a_member_that_keeps_what_another_one_lost(self, well: Look, usual: Arena) -> None:
+        lost = {"recovery_point": [], "outcome": "failed", "grade": None, "reasons": ["for a reason"]}
+        assert await found(changed(well, usual.machines[1], **lost)) == {
+            "one instant is true",
+            "groups end by their rule",
+            "the run says the same",
+            "nothing is left in Azure",
+        }
+
     async def test_a_snapshot_that_nobody_keeps(self, well: Look, usual: Arena) -> None:
         snapshots = usual.stack.world.resources.snapshots
         one = next(iter(snapshots.values()))
@@ -145,4 +163,4 @@ async def test_a_grade_that_is_not_true_is_found_by_restoring(well: Look, usual:
     by_disk = usual.stack.snapshots_by_disk(kept_ids(well.views["ledger"]))
     await usual.stack.disks.discard(by_disk[accounts])
     await usual.stack.disks.capture(accounts, by_disk[accounts])
-    assert await found(well) == {"the grade is true"}
+    assert await found(well) == {"the grade is true", "one instant is true"}

@@ -10,19 +10,26 @@ pytestmark = [pytest.mark.e2e, pytest.mark.world, pytest.mark.asyncio(loop_scope
 
 
 @pytest.mark.parametrize(
-    ("seed", "faults"),
+    ("seed", "group", "faults"),
     [
-        ("3", ("host killed: saved",)),
-        ("2", ("agent killed", "dead-man killed")),
-        ("1", ("two hosts", "poison messages")),
-        ("4", ("queues: reset after", "tables: 412", "azure: truncated", "clock of a guest set")),
+        ("3", "", ("host killed: saved",)),
+        ("2", "", ("agent killed", "dead-man killed")),
+        ("1", "", ("two hosts", "poison messages")),
+        ("4", "", ("queues: reset after", "tables: 412", "azure: truncated", "clock of a guest set")),
+        ("1", "all", ("host killed: group saved", "group: words late")),
     ],
-    ids=["host-killed", "guest-processes-killed", "two-hosts-and-poison", "requests-broken-and-clock-set"],
+    ids=[
+        "host-killed",
+        "guest-processes-killed",
+        "two-hosts-and-poison",
+        "requests-broken-and-clock-set",
+        "group",
+    ],
 )
 async def test_after_a_round_of_faults_everything_is_as_it_should_be(
-    usual: Arena, seed: str, faults: tuple[str, ...]
+    usual: Arena, seed: str, group: str, faults: tuple[str, ...]
 ) -> None:
-    result = await do_round(usual, together(seed, *faults))
+    result = await do_round(usual, together(seed, *faults, group=group))
     assert result.violations == (), "\n".join((result.text, *result.history))
 
 

@@ -44,6 +44,8 @@ class Fault:
     choose: Callable[[Random], Trouble]
     kind: Kind = Kind.USUAL
     goes_with_others: bool = True
+    for_groups: bool = False
+    """It can only happen where the VMs are to share one instant."""
 
 
 #: Moments in the life of a VM's saga, as seen from outside, by what has passed the queues.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from local.stack.waiting import TooSlowError
-from shared.engine.queue_names import ACKS, RUNS, STEPS, StepMessage
+from shared.engine.queue_names import ACKS, GROUPS, RUNS, STEPS, StepMessage
 from tests.chaos.arena import Arena
 from tests.chaos.trouble import MOMENTS, Fault, Trouble, until_moment
 from tests.e2e.scene import NO_MESSAGES
@@ -88,7 +88,8 @@ def _ack_of(arena: Arena, saga: str) -> str:
 
 
 def _poison(random: Random) -> Poison:
-    queues = (RUNS, STEPS, ACKS, f"{RUNS}-poison", f"{STEPS}-poison", f"{ACKS}-poison")
+    own = (RUNS, STEPS, ACKS, GROUPS)
+    queues = (*own, *(f"{queue}-poison" for queue in own))
     garbage = tuple((random.choice(queues), random.choice(NO_MESSAGES)) for _ in range(random.randint(1, 5)))
     genuine, which, moment = random.choice(("", STEPS, ACKS)), random.randrange(2), random.choice(MOMENTS[:5])
     told = (
