@@ -24,18 +24,6 @@ class Site(NamedTuple):
         """Give what the guest's file says of ``name``."""
         return self.guest.get(name, "").strip() or default
 
-    def whole_number(self, name: str, default: int, largest: int) -> int:
-        """Give a setting of the order that is a whole number from 1.
-
-        Raises:
-            HandlerFailed: it is not.
-        """
-        text = self.settings.get(name, str(default))
-        if not text.isdigit() or not 1 <= int(text) <= largest:
-            expected = "settings.{}: expected a whole number from 1 to {}".format(name, largest)
-            raise HandlerFailed("bad_setting", expected)
-        return int(text)
-
     def chosen_mode(self, modes: Tuple[str, ...]) -> str:
         """Give the mode, by default the first of ``modes``.
 

@@ -10,6 +10,7 @@ from shared.engine.grouping import too_many
 from shared.engine.ports import Clock, Compute
 from shared.engine.views import moment
 from shared.policy.documents import Policy
+from shared.policy.group_settings import rules_of_members
 from shared.policy.groups import Group, group_of
 from shared.policy.layers import for_vm
 from shared.policy.own_tags import PRIORITY, Settled, settle
@@ -125,7 +126,10 @@ def _group_view(group: Group, policy: Policy, found: _Found, limit: int) -> dict
 
 def settled_of(policy: Policy, vm: VmSummary) -> Settled:
     """Say what becomes of a VM's settings by its tags, in a run that no schedule started."""
-    return settle(policy.guest, for_vm(policy.layers, vm.id), vm.os.lower(), vm.tags, policy.own_tags)
+    name = group_of(policy.groups, vm)
+    rules = [rule for one in policy.groups if one.name == name for rule in rules_of_members(one.rules)]
+    layers = for_vm(policy.layers, vm.id)
+    return settle(policy.guest, layers, vm.os.lower(), vm.tags, policy.own_tags, rules=rules)
 
 
 def _tags_view(policy: Policy, settled: Settled) -> dict[str, Any]:

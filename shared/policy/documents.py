@@ -8,7 +8,8 @@ from shared.policy.concurrency import Concurrency, Order, read_concurrency
 from shared.policy.disk_fields import read_disks
 from shared.policy.disks import ALL_DISKS, DiskSelection
 from shared.policy.fields import DocumentError, Fields
-from shared.policy.group_fields import check_room, check_settings, read_groups, refuse_lookups
+from shared.policy.group_fields import check_room, read_groups, refuse_lookups
+from shared.policy.group_settings import check_settings
 from shared.policy.groups import Group
 from shared.policy.guest_fields import place_guest, place_layers_over
 from shared.policy.guest_processing import GuestProcessing

@@ -5,16 +5,13 @@ in every run is refused here.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from shared.policy import combinations
-from shared.policy.combinations import Placed, Rule
 from shared.policy.concurrency import LONGEST_ADMISSION_MS, Concurrency
 from shared.policy.fields import DocumentError, Fields
 from shared.policy.groups import MOST_MEMBERS, Group
 from shared.policy.guest_fields import LONGEST_FREEZE_MS
-from shared.policy.guest_processing import GuestProcessing
 from shared.policy.selection import Selection
 from shared.policy.selection_fields import read_group_selection
 from shared.saga.group import GroupRules, OnMemberFailure
@@ -117,54 +114,3 @@ def check_room(groups: Sequence[Group], concurrency: Concurrency) -> None:
             if limit and count > limit:
                 problem = f"expected at least {count}: the VMs of the group {group.name} are held together"
                 raise DocumentError(f"concurrency.{name}", problem)
-
-
-def check_settings(groups: Sequence[Group], base: GuestProcessing, layers: Sequence[Placed]) -> None:
-    """Refuse groups whose VMs cannot be held together by these settings, with all their layers.
-
-    Which system a VM has is not known yet, so what is wrong for one system alone is left to the run.
-
-    Raises:
-        DocumentError: names the time-out of the group, or the group, and says which settings do not fit.
-    """
-    for group in groups:
-        for member, rule in _rules(group.rules):
-            vms = group.selection.vms if group.is_a_list else ("", *group.selection.vms)
-            told = [combinations.first_broken(rule, base, layers, vms, os) for os in combinations.SYSTEMS]
-            if all(told):
-                raise DocumentError(f"{group.at}.{member}" if member else group.at, told[0])
-
-
-def _rules(rules: GroupRules) -> list[tuple[str, Rule]]:
-    def longer(name: str, what: str, value: int) -> Callable[[GuestProcessing, str], str]:
-        def broken(settings: GuestProcessing, _os: str) -> str:
-            least: int = getattr(settings, name)
-            return "" if value > least else f"must be more than {name} ({least}): {what}"
-
-        return broken
-
-    def inside(settings: GuestProcessing, _os: str) -> str:
-        budget = settings.freeze_budget_ms
-        if rules.held_timeout_ms < budget:
-            return ""
-        return f"must be less than freeze_budget_ms ({budget}): who waits for the others is held meanwhile"
-
-    armed = longer("arming_timeout_ms", "a guest may take as long to get ready", rules.armed_timeout_ms)
-    proved = longer("resume_timeout_ms", "a guest may take as long to go on", rules.proved_timeout_ms)
-    return [
-        ("", Rule(frozenset({"enabled"}), "", _holds)),
-        ("", Rule(frozenset({"anchor"}), "", _holds_on)),
-        ("armed_timeout_ms", Rule(frozenset({"arming_timeout_ms"}), "", armed)),
-        ("held_timeout_ms", Rule(frozenset({"freeze_budget_ms"}), "", inside)),
-        ("proved_timeout_ms", Rule(frozenset({"resume_timeout_ms"}), "", proved)),
-    ]
-
-
-def _holds(settings: GuestProcessing, _os: str) -> str:
-    return "" if settings.enabled else "guest processing is off: VMs that are not held share no instant"
-
-
-def _holds_on(settings: GuestProcessing, _os: str) -> str:
-    if settings.anchor is None:
-        return ""
-    return "an anchor lets applications go on before the other VMs are held: its VM shares no instant"

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from shared.policy.awareness import aware
-from shared.policy.combinations import RULES
+from shared.policy.combinations import RULES, Rule
 from shared.policy.guest_processing import ApplicationAware, GuestProcessing, OnGuestFailure
 from shared.policy.layers import Changes, Layer, Tags, resolve
 
@@ -111,13 +111,14 @@ def settle(
     tags: Tags,
     allowed: Sequence[str],
     *,
+    rules: Sequence[Rule] = (),
     azure_can: bool = False,
 ) -> Settled:
     """Give the guest processing of a VM of this system (``linux``, ``windows``) with these tags.
 
     ``layers`` are those of this VM (``for_vm``), ``allowed`` the names that the policy's ``allow_tags`` has,
-    ``azure_can`` is that of ``aware``. A tag whose setting does not fit the others is left out, so that what
-    comes of them always fits.
+    ``rules`` what else must hold of this VM (``rules_of_members``), ``azure_can`` is that of ``aware``. A
+    tag whose setting does not fit the others is left out, so that what comes of them always fits.
     """
     under = resolve(base, [layer for layer in layers if not layer.over_tags], os, tags)
     over = [layer for layer in layers if layer.over_tags]
@@ -131,6 +132,7 @@ def settle(
             settings = each.on(settings)
         return resolve(settings, over, os, tags)
 
+    kept = [rule for rule in (*RULES, *rules) if not rule.broken(with_tags(()), os.lower())]
     for name, read in _CHANGES.items():
         if name not in own or name not in allowed:
             continue
@@ -139,7 +141,7 @@ def settle(
         except _Unusable as error:
             remarks.append(_bad(name, own[name], error.expected))
             continue
-        problem = _broken(with_tags([*used, (name, change)]), os)
+        problem = _broken(kept, with_tags([*used, (name, change)]), os)
         if problem:
             remarks.append(_unfit(name, own[name], problem))
         else:
@@ -207,11 +209,11 @@ def _why_overruled(change: Changes, settings: GuestProcessing) -> str:
     return "" if change.on(settings) == settings else "the schedule of this run says otherwise"
 
 
-def _broken(settings: GuestProcessing, os: str) -> str:
-    for rule in RULES:
+def _broken(rules: Sequence[Rule], settings: GuestProcessing, os: str) -> str:
+    for rule in rules:
         problem = rule.broken(settings, os.lower())
         if problem:
-            return f"{rule.blamed}: {problem}"
+            return f"{rule.blamed}: {problem}" if rule.blamed else problem
     return ""
 
 

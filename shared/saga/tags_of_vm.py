@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from shared.policy.group_settings import rules_of_members
 from shared.policy.own_tags import PRIORITY, Remark, settle
 from shared.saga.evidence import GuestWarning
 from shared.saga.facts import VmFacts
@@ -15,8 +16,15 @@ TAG = "tag"
 
 def with_own_tags(spec: SagaSpec, facts: VmFacts) -> tuple[SagaSpec, tuple[Remark, ...]]:
     """Put the layers that fit the VM, and its tags, on its guest processing; give what the tags are told."""
-    azure_can = spec.snapshots.is_restore_point and facts.is_windows
-    settled = settle(spec.guest, spec.layers, facts.os_type, facts.tags, spec.own_tags, azure_can=azure_can)
+    settled = settle(
+        spec.guest,
+        spec.layers,
+        facts.os_type,
+        facts.tags,
+        spec.own_tags,
+        rules=rules_of_members(spec.group.rules) if spec.group else (),
+        azure_can=spec.snapshots.is_restore_point and facts.is_windows,
+    )
     admission = spec.admission
     if admission is not None and PRIORITY in spec.own_tags:
         admission = replace(admission, rank=settled.priority)

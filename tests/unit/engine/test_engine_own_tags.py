@@ -116,6 +116,30 @@ async def test_a_preview_says_of_each_vm_what_becomes_of_its_tags() -> None:
     assert ("bad_tag", True) in {(one["code"], one["wrong"]) for one in told}
 
 
+async def test_no_tag_keeps_a_vm_out_of_the_instant_of_its_group() -> None:
+    """A budget below what the group may wait while it holds, or no guest processing, would cost them all."""
+    vms = (
+        vm("a", freeze_budget_ms="15000"),
+        vm("b", guest_processing="off"),
+        vm("c", freeze_budget_ms="16000"),
+    )
+    ids = [one.id for one in vms]
+    house = await house_with(*vms, groups=[{"name": "shop", "vms": ids, "held_timeout_ms": 15_000}])
+    views = await run(house)
+    assert {name: view["guest_processing"]["freeze_budget_ms"] for name, view in views.items()} == {
+        "a": 30_000, "b": 30_000, "c": 16_000,
+    }  # fmt: skip
+    told = {name: view["warnings"][0] for name, view in views.items() if view["warnings"]}
+    assert {name: one["code"] for name, one in told.items()} == dict.fromkeys("ab", "tag_does_not_fit")
+    assert "held_timeout_ms: must be less than freeze_budget_ms (15000)" in told["a"]["detail"]
+    assert "VMs that are not held share no instant" in told["b"]["detail"]
+    assert all(view["group"]["recovery_point"]["one_instant"] for view in views.values())
+
+    policy = (await house.app.policies.get("nightly")).document
+    shown = (await house.app.policies.preview(policy, 10))["selected"]
+    assert [[tag["code"] for tag in one["tags"]] for one in shown] == [["tag_does_not_fit"]] * 2 + [[]]
+
+
 async def look(house: House, name: str = "a") -> dict[str, Any]:
     settings = await house.app.policies.settings_of(read_run({"policy": "nightly"}))
     view = await house.app.preflights.look(vm_id(name), settings)

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from shared.policy.combinations import RULES, SYSTEMS
 from shared.policy.documents import Policy, read_policy
+from shared.policy.group_settings import rules_of_members
 from shared.policy.guest_processing import (
+    Anchor,
+    AnchorProvider,
     ApplicationAware,
     Filesystems,
     GuestProcessing,
@@ -18,6 +21,7 @@ from shared.policy.guest_processing import (
 )
 from shared.policy.layers import Changes, Layer, for_vm, resolve
 from shared.policy.own_tags import OWN_TAGS, USUAL_PRIORITY, Settled, priority_of, settle
+from shared.saga.group import GroupRules
 from tests.unit.engine.fake_compute import vm_id
 
 VM = vm_id("db-1")
@@ -262,6 +266,15 @@ def test_whatever_tags_a_vm_has_its_settings_fit_hold_no_longer_and_each_tag_cou
             alone = settle(base, layers, os, ((name, value),), (short,))
             assert all(remark.code != "bad_tag" for remark in alone.remarks), (name, value)
     event(f"told: {sorted({remark.code for remark in found.remarks})}")
+
+
+def test_what_else_is_wrong_with_a_member_of_a_group_keeps_none_of_its_tags_from_counting() -> None:
+    anchored = GuestProcessing(anchor=Anchor(provider=AnchorProvider.BTRFS))
+    rules = rules_of_members(GroupRules())
+    tags = (("stillframe:on-guest-failure", "continue"), ("stillframe:freeze-budget-ms", "5000"))
+    found = settle(anchored, (), "linux", tags, OWN_TAGS, rules=rules)
+    assert found.guest.on_guest_failure is OnGuestFailure.CONTINUE
+    assert (found.guest.freeze_budget_ms, codes(found)) == (30_000, ["tag_does_not_fit"])
 
 
 @given(TAGS, st.sampled_from(SYSTEMS))
