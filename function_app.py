@@ -99,11 +99,11 @@ def _build() -> Application:
     sagas, runs = CachedSagas(stored_sagas), RunTable(tables)
     claims, selections = ClaimTable(tables), SelectionTable(tables)
     passes = HousekeepingTable(tables)
-    agents, timelines = AgentTable(tables), Timelines(runs, sagas, _now)
+    agents, groups = AgentTable(tables), GroupTable(tables)
+    timelines = Timelines(runs, sagas, _now, groups)
     keys = Keys(settings.master_key, settings.key_version)
     scripts = GuestScripts(guest_storage, _now)
     points, policies = PointTable(tables), PolicyTable(tables)
-    groups = GroupTable(tables)
     grouping = Grouping(groups, own_queues, _now)
     catalogue = Catalogue(points, grouping)
     secrets, networks = Secrets(os.environ), read_networks(os.environ)
@@ -112,6 +112,7 @@ def _build() -> Application:
         runs=runs,
         selections=selections,
         settings=run_settings,
+        groups=groups,
         queues=own_queues,
         clock=_now,
         source=settings.event_source,

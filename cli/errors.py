@@ -19,7 +19,7 @@ class Code(IntEnum):
     """A run that was watched has VMs that failed or were cancelled; health is not well."""
 
     WARNED = 4
-    """A run that was watched has degraded VMs; with ``--strict`` warnings too."""
+    """A run that was watched has degraded VMs, or a group without one instant; with ``--strict`` warnings."""
 
     UNREACHABLE = 5
     """The API does not answer, or it took longer than ``--timeout``."""

@@ -27,8 +27,17 @@ def show_run(show: Show, run: View, wholes: Mapping[str, View] | None = None) ->
     rows = [_row(vm) for vm in worst_first(run.get("vms", ()))]
     show.line()
     show.table(("VM", "outcome", "grade", "held", "warnings", "phase"), rows, flexible="VM")
+    for group in run.get("groups", ()):
+        show_group(show, group)
     for vm in worst_first(run.get("vms", ())):
         show_trouble(show, vm, (wholes or {}).get(vm["saga"], {}))
+
+
+def show_group(show: Show, group: View) -> None:
+    """Say whether the VMs of a group share one instant."""
+    show.line()
+    shared = group.get("one_instant") is not False
+    show.line(f"group {group['group']}: {group['sentence']}", style="" if shared else "yellow")
 
 
 def show_trouble(show: Show, vm: View, whole: View) -> None:
@@ -92,7 +101,8 @@ def exit_code(run: View, *, strict: bool) -> Code:
     outcomes = {vm.get("outcome") for vm in run.get("vms", ())}
     if outcomes & {"failed", "cancelled", None} or run.get("state") == "failed":
         return Code.FAILED
-    if "degraded" in outcomes or (strict and run.get("warnings")):
+    apart = any(group.get("one_instant") is False for group in run.get("groups", ()))
+    if "degraded" in outcomes or apart or (strict and run.get("warnings")):
         return Code.WARNED
     return Code.WELL
 

@@ -20,6 +20,8 @@ _WAITS = {
     Barrier.PROVED: "All have their snapshots; each still has to prove that it was held until then.",
 }
 
+_SELECTING = "Azure is being asked which VMs these are."
+
 
 def groups_view(
     record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupRecord]
@@ -35,6 +37,22 @@ def groups_view(
             members = [entry for entry in entries if entry.group == wanted.name and not entry.retried]
             shown.append(_none_view(wanted, members, selecting=record.selecting))
     return shown
+
+
+def groups_in_short(record: RunRecord, groups: Sequence[GroupRecord]) -> list[dict[str, Any]]:
+    """Tell of the groups of a run, whatever VMs they have: whether they share one instant, and why not."""
+    by_name = {group.name: group for group in groups}
+    return [_in_short(record, wanted.name, by_name.get(wanted.name)) for wanted in read_groups(record)]
+
+
+def _in_short(record: RunRecord, name: str, known: GroupRecord | None) -> dict[str, Any]:
+    if known is not None:
+        whole = group_view(known)
+        return {each: whole[each] for each in ("group", "state", "one_instant", "sentence")}
+    if record.selecting:
+        return {"group": name, "state": "selecting", "one_instant": None, "sentence": _SELECTING}
+    few = "Fewer than two of its VMs are in the run: no instant is shared."
+    return {"group": name, "state": "alone", "one_instant": False, "sentence": few}
 
 
 def group_view(record: GroupRecord) -> dict[str, Any]:
@@ -66,7 +84,7 @@ def group_view(record: GroupRecord) -> dict[str, Any]:
 def _none_view(wanted: Group, members: Sequence[RunEntry], *, selecting: bool) -> dict[str, Any]:
     """Show a group that there is not, yet or at all: of one VM, or of none."""
     if selecting:
-        state, sentence = "selecting", "Azure is being asked which VMs these are."
+        state, sentence = "selecting", _SELECTING
     elif members:
         name = _name(members[0].vm_id)
         state, sentence = "alone", f"Only {name} of its VMs is in the run: it goes its way alone."

@@ -17,10 +17,13 @@ from shared.storage.run_records import RunEntry, RunRecord
 
 #: A notice about a run names this many of the VMs that did not end well; a message has 48 KiB.
 PROBLEMS_AT_MOST = 10
+#: And this many of its groups, those that share no instant first.
+GROUPS_AT_MOST = 5
 #: Characters of a sentence in the notice about a run, and of a text in the notice about a VM.
 _SENTENCE_CHARS, _TEXT_CHARS = 300, 1_000
 
 Event = dict[str, Any]
+GroupView = Mapping[str, Any]
 
 _WORDS: Mapping[NoticeKind, str] = {
     NoticeKind.SUCCESS: "succeeded",
@@ -54,13 +57,17 @@ def kind_of_vm(entry: RunEntry) -> NoticeKind:
     return NoticeKind.SUCCESS if well and not entry.warnings and not entry.problem else NoticeKind.WARNING
 
 
-def kind_of_run(record: RunRecord, entries: Sequence[RunEntry]) -> NoticeKind:
+def kind_of_run(
+    record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView] = ()
+) -> NoticeKind:
     """Say what the end of a run is: what the worst of its VMs came to.
 
-    A run without VMs, or one whose selection could not read all, did less than somebody may think it did.
+    A run without VMs, one whose selection could not read all, or a group whose VMs share no instant, did less
+    than somebody may think it did.
     """
     kinds = {kind_of_vm(entry) for entry in entries}
-    if not entries or (record.selection is not None and record.selection.unread):
+    unread = record.selection is not None and record.selection.unread
+    if not entries or unread or not all(group["one_instant"] for group in groups):
         kinds.add(NoticeKind.WARNING)
     worst = (NoticeKind.FAILURE, NoticeKind.WARNING)
     return next((kind for kind in worst if kind in kinds), NoticeKind.SUCCESS)
@@ -91,18 +98,26 @@ def vm_overdue(source: str, record: RunRecord, late: Lateness) -> Event:
     )
 
 
-def run_ended(source: str, record: RunRecord, entries: Sequence[RunEntry]) -> tuple[NoticeKind, Event]:
-    """Tell of the end of a run, all of whose VMs have ended."""
-    kind = kind_of_run(record, entries)
+def run_ended(
+    source: str, record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView] = ()
+) -> tuple[NoticeKind, Event]:
+    """Tell of the end of a run, all of whose VMs have ended; ``groups`` are its groups in short."""
+    kind = kind_of_run(record, entries, groups)
     at = max((entry.ended_at or 0 for entry in entries), default=record.created_at)
-    data = _run(record, entries, ended_at=at)
+    data = _run(record, entries, groups, ended_at=at)
     ids = ("run", "ended", record.run_id, str(at))
     return kind, _event(source, f"run.{_WORDS[kind]}", ids, f"runs/{record.run_id}", at, data)
 
 
-def run_overdue(source: str, record: RunRecord, entries: Sequence[RunEntry], late: Lateness) -> Event:
+def run_overdue(
+    source: str,
+    record: RunRecord,
+    entries: Sequence[RunEntry],
+    late: Lateness,
+    groups: Sequence[GroupView] = (),
+) -> Event:
     """Tell that a run has a VM whose saga is overdue: the first that was seen."""
-    data = _run(record, entries, ended_at=None) | {"overdue": _overdue(record.run_id, late)}
+    data = _run(record, entries, groups, ended_at=None) | {"overdue": _overdue(record.run_id, late)}
     ids = ("run", "overdue", record.run_id)
     return _event(source, "run.overdue", ids, f"runs/{record.run_id}", late.since, data)
 
@@ -154,10 +169,13 @@ def _vm(run_id: str, policy: str, entry: RunEntry) -> dict[str, Any]:
     }
 
 
-def _run(record: RunRecord, entries: Sequence[RunEntry], *, ended_at: int | None) -> dict[str, Any]:
+def _run(
+    record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView], *, ended_at: int | None
+) -> dict[str, Any]:
     outcomes = Counter(entry.outcome or "running" for entry in entries)
     unwell = [entry for entry in entries if entry.outcome and kind_of_vm(entry) is not NoticeKind.SUCCESS]
     unwell.sort(key=lambda entry: kind_of_vm(entry) is not NoticeKind.FAILURE)
+    worst = sorted(groups, key=lambda group: bool(group["one_instant"]))
     return {
         "run": record.run_id,
         "policy": record.policy_name or None,
@@ -168,6 +186,8 @@ def _run(record: RunRecord, entries: Sequence[RunEntry], *, ended_at: int | None
         "selection": _selection(record),
         "vms": {each: outcomes[each] for each in (*Outcome, "running")},
         "warnings": sum(entry.warnings for entry in entries),
+        "groups": [_group(group) for group in worst[:GROUPS_AT_MOST]],
+        "groups_left_out": max(0, len(groups) - GROUPS_AT_MOST),
         "problems": [_problem(record.run_id, entry) for entry in unwell[:PROBLEMS_AT_MOST]],
         "problems_left_out": max(0, len(unwell) - PROBLEMS_AT_MOST),
         "href": f"/api/runs/{record.run_id}",
@@ -177,6 +197,10 @@ def _run(record: RunRecord, entries: Sequence[RunEntry], *, ended_at: int | None
 def _selection(record: RunRecord) -> dict[str, Any] | None:
     view = selection_view(record)
     return view and {"state": view["state"], "sentence": _cut(view["sentence"], _TEXT_CHARS)}
+
+
+def _group(group: GroupView) -> dict[str, Any]:
+    return dict(group) | {"sentence": _cut(group["sentence"], _SENTENCE_CHARS)}
 
 
 def _problem(run_id: str, entry: RunEntry) -> dict[str, Any]:

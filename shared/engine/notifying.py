@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from shared.engine import notice_events
+from shared.engine.group_views import groups_in_short
 from shared.engine.notice_events import Event, Lateness
 from shared.engine.notice_messages import Notice
 from shared.engine.ports import Clock
@@ -16,6 +17,7 @@ from shared.engine.queue_names import NOTICES
 from shared.engine.run_settings import RUNS_KEPT, KeptRunSettings
 from shared.policy.notifications import NoticeKind, NoticePer, Notification
 from shared.saga.state import SagaState
+from shared.storage.groups import GroupTable
 from shared.storage.ports import MessageQueues
 from shared.storage.run_records import RunEntry
 from shared.storage.runs import RunTable
@@ -36,6 +38,7 @@ class Notices:
         runs: RunTable,
         selections: SelectionTable,
         settings: KeptRunSettings,
+        groups: GroupTable,
         queues: MessageQueues,
         clock: Clock,
         source: str,
@@ -43,6 +46,7 @@ class Notices:
         self._runs = runs
         self._selections = selections
         self._settings = settings
+        self._groups = groups
         self._queues = queues
         self._clock = clock
         self._source = source
@@ -82,7 +86,8 @@ class Notices:
         what = f"{_ENDED}-{max((entry.ended_at or 0 for entry in entries), default=0)}"
         if await self._runs.was_told(run_id, what):
             return
-        kind, event = notice_events.run_ended(self._source, record, entries)
+        groups = groups_in_short(record, await self._groups.of_record(record))
+        kind, event = notice_events.run_ended(self._source, record, entries, groups)
         await self._tell(listed, NoticePer.RUN, kind, event)
         await self._runs.note_told(run_id, what)
 
@@ -113,7 +118,9 @@ class Notices:
         record = await self._runs.get(run_id)
         if per is NoticePer.VM:
             return notice_events.vm_overdue(self._source, record, late)
-        return notice_events.run_overdue(self._source, record, await self._entries(run_id), late)
+        entries = await self._entries(run_id)
+        groups = groups_in_short(record, await self._groups.of_record(record))
+        return notice_events.run_overdue(self._source, record, entries, late, groups)
 
     async def _entries(self, run_id: str) -> list[RunEntry]:
         """Give the row of each VM's latest try."""

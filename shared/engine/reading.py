@@ -10,9 +10,9 @@ from shared.engine.views import moment, pending_view, run_view, saga_view
 from shared.saga.state import SagaState
 from shared.saga.timeline import timeline_of
 from shared.storage.errors import GroupNotFound, SagaNotFound, UnknownSchema, UnreadableSaga
-from shared.storage.groups import GroupRecord, GroupTable
+from shared.storage.groups import GroupTable
 from shared.storage.ports import ReloadableSagas
-from shared.storage.run_records import RunEntry, RunRecord
+from shared.storage.run_records import RunEntry
 from shared.storage.runs import RunTable
 from shared.storage.selections import SelectionTable
 
@@ -48,7 +48,7 @@ class Reading:
         runs: RunTable,
         selections: SelectionTable,
         sagas: ReloadableSagas,
-        groups: GroupTable | None = None,
+        groups: GroupTable,
     ) -> None:
         self._runs = runs
         self._selections = selections
@@ -63,7 +63,7 @@ class Reading:
         """
         record = await self._selections.with_unread(await self._runs.get(run_id))
         entries = [entry async for entry in self._runs.entries(run_id)]
-        groups = groups_view(record, entries, await self._groups_of(record))
+        groups = groups_view(record, entries, await self._groups.of_record(record))
         return run_view(record, entries, await self._phases(entries)) | {"groups": groups}
 
     async def vm(self, run_id: str, vm: str) -> dict[str, Any]:
@@ -87,15 +87,10 @@ class Reading:
         group = await self._group_of(stored.state)
         return saga_view(stored.state, history) | {"timeline": times, "group": group}
 
-    async def _groups_of(self, record: RunRecord) -> Sequence[GroupRecord]:
-        if self._groups is None or not record.settings.get("groups"):
-            return ()
-        return await self._groups.of_run(record.run_id)
-
     async def _group_of(self, state: SagaState) -> dict[str, Any] | None:
         """Show the group of a saga, and what its recovery point says, or would say, of it."""
         member = state.spec.group
-        if member is None or self._groups is None:
+        if member is None:
             return None
         try:
             record = await self._groups.get(state.spec.run_id, member.name)

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.engine.group_views import groups_in_short
 from shared.engine.ports import Clock
 from shared.engine.timeline_views import timeline_view
 from shared.engine.views import moment
 from shared.saga.state import Phase, SagaState
 from shared.saga.timeline import Timeline, timeline_of
 from shared.storage.errors import SagaNotFound, UnknownSchema, UnreadableSaga
+from shared.storage.groups import GroupTable
 from shared.storage.ports import ReloadableSagas
 from shared.storage.run_records import RunEntry, RunRecord
 from shared.storage.runs import RunTable
@@ -38,7 +40,8 @@ class _Seen:
 class Timelines:
     """Gives the timelines of a run's VMs, and of a saga that has ended."""
 
-    def __init__(self, runs: RunTable, sagas: ReloadableSagas, clock: Clock) -> None:
+    def __init__(self, runs: RunTable, sagas: ReloadableSagas, clock: Clock, groups: GroupTable) -> None:
+        self._groups = groups
         self._runs = runs
         self._sagas = sagas
         self._clock = clock
@@ -71,6 +74,7 @@ class Timelines:
             "cancel_requested": record.cancel_requested,
             "vm_count": record.vm_count,
             "now": moment(now),
+            "groups": groups_in_short(record, await self._groups.of_record(record)),
             "items": [_item(record, entry, seen[entry.saga_id], now) for entry in wanted],
         }
         return view, entries[-1].saga_id if len(entries) == limit else ""

@@ -19,6 +19,7 @@ from shared.storage import tables
 from shared.storage.errors import GroupBusy, GroupNotFound, ReservationsBusy
 from shared.storage.reservations import ROWS_KEPT, Row
 from shared.storage.rows import key, pack, unpack
+from shared.storage.run_records import RunRecord
 from shared.storage.tables import TableStore, WriteRefused
 from shared.storage.upcasts import Form
 
@@ -97,6 +98,10 @@ class GroupTable:
         """Read all groups of a run, in the order of their names."""
         rows = self._storage.rows(self._table, key(run_id), after="group-", until="group.")
         return [decode(GroupRecord, unpack(row, Form.GROUP)) async for row, _ in rows]
+
+    async def of_record(self, record: RunRecord) -> list[GroupRecord]:
+        """Read all groups of a run whose record is known; asks nobody where it has none."""
+        return await self.of_run(record.run_id) if record.settings.get("groups") else []
 
     async def change[R](
         self, run_id: str, name: str, how: Callable[[GroupRecord], tuple[GroupRecord, R]]

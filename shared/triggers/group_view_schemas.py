@@ -5,11 +5,17 @@ from shared.triggers.schema_parts import COUNT, TEXT, Schema, all_there, or_null
 
 _STATES = ["selecting", "alone", "empty", "waiting", *Barrier, "broken"]
 
+_IN_SHORT = ("group", "state", "one_instant", "sentence")
+
 
 def schemas() -> dict[str, Schema]:
     """Give the schemas by their names; they refer to each other as components of an OpenAPI document."""
     return {
         "RunGroup": all_there("A group of a run; one_instant is null until it is known.", _group()),
+        "GroupInShort": all_there(
+            "A group of a run, in short; one_instant is null until it is known.",
+            {name: member for name, member in _group().items() if name in _IN_SHORT},
+        ),
         "SagaGroup": all_there(
             "The group of a VM, and what its recovery point says, or would say, of it.",
             _group() | {"recovery_point": or_null(ref("GroupMark"))},

@@ -5,7 +5,7 @@ Later versions may add members to the events.
 
 from typing import Any
 
-from shared.engine.notice_events import PROBLEMS_AT_MOST, TYPES
+from shared.engine.notice_events import GROUPS_AT_MOST, PROBLEMS_AT_MOST, TYPES
 from shared.policy.notifications import (
     LONGEST_HEADER,
     LONGEST_QUEUE,
@@ -183,6 +183,12 @@ def _run() -> Schema:
         "selection": or_null(all_there("How the VMs were selected; null where they were named.", selected)),
         "vms": all_there("How many VMs came to what.", counts),
         "warnings": COUNT,
+        "groups": {
+            "type": "array",
+            "maxItems": GROUPS_AT_MOST,
+            "items": ref("GroupInShort"),
+        },
+        "groups_left_out": COUNT,
         "problems": {
             "type": "array",
             "maxItems": PROBLEMS_AT_MOST,

@@ -37,6 +37,7 @@ def _run_timeline() -> Schema:
             "cancel_requested": {"type": "boolean"},
             "vm_count": COUNT,
             "now": {"description": "The clock of the app.", **MOMENT},
+            "groups": {"type": "array", "items": ref("GroupInShort")},
             "items": {"type": "array", "items": ref("VmTimeline")},
             "continuation": or_null(TEXT),
         },

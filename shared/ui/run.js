@@ -31,6 +31,7 @@ class RunPage {
     this.since = null;
     this.ahead = 0; // by how much the app's clock is ahead of this one (ms)
     this.summary = el("p", { class: "summary" });
+    this.groups = el("ul", { class: "groups", "aria-label": "Groups whose VMs are to share one instant" });
     this.chips = el("div", { class: "chips", role: "group", "aria-label": "Show only" });
     this.rule = el("div", { class: "axis", "aria-hidden": "true" });
     this.numbers = el("div", { class: "numbers" });
@@ -47,7 +48,7 @@ class RunPage {
     this.page.main.replaceChildren(
       el("nav", { class: "trail", "aria-label": "Where this is" }, el("a", { href: "#/runs" }, "Runs"), " / ", this.run),
       (this.name = el("h1", null, `Run ${this.run}`)),
-      this.summary, this.chips,
+      this.summary, this.groups, this.chips,
       el("div", { class: "filter" }, el("label", { for: "find" }, "VM "), search, el("label", { for: "axis" }, " Time axis: "), axis, " ", numbers),
       legend(), this.numbers,
       el("div", { class: "axis-row", "aria-hidden": "true" }, this.rule),
@@ -120,6 +121,7 @@ class RunPage {
     setText(this.name, policy ?? "Named VMs");
     setText(this.summary, `${at(this.head.created_at)} (${fromNow(this.head.created_at)}), ${asked(this.head.requested_by)}. ${this.countText()}.`
       + (this.head.cancel_requested ? " It is being cancelled, guests first." : ""));
+    this.drawGroups();
     this.drawChips(all);
     this.rule.replaceChildren(...axisBar(axis, this.rule.clientWidth < 500 ? 4 : 8));
     this.rows.show(wanted, axis, this.now);
@@ -146,6 +148,16 @@ class RunPage {
     const counts = {};
     for (const vm of this.vms.values()) counts[group(vm)] = (counts[group(vm)] ?? 0) + 1;
     return counts;
+  }
+
+  drawGroups() {
+    const groups = this.head.groups ?? [];
+    const signature = JSON.stringify(groups);
+    if (signature === this.groupsShown) return;
+    this.groupsShown = signature;
+    const sign = { true: "✓", false: "!" };
+    this.groups.replaceChildren(...groups.map((each) => el("li", { class: each.one_instant === false ? "apart" : "" },
+      el("span", { class: "sign", "aria-hidden": "true" }, sign[each.one_instant] ?? "…"), " ", el("b", null, each.group), ` ${each.sentence}`)));
   }
 
   drawChips() {

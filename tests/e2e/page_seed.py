@@ -1,13 +1,18 @@
 """A run of many VMs as it is stored, without the VMs: written by the repositories, for the page's tests."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from shared.policy.groups import Group
+from shared.policy.selection import Selection
+from shared.saga.codec import encode
+from shared.saga.group import GroupRules, new_group
 from shared.saga.history import HistoryEntry
 from shared.saga.names import saga_id
 from shared.saga.phases import pending
 from shared.saga.state import Phase, SagaSpec
 from shared.saga.timeline import timeline_of
+from shared.storage.groups import GroupRecord, GroupTable
 from shared.storage.run_records import RunEntry, RunRecord
 from shared.storage.runs import RunTable
 from shared.storage.sagas import SagaTable
@@ -48,10 +53,17 @@ async def seed(tables: Tables, now: int, vms: int, subscription: str) -> Seeded:
         RunEntry(saga_id=saga_id(RUN, f"{prefix}/{name}"), vm_id=f"{prefix}/{name}", started_at=began)
         for name in names
     ]
+    group = _group(entries)
     record = RunRecord(
-        run_id=RUN, created_at=began, policy_name=POLICY, requested_by="schedule", vm_count=vms, settings={}
+        run_id=RUN,
+        created_at=began,
+        policy_name=POLICY,
+        requested_by="schedule",
+        vm_count=vms,
+        settings={"groups": encode((Group(name=group.name, selection=Selection(vms=group.vms)),))},
     )
     await runs.create(record, entries)
+    await GroupTable(tables).create(RUN, [group])
     going_on = []
     for number, entry in enumerate(entries):
         start = began + 400 * number
@@ -63,6 +75,14 @@ async def seed(tables: Tables, now: int, vms: int, subscription: str) -> Seeded:
         elif number % 23 != 5:
             await runs.end_entry(RUN, _well(entry, start, number))
     return Seeded(RUN, began, tuple(going_on))
+
+
+def _group(entries: Sequence[RunEntry]) -> GroupRecord:
+    """Give a group that broke, by a VM whose name is hostile."""
+    members = (entries[0], entries[-1])
+    state = new_group(GroupRules(), tuple(entry.saga_id for entry in members))
+    broken = replace(state, broken=f"{members[1].saga_id}: its pre-script failed")
+    return GroupRecord(name="shop", state=broken, vms=tuple(entry.vm_id for entry in members))
 
 
 def ended_well(entry: RunEntry, began: int) -> RunEntry:

@@ -124,6 +124,11 @@ async def test_a_run_of_400_vms_shows_overdue_and_failed_first_and_changes_live(
         await expect(first_failed).to_contain_text("failed in capturing")
         await expect(first_failed).to_contain_text("was not there within the freeze budget")
         await expect(first_failed).to_contain_text("Look at the limits of the disk's type")
+        group = page.get_by_role("list", name="Groups whose VMs are to share one instant").locator("> li")
+        await expect(group).to_have_text(
+            "! shop None of its VMs keeps a recovery point of one instant. "
+            f"{HOSTILE[-1]}: its pre-script failed."
+        )
         asked = [each.url for each in seen.requests if "/timeline" in each.url]
         assert len(asked) < 10, "one request for the run, not one for each VM"
         await shot(page, "run-light")

@@ -100,6 +100,14 @@ def test_a_run_ends_by_the_worst_of_its_vms_and_says_what_to_do(
         assert "script_failed" in out
 
 
+def test_a_group_that_shares_no_instant_is_said_and_is_a_warning(capsys: Capture) -> None:
+    for shared, code in ((True, Code.WELL), (None, Code.WELL), (False, Code.WARNED)):
+        group = {"group": "shop", "state": "proved", "one_instant": shared, "sentence": "It came to this."}
+        view = run_view(entry("db-1"), entry("web-1"), groups=[group])
+        assert api_of(view).run("run", "watch", "r1") == code
+        assert "group shop: It came to this." in capsys.readouterr().out
+
+
 def test_a_run_without_a_vm_that_ended_well_is_not_well() -> None:
     assert api_of(run_view(entry("db-1", outcome=None))).run("run", "watch", "r1") == Code.FAILED
 

@@ -182,6 +182,7 @@ class House:
             runs=self.runs,
             selections=self.selections,
             settings=run_settings,
+            groups=groups,
             queues=self.queues,
             clock=self.clock,
             source="/api",
@@ -199,7 +200,7 @@ class House:
             agents=self.agents,
             package=self.package,
             catalogue=catalogue,
-            timelines=Timelines(self.runs, sagas, self.clock),
+            timelines=Timelines(self.runs, sagas, self.clock, groups),
             following=following,
             admission=Desk(
                 ReservationTable(self.tables, pause=_at_once),
@@ -285,7 +286,7 @@ class House:
             reading=reading,
             run_listing=RunListing(RunList(self.tables), self.runs),
             retrying=Retrying(self.runs, runs),
-            timelines=Timelines(self.runs, sagas, self.clock),
+            timelines=Timelines(self.runs, sagas, self.clock, groups),
             rehearsals=Rehearsals(self.runs, sagas, reading),
             health=Health(
                 runs=self.runs,

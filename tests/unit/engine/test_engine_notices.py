@@ -460,7 +460,9 @@ async def test_the_largest_notice_fits_a_message() -> None:
         run_id="r" * 16, created_at=1, policy_name="p" * 63, requested_by="http", vm_count=99, settings={}
     )
     late = notice_events.Lateness(entry=entry, phase="pending", since=1)
-    event = notice_events.run_overdue("/api", record, [entry] * 99, late)
+    group = {"group": "g" * 63, "state": "captured", "one_instant": None, "sentence": "€" * 8_000}
+    event = notice_events.run_overdue("/api", record, [entry] * 99, late, [group] * 32)
+    assert (len(event["data"]["groups"]), event["data"]["groups_left_out"]) == (5, 27)
     headers = tuple((f"X-{n:062}", "v" * 256) for n in range(10))
     webhook = Webhook(
         url="https://" + "u" * 992,
@@ -486,6 +488,32 @@ async def test_a_run_whose_selection_found_nothing_or_not_all_is_told_of_as_a_wa
         assert event["type"] == "stillframe.run.warned"
         assert event["data"]["selection"]["state"] == state
         assert event["data"]["vm_count"] == 0
+
+
+GROUP = [{"name": "pair", "vms": [VM, vm_id("db-2")]}]
+
+
+@pytest.mark.parametrize(
+    ("only", "kind", "told"),
+    [
+        ([], "succeeded", ("proved", True)),
+        ([VM], "warned", ("alone", False)),
+    ],
+)
+async def test_a_run_whose_group_shares_no_instant_is_told_of_as_a_warning(
+    only: list[str], kind: str, told: tuple[str, bool]
+) -> None:
+    house, posts = a_house()
+    policy = {"vms": [VM, vm_id("db-2")], "guest_processing": SCRIPTS, "groups": GROUP, **TOLD}
+    await house.app.policies.put("nightly", policy, None)
+    asked = {"policy": "nightly"} | ({"vms": only} if only else {})
+    await house.app.policies.start(read_run(asked), "http", "")
+    await house.settle()
+    [event] = posts.events
+    assert event["type"] == f"stillframe.run.{kind}"
+    [group] = event["data"]["groups"]
+    assert (group["group"], group["state"], group["one_instant"]) == ("pair", *told)
+    assert group["sentence"]
 
 
 async def test_a_time_that_was_missed_is_told_of_with_its_reason() -> None:

@@ -9,11 +9,12 @@ import azure.functions as func
 import pytest
 
 from shared.engine.timelines import READ_AT_MOST
+from shared.policy.documents import read_run
 from shared.saga.names import saga_id
 from shared.saga.timeline import Timeline
 from shared.storage.run_records import RunEntry
 from tests.unit.engine.fake_compute import vm_id
-from tests.unit.engine.house import T0, VM, House
+from tests.unit.engine.house import SCRIPTS, T0, VM, House
 from tests.unit.triggers.contract import faults
 
 
@@ -55,6 +56,20 @@ async def test_a_run_fits_the_document_at_every_time_and_ends_with_its_window_ke
         assert hold["start_ms"] <= item["snapshots_ms"][0] <= hold["limit_ms"]
     kept = [entry.timeline async for entry in house.runs.entries(run)]
     assert all(timeline and timeline.holds for timeline in kept)
+
+
+async def test_the_groups_of_a_run_are_told_from_its_beginning_to_its_end() -> None:
+    house = House()
+    vms = [VM, vm_id("db-2")]
+    document = {"vms": vms, "guest_processing": SCRIPTS, "groups": [{"name": "pair", "vms": vms}]}
+    run = await house.app.policies.start(read_run(document), "http", "")
+    told = []
+    while await house.work():
+        [group] = (await shown(house, run))["groups"]
+        told.append((group["state"], group["one_instant"]))
+    assert told[0] == ("waiting", None)
+    assert ("captured", None) in told
+    assert told[-1] == ("proved", True)
 
 
 async def test_a_run_that_is_over_is_shown_without_looking_at_its_sagas(
