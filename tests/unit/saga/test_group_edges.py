@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.saga.group import Barrier, Break, Fell, Joined, OnMemberFailure, TimePassed
+from shared.saga.group import Barrier, Break, Fell, GroupEvent, Joined, OnMemberFailure, TimePassed
 from tests.unit.saga.test_group import BOTH, RULES, T0, A, B, C, Group
 
 
@@ -24,6 +24,30 @@ def test_nothing_is_waited_for_once_all_proved_it() -> None:
 
 def test_a_look_at_the_clock_before_anybody_is_late_says_that_nobody_is() -> None:
     assert Group().come(Barrier.ARMED, A).take(TimePassed()).ignored == "nobody is late"
+
+
+def _ended() -> Group:
+    return Group().all_held().come(Barrier.CAPTURED, A, B, C).come(Barrier.PROVED, A, B, C)
+
+
+@pytest.mark.parametrize(
+    ("group", "event", "why"),
+    [
+        (Group(), Joined("stranger", 1, Barrier.ARMED), "it is no member"),
+        (Group(), Fell("stranger", 1, "x"), "it is no member"),
+        (Group().take(Fell(A, 1, "x")), Joined(B, 1, Barrier.ARMED), "it is out of the group"),
+        (Group().take(Fell(A, 1, "x")), Fell(B, 1, "y"), "it is out of the group already"),
+        (Group().come(Barrier.ARMED, A), Joined(A, 1, Barrier.ARMED), "it waits there already"),
+        (Group().come(Barrier.ARMED, A), Joined(A, 1, Barrier.HELD), "held is not what comes next"),
+        (Group().all_held(), Joined(A, 1, Barrier.ARMED), "the barrier is open"),
+        (_ended(), Fell(A, 1, "x"), "the group is over"),
+        (Group(), Fell(A, 2, "x", again=True), "it belongs to another attempt"),
+    ],
+)
+def test_what_changes_nothing_says_why(group: Group, event: GroupEvent, why: str) -> None:
+    before = group.state
+    group.take(event)
+    assert (group.state, group.ignored) == (before, why)
 
 
 @BOTH
