@@ -338,7 +338,9 @@ def test_a_guest_that_fails_for_good_leaves_the_group() -> None:
     saga = at(Phase.QUIESCING).take(quiesce_failed(reason="script_failed"))
 
     assert saga.state.phase is Phase.CLEANING
-    assert [left.again for left in saga.done(LeaveGroup)] == [False]
+    [left] = saga.done(LeaveGroup)
+    assert (left.again, left.why) == (False, "; ".join(saga.state.reasons))
+    assert "script_failed" in left.why
 
 
 def test_an_agent_that_does_not_answer_is_told_once_for_each_attempt() -> None:
@@ -347,7 +349,10 @@ def test_an_agent_that_does_not_answer_is_told_once_for_each_attempt() -> None:
         saga.wait_out().take(TimePassed(saga.state.watch_number), after_ms=0)
 
     assert saga.state.phase is Phase.CLEANING
-    assert [(left.generation, left.again) for left in saga.done(LeaveGroup)] == [(1, True), (2, False)]
+    left = saga.done(LeaveGroup)
+    assert [(each.generation, each.again) for each in left] == [(1, True), (2, False)]
+    assert left[0].why == saga.state.notes[-1]
+    assert left[1].why == "; ".join(saga.state.reasons)
 
 
 def test_a_failed_snapshot_lets_the_others_go_before_its_own_guest_has_answered() -> None:
