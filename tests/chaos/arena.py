@@ -14,7 +14,8 @@ from typing import Any
 
 import aiohttp
 from azure.core.exceptions import ResourceExistsError
-from azure.storage.queue.aio import QueueServiceClient
+from azure.data.tables.aio import TableServiceClient
+from azure.storage.queue.aio import QueueClient, QueueServiceClient
 
 from local import azurite
 from local.guests.control import ask
@@ -22,7 +23,8 @@ from local.prove.proving import UNLIMITED
 from local.stack.api import ApiError
 from local.stack.app_host import AppHost, HostDidNotStartError
 from local.stack.stack import AGENT, Stack, StackOptions, running
-from local.stack.waiting import ticks
+from local.stack.waiting import ticks, until
+from shared.engine.queue_names import RUNS
 from tests.chaos import clocked_agent
 from tests.chaos.killing_host import CLOCK, FOLDER, KILL, KILLED
 from tests.chaos.witness import Witness
@@ -47,6 +49,10 @@ GROUP = "pair"
 GROUP_SETTINGS = {"armed_timeout_ms": 20_000, "held_timeout_ms": 8_000, "proved_timeout_ms": 20_000}
 
 _START_WITHIN_S = 60.0
+
+#: A table of the rounds' own, whose row shows how far the storage has written.
+_MARKS = "chaosmarks"
+_WRITTEN_WITHIN_S = 15.0
 
 
 class Kind(StrEnum):
@@ -128,12 +134,31 @@ class Arena:
         )
         self.stack.storage = await asyncio.to_thread(self.opened.enter_context, started)
 
+    async def until_written(self) -> None:
+        """Wait until the storage has in its folder all that it has acknowledged so far: it writes every 5 s.
+
+        Raises:
+            TooSlowError: it did not within ``_WRITTEN_WITHIN_S``.
+        """
+        mark, connection = uuid.uuid4().hex, self.stack.storage.connection_string
+        async with TableServiceClient.from_connection_string(connection) as tables:
+            table = await tables.create_table_if_not_exists(_MARKS)
+            await table.upsert_entity({"PartitionKey": "mark", "RowKey": "mark", "mark": mark})
+        async with QueueServiceClient.from_connection_string(connection) as queues:
+            queue = await _queue(queues, RUNS)
+            await queue.set_queue_metadata({"mark": mark})
+        files = [self.folder / "storage" / f"__azurite_db_{kind}__.json" for kind in ("table", "queue")]
+
+        async def written() -> bool:
+            return await asyncio.to_thread(lambda: all(_has(file, mark) for file in files))
+
+        await until(written, within_s=_WRITTEN_WITHIN_S, what="the storage writes to its folder")
+
     async def put(self, queue: str, text: str) -> None:
         """Put a message into one of the app's queues, which may not be there yet."""
         connection = self.stack.storage.connection_string
         async with QueueServiceClient.from_connection_string(connection) as service:
-            with contextlib.suppress(ResourceExistsError):
-                await service.create_queue(queue)
+            await _queue(service, queue)
         await put(self.stack, queue, text)
 
     async def queues(self) -> set[str]:
@@ -191,6 +216,17 @@ class Arena:
         for machine in self.machines:
             if machine.spec.application:
                 await asyncio.to_thread(ask, str(machine.guest.socket), order, 30.0)
+
+
+async def _queue(service: QueueServiceClient, name: str) -> QueueClient:
+    """Give a queue of the app's, which may not be there yet."""
+    with contextlib.suppress(ResourceExistsError):
+        await service.create_queue(name)
+    return service.get_queue_client(name)
+
+
+def _has(file: Path, mark: str) -> bool:
+    return file.exists() and mark in file.read_text()
 
 
 async def _or_none[Answer](asked: Awaitable[Answer]) -> Answer | None:

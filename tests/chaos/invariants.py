@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from local.guests.control import ControlError
@@ -68,6 +69,8 @@ class Look:
     views: Mapping[str, Mapping[str, Any]]
     longest_held_ms: int
     log: str
+    scripts_ended: bool = False
+    """Whether a script may have been ended in its middle."""
 
     def of(self, machine: Machine) -> Mapping[str, Any]:
         """Give the view of a VM's saga; empty for one that has not begun, which is a violation of its own."""
@@ -98,9 +101,15 @@ async def nothing_is_frozen(look: Look) -> AsyncIterator[str]:
 
 
 async def scripts_ran_in_pairs(look: Look) -> AsyncIterator[str]:
-    """Pre- and post-script once in each generation that began, in this order."""
+    """Pre- and post-script once in each generation that began, in this order.
+
+    A post-script that was ended in its middle begins once more.
+    """
     for machine in look.arena.machines:
         lines = machine.lines()
+        if look.scripts_ended:
+            before_and_after = pairwise(["", *lines])
+            lines = [line for before, line in before_and_after if line != before or line.startswith("pre")]
         generations = dict.fromkeys(line.split()[1] for line in lines)
         if lines != [f"{hook} {each}" for each in generations for hook in ("pre", "post")]:
             yield f"{machine.name}: {lines}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from local.stack.waiting import TooSlowError, until
+from local.stack.waiting import TooSlowError
 from local.world.guest import processes_of
 from tests.chaos import killing_host as host
 from tests.chaos.arena import Arena, Kind
@@ -63,6 +62,7 @@ def _host_killed(point: str, random: Random) -> HostKilled:
 class GuestProcessKilled(Trouble):
     """The processes of an agent that have a role (``run``: the agent's own) are killed at a moment."""
 
+    ends_scripts = True
     role: str
     which: int
     moment: str
@@ -99,7 +99,7 @@ class StorageKilled(Trouble):
     """The storage dies, and is back ``pause_ms`` later with what it had written.
 
     Azure acknowledges only what is durable; Azurite writes every 5 s. So it is killed when all that counts
-    is in its folder: before the run is asked for, or while the pre-scripts wait for the round to open a gate.
+    is in its folder: as the run is asked for, or while the pre-scripts wait for the round to open a gate.
     """
 
     while_held: bool
@@ -116,10 +116,13 @@ class StorageKilled(Trouble):
     async def before(self, arena: Arena) -> None:
         for machine in arena.machines:
             (machine.guest.runtime / "gate").unlink(missing_ok=True)
+        await arena.until_written()  # also the end of the round before
 
     async def during(self, arena: Arena, run: asyncio.Future[str]) -> None:
         if self.while_held:
-            await _until_written(arena, await run)
+            for machine in arena.machines:
+                await until_moment(arena, machine, "quiescing")
+            await arena.until_written()
         arena.stack.storage.kill()
         self.happened = True
         await asyncio.sleep(self.pause_ms / 1000)
@@ -134,33 +137,6 @@ class StorageKilled(Trouble):
     def _open(self, arena: Arena) -> None:
         for machine in arena.machines:
             (machine.guest.runtime / "gate").touch()
-
-
-async def _until_written(arena: Arena, run_id: str) -> None:
-    """Wait until the pre-scripts run, and the storage has written to its folder that they do."""
-    views = [await arena.view(run_id, machine) for machine in arena.machines]
-    sagas = {view["saga"] for view in views if view}
-    for machine in arena.machines:
-        await until_moment(arena, machine, "quiescing")
-
-    async def written() -> bool:
-        return await asyncio.to_thread(_phases, arena.folder / "storage", sagas) == ["quiescing"] * len(sagas)
-
-    await until(written, within_s=15, what="the storage writes to its folder")
-
-
-def _phases(folder: Path, sagas: set[str]) -> list[str]:
-    """Read from the storage's own file in which phase sagas are."""
-    try:
-        document = json.loads((folder / "__azurite_db_table__.json").read_text())
-    except (FileNotFoundError, ValueError):  # it is being written
-        return []
-    rows = [row for collection in document["collections"] for row in collection["data"]]
-    return [
-        row["properties"]["phase"]
-        for row in rows
-        if row.get("PartitionKey") in sagas and row.get("RowKey") == "state"
-    ]
 
 
 def _storage_killed(random: Random) -> StorageKilled:

@@ -87,7 +87,14 @@ async def do_round(arena: Arena, chosen: Chosen) -> Result:
     logs, watcher = _Logs(arena), Watcher(arena.machines[0])
     watching = [asyncio.create_task(watcher.watch())]
     run_id, views, problems = await _under_fire(arena, chosen)
-    look = Look(arena=arena, run_id=run_id, views=views, longest_held_ms=watcher.longest_ms, log=logs.read())
+    look = Look(
+        arena=arena,
+        run_id=run_id,
+        views=views,
+        longest_held_ms=watcher.longest_ms,
+        log=logs.read(),
+        scripts_ended=any(trouble.happened and trouble.ends_scripts for trouble in chosen.troubles),
+    )
     problems += await violations(look)
     problems += [Violation("the round itself", repr(error)) for error in await _cancelled(watching)]
     if not problems:

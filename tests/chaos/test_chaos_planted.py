@@ -81,6 +81,18 @@ class TestPlanted:
         assert await found(well) == {"scripts ran in pairs"}
         trace.write_text(as_it_was)
 
+    async def test_a_post_script_that_was_ended_in_its_middle_and_run_again_is_none(
+        self, well: Look, usual: Arena
+    ) -> None:
+        trace = usual.machines[1].trace
+        as_it_was = trace.read_text()
+        trace.write_text("pre 1\npost 1\npost 1\n")
+        ended = replace(well, scripts_ended=True)
+        assert await found(ended) == set()
+        trace.write_text("pre 1\npre 1\npost 1\n")
+        assert await found(ended) == {"scripts ran in pairs"}
+        trace.write_text(as_it_was)
+
     async def test_an_application_that_was_seen_held_beyond_its_budget(self, well: Look) -> None:
         assert await found(replace(well, longest_held_ms=70_000)) == {"held within the budget"}
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from local.stack.stack import Stack
 from local.stack.waiting import ticks
@@ -21,6 +21,8 @@ class Trouble:
 
     text: str
     happened: bool = field(default=False, init=False)
+    #: Whether it may end a script in its middle. Nobody knows how far that one came: it is run again.
+    ends_scripts: ClassVar[bool] = False
 
     def settings(self, machine: Machine) -> Mapping[str, Any]:
         """Give settings of a guest that this trouble needs, on top of the round's own."""
