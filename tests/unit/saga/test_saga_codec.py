@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.policy.snapshots import SnapshotSettings
 from shared.saga.codec import decode, decode_any, encode
 from shared.saga.effects import Effect, Watch
 from shared.saga.errors import UnreadableRecordError
@@ -87,6 +88,14 @@ def test_what_does_not_fit_is_refused_and_named(data: Any, path: str) -> None:
         decode(CaptureEnded, data)
 
     assert refused.value.path == path
+
+
+@pytest.mark.parametrize("pair", [[], ["name"], ["name", "value", "more"]])
+def test_a_pair_has_two_items(pair: list[str]) -> None:
+    with pytest.raises(UnreadableRecordError) as refused:
+        decode(SnapshotSettings, encode(SnapshotSettings()) | {"tags": [pair]})
+
+    assert refused.value.path == "SnapshotSettings.tags[0]"
 
 
 def test_a_fault_deep_inside_is_named_by_its_whole_path() -> None:

@@ -1,8 +1,10 @@
 """The names of a saga's snapshots, their tags, and what is said of disks that do not take a setting."""
 
 import re
+import time
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +45,16 @@ def test_a_policy_that_says_nothing_gets_the_names_that_there_always_were() -> N
 
 def test_a_template_is_the_beginning_of_the_name() -> None:
     assert name_of(with_name("%vmName%-%diskName%-%date%")) == f"db-1-db-1-os-20231114-{SAGA}-g1-os"
+
+
+def test_date_and_time_in_a_name_are_of_utc_wherever_the_app_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "NZST-12")
+    time.tzset()
+    try:
+        assert name_of(with_name("%date%T%time%")).startswith("20231114T221320-")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(templates, st.text(max_size=64))
