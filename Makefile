@@ -4,7 +4,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 
-.PHONY: help cli demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build package
+.PHONY: help cli demo demo-vm prove up test check model mutants chaos fuzz audit bench clean lock system-deps build documents package
 
 help:
 	@echo "make demo         a VM's application held still, snapshotted, resumed, restored and checked (APP=ledger)"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz         what reads bytes from outside, TIMES as often as make test (50); counts the executions"
 	@echo "make audit        known weaknesses of everything that is pinned, by pip-audit and npm audit"
 	@echo "make bench        freeze window, overhead, storage requests and invocations per saga"
+	@echo "make documents    docs/openapi.json and docs/policy.schema.json, from the code"
 	@echo "make package      what is shipped, into .build: the app, and the agent for VM Applications (WINDOWS_PYTHON=, WINDOWS_PYTHON_SHA256=)"
 	@echo "make system-deps  Debian packages for the full set of tests (root)"
 	@echo "make lock         compile requirements*.txt from pyproject.toml"
@@ -74,6 +75,9 @@ chaos: .venv/.installed node_modules/.installed build
 
 bench: .venv/.installed node_modules/.installed build
 	@$(PYTHON) -m bench $(ARGS)
+
+documents: .venv/.installed
+	@$(PYTHON) -m local.documents
 
 build: .venv/.installed
 	@$(PYTHON) agent/build.py >/dev/null

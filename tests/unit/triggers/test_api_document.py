@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from function_app import app
+from local.documents import DOCS, DOCUMENTS, text_of
 from shared.policy.documents import read_policy, read_run
 from shared.triggers.openapi import document
 from shared.triggers.rights import ANONYMOUS, FUNCTIONS, Right, right_of
@@ -26,6 +27,11 @@ OPERATIONS = {
     if method in METHODS
 }
 READERS = {"RunRequest": read_run, "Policy": read_policy}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_is_checked_in_is_what_the_code_says(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == text_of(name), "run make documents"
 
 
 @cache  # an app gives its functions once

@@ -20,7 +20,6 @@ from tests.unit.triggers.contract import faults
 
 SUB = "00000000-0000-0000-0000-000000000001"
 EXAMPLE = Path("docs/policies.md").read_text(encoding="utf-8")
-WRITTEN = json.loads(Path("docs/policy.schema.json").read_text(encoding="utf-8"))
 YAML = f"""
 version: 1
 description: "no: more"
@@ -190,10 +189,10 @@ async def test_no_policy_is_named_like_a_call(name: str) -> None:
     assert (status, problem["field"]) == (400, "policy")
 
 
-async def test_the_schema_that_is_answered_is_the_one_in_the_docs_and_takes_every_genuine_policy() -> None:
+async def test_the_schema_that_is_answered_takes_every_genuine_policy() -> None:
     status, answered = await call(House(), "get_policy_schema")
     assert status == 200
-    assert answered == WRITTEN == schema()
+    assert answered == schema()
     Draft202012Validator.check_schema(answered)
     for document in POLICIES:
         assert list(Draft202012Validator(answered).iter_errors(document)) == []
