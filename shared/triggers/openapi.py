@@ -34,7 +34,10 @@ _ABOUT = f"""Transactionally consistent snapshots of running Azure VMs.
 
 Every function but the page needs a key (header `x-functions-key`) of the right that it names: read, run or
 admin. Bodies are JSON in UTF-8, at most {LARGEST_BODY} bytes; whole numbers are written without a fraction,
-no member comes twice. Errors are problem details (RFC 9457)."""
+no member comes twice. Errors are problem details (RFC 9457).
+
+No call is counted. Where Azure or the storage ask for patience, the answer is 503 with Retry-After; the host
+may answer 429 by itself while all its instances are busy."""
 
 
 def _in_path(name: str, schema: Schema, description: str) -> Schema:
