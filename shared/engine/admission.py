@@ -25,7 +25,7 @@ from shared.engine.disk_notes import DiskNotes, InTheWay
 from shared.engine.places import Asked, Places, Taken, Together, Waiting
 from shared.engine.ports import Clock
 from shared.engine.queue_names import CALLED, STEPS, StepMessage
-from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudget
+from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudget, Turn
 from shared.logs import logger
 from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
@@ -124,13 +124,14 @@ class Desk:
             after = places.leave(row, saga, generation, now, group=_group(state))
             return after, places.called(after, most, now)
 
-        following = await self._places(state).change(left)
-        if self._queues is None:
-            return
-        for one in following:
-            _log.info("gives its place up, saga %s of run %s is called", one.member, one.run)
-            call = StepMessage(one.run, one.member, one.vm, watch=CALLED)
-            await self._queues.send(STEPS, call.text())
+        for one in await self._places(state).change(left):
+            await self._call(one.run, one.member, one.vm, "its place")
+
+    async def _call(self, run: str, saga: str, vm: str, given_back: str) -> None:
+        """Have a saga ask now for what it would ask for only later."""
+        if self._queues is not None:
+            _log.info("gives %s back, saga %s of run %s is called", given_back, saga, run)
+            await self._queues.send(STEPS, StepMessage(run, saga, vm, watch=CALLED).text())
 
     async def _place(self, state: SagaState, effect: Admit) -> MustWait | None:
         most = _most(state)
@@ -209,7 +210,8 @@ class Desk:
         wanted = Grant(state.spec.saga_id, effect.generation, count, count * READS_PER_SNAPSHOT, now)
 
         def ask(row: RequestBudget) -> tuple[RequestBudget, int]:
-            return request_budget.take(request_budget.told(row, seen, now), wanted, now)
+            known = request_budget.told(row, seen, now)
+            return request_budget.take(known, wanted, now, run=state.spec.run_id, vm=state.spec.vm_id)
 
         until = await self._budget(state).change(ask)
         if not until:
@@ -224,12 +226,13 @@ class Desk:
         saga, now, seen = state.spec.saga_id, self._clock(), self._seen(_subscription(state))
         writes, reads = requests_of(state.evidence) if effect.captured else (0, 0)
 
-        def settle(row: RequestBudget) -> tuple[RequestBudget, None]:
+        def settle(row: RequestBudget) -> tuple[RequestBudget, tuple[Turn, ...]]:
             known = request_budget.told(row, seen, now)
-            generation = effect.generation
-            return request_budget.settle(known, saga, generation, now, writes=writes, reads=reads), None
+            after = request_budget.settle(known, saga, effect.generation, now, writes=writes, reads=reads)
+            return request_budget.call(after, now)
 
-        await self._budget(state).change(settle)
+        for one in await self._budget(state).change(settle):
+            await self._call(one.run, one.saga, one.vm, "requests")
 
     def _places(self, state: SagaState) -> Row[Places]:
         return self._reservations.row(f"held-{_hashed(_scope(state))}", Places())

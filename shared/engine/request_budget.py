@@ -4,11 +4,15 @@ A token bucket of our own, a little smaller than Azure's, from which a saga take
 what its snapshots will need, and gives back what they did not. What Azure itself says remains (in the headers
 of any answer that any instance got) can only lower it; a 429 closes it for as long as Azure asks.
 
+Who must wait has a turn: what comes is for those who came first, so that many who wait neither ask all at
+once for what is enough for one, nor keep anybody out for ever. They are told to come when the refill alone
+will have served all before them; who is served sooner by what others give back is called.
+
 Sources: "Understand how Azure Resource Manager throttles requests" (Microsoft Learn): per subscription,
 region and principal 200 writes, 10 more each second, and 250 reads, 25 more each second.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.compute.remaining import RemainingSeen
@@ -33,6 +37,12 @@ _MINUTES = {"30Min": 30, "3Min": 3}
 #: A grant is remembered this long (ms), so that asking again for the same takes nothing.
 GRANT_KEPT_MS = 10 * 60_000
 SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 60_000
+#: A turn is kept for this long (ms) after its saga was to ask again: then its host is taken for dead.
+TURN_KEPT_MS = 30_000
+#: Turns that are kept. Who comes later comes again later, in no order among themselves.
+MOST_WAITING = 200
+#: Who asks again within this time (ms) is not called.
+SOON_MS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,18 @@ class Grant:
     writes: int
     reads: int
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A saga that waits, what it needs, and when it asks again; ``run`` and ``vm`` are for its call."""
+
+    saga: str
+    writes: float
+    reads: float
+    again_at: int
+    run: str = ""
+    vm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +87,7 @@ class RequestBudget:
     closed_until: int = 0
     grants: tuple[Grant, ...] = ()
     provider: tuple[ProviderSeen, ...] = ()
+    waiting: tuple[Turn, ...] = ()
 
 
 def told(budget: RequestBudget, seen: RemainingSeen | None, now: int) -> RequestBudget:
@@ -87,41 +110,59 @@ def told(budget: RequestBudget, seen: RemainingSeen | None, now: int) -> Request
     )
 
 
-def take(budget: RequestBudget, wanted: Grant, now: int) -> tuple[RequestBudget, int]:
+def take(
+    budget: RequestBudget, wanted: Grant, now: int, *, run: str = "", vm: str = ""
+) -> tuple[RequestBudget, int]:
     """Take what a generation needs: gives 0, or until when (ms since the epoch) to wait with nothing taken.
 
-    Who needs more than the bucket ever holds is let in when it is full.
+    Who needs more than the bucket ever holds is let in when it is full. ``run`` and ``vm`` are the saga's.
     """
     budget = _refilled(budget, now)
     if any((one.saga, one.generation) == (wanted.saga, wanted.generation) for one in budget.grants):
         return budget, 0
     if budget.closed_until > now:
         return budget, budget.closed_until
-    writes, reads = min(wanted.writes, WRITES), min(wanted.reads, READS)
-    lacking_ms = max(
-        (writes - budget.writes) / WRITES_PER_S * 1_000,
-        (reads - budget.reads) / READS_PER_S * 1_000,
-        *(_lacking_ms(one, wanted.writes, now) for one in budget.provider),
+    place = next(
+        (at for at, one in enumerate(budget.waiting) if one.saga == wanted.saga), len(budget.waiting)
     )
+    ahead, behind = budget.waiting[:place], budget.waiting[place + 1 :]
+    mine = Turn(wanted.saga, min(wanted.writes, WRITES), min(wanted.reads, READS), now, run, vm)
+    lacking_ms = _lacking_ms(budget, (*ahead, mine), now)
     if lacking_ms > 0:
-        return budget, now + int(min(max(lacking_ms, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)) + 1
+        until = now + int(min(max(lacking_ms, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)) + 1
+        turns = (*ahead, replace(mine, again_at=until), *behind)
+        return replace(budget, waiting=turns[:MOST_WAITING]), until
     provider = tuple(
         ProviderSeen(one.name, _provider_left(one, now) - wanted.writes, now) for one in budget.provider
     )
     taken = replace(
         budget,
-        writes=budget.writes - writes,
-        reads=budget.reads - reads,
+        writes=budget.writes - mine.writes,
+        reads=budget.reads - mine.reads,
         grants=(*budget.grants, replace(wanted, at=now)),
         provider=provider,
+        waiting=(*ahead, *behind),
     )
     return taken, 0
+
+
+def call(budget: RequestBudget, now: int) -> tuple[RequestBudget, tuple[Turn, ...]]:
+    """Give those who could be served now and would ask only later; they are taken to ask at once."""
+    if budget.closed_until > now:
+        return budget, ()
+    served = 0
+    while served < len(budget.waiting) and _lacking_ms(budget, budget.waiting[: served + 1], now) <= 0:
+        served += 1
+    first, rest = budget.waiting[:served], budget.waiting[served:]
+    called = tuple(one for one in first if one.vm and one.again_at > now + SOON_MS)
+    turns = (*(replace(one, again_at=now) if one in called else one for one in first), *rest)
+    return replace(budget, waiting=turns), called
 
 
 def settle(
     budget: RequestBudget, saga: str, generation: int, now: int, *, writes: int, reads: int
 ) -> RequestBudget:
-    """Give back what a generation took and did not use; once."""
+    """Give back what a generation took and did not use, once, and its turn."""
     budget = _refilled(budget, now)
     mine = [one for one in budget.grants if one.saga == saga and one.generation <= generation]
     back_writes = sum(max(0, one.writes - writes) for one in mine)
@@ -131,6 +172,7 @@ def settle(
         writes=min(WRITES, budget.writes + back_writes),
         reads=min(READS, budget.reads + back_reads),
         grants=tuple(one for one in budget.grants if one not in mine),
+        waiting=tuple(one for one in budget.waiting if one.saga != saga),
     )
 
 
@@ -143,6 +185,7 @@ def _refilled(budget: RequestBudget, now: int) -> RequestBudget:
         reads=min(READS, budget.reads + passed_s * READS_PER_S),
         at=max(budget.at, now),
         grants=tuple(one for one in budget.grants if one.at + GRANT_KEPT_MS > now),
+        waiting=tuple(one for one in budget.waiting if one.again_at + TURN_KEPT_MS > now),
     )
 
 
@@ -156,7 +199,17 @@ def _provider_left(seen: ProviderSeen, now: int) -> float:
     return min(float(most), seen.remaining + passed_ms * most / _window_ms(seen.name))
 
 
-def _lacking_ms(seen: ProviderSeen, wanted: int, now: int) -> float:
+def _lacking_ms(budget: RequestBudget, turns: Sequence[Turn], now: int) -> float:
+    """Say how long the refill takes to serve all of these; nothing or less where they can be served now."""
+    writes, reads = sum(one.writes for one in turns), sum(one.reads for one in turns)
+    return max(
+        (writes - budget.writes) / WRITES_PER_S * 1_000,
+        (reads - budget.reads) / READS_PER_S * 1_000,
+        *(_provider_lacking_ms(one, writes, now) for one in budget.provider),
+    )
+
+
+def _provider_lacking_ms(seen: ProviderSeen, wanted: float, now: int) -> float:
     most = PROVIDER_BUCKETS[seen.name]
     return (min(wanted, most) - _provider_left(seen, now)) * _window_ms(seen.name) / most
 

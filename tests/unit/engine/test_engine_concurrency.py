@@ -91,6 +91,17 @@ async def test_who_waits_to_be_held_is_called_when_the_guest_before_it_goes_on()
     assert len(calls) == 2
 
 
+async def test_who_waits_for_requests_to_azure_is_called_when_others_give_theirs_back() -> None:
+    """Each may need 24 reads: eight of the twelve have all 200, and use a few of them."""
+    house = House()
+    run = await started(house, 12)
+    await house.settle(T0 + 1_000)  # the refill alone serves the last of them 4 s later
+
+    assert await outcomes(house, run) == ["succeeded"] * 12
+    calls = [text for queue, text in house.delivered if queue == STEPS and f'"watch": {CALLED}' in text]
+    assert len(calls) == 4
+
+
 async def test_a_call_that_comes_late_or_to_nobody_changes_nothing() -> None:
     house = House()
     run = await started(house, 1, concurrency={"held": 1})
