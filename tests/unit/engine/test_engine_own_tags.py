@@ -204,6 +204,14 @@ async def test_preflight_says_that_azure_makes_no_linux_guest_what_is_required()
     assert levels(view)["application_required"] == "error"
 
 
+async def test_a_priority_that_the_policy_does_not_let_count_is_none() -> None:
+    house = await house_with(vm("a", priority="1"), allow_tags=[], concurrency={"held": 1})
+    view = (await run(house))["a"]
+    stored = await house.sagas.load(view["saga"])
+    assert stored.state.spec.admission is not None
+    assert stored.state.spec.admission.rank == 0
+
+
 # --- the order of a run -----------------------------------------------------------------------------------
 
 ONE = {"vms": 1}

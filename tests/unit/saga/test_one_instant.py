@@ -51,6 +51,15 @@ def test_with_less_of_it_nothing_is_proved(lacking: Evidence) -> None:
     assert not shares_instant(lacking)
 
 
+def test_clocks_may_differ_by_as_much_as_is_tolerated() -> None:
+    evidence = together()
+    assert evidence.resume_ordered_at is not None
+    as_late = evidence.resume_ordered_at + CLOCK_TOLERANCE_MS
+
+    assert shares_instant(replace(evidence, all_captured_at=as_late))
+    assert not shares_instant(replace(evidence, all_captured_at=as_late + 1))
+
+
 def test_an_anchors_instant_is_its_own() -> None:
     evidence = together()
     assert evidence.quiesced is not None

@@ -462,7 +462,7 @@ def test_a_record_of_before_troubles_were_noted_tells_its_reasons() -> None:
     old = replace(ended(ENDS["snapshot failed"][0]), trouble=None)
     problem = told(old)
 
-    assert problem.cause is Cause.UNRECORDED
+    assert (problem.cause, problem.step) == (Cause.UNRECORDED, Phase.DONE)
     assert "snapshots failed" in problem.sentence
 
 

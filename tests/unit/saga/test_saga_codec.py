@@ -71,23 +71,28 @@ def test_a_member_that_this_version_does_not_know_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "path"),
+    ("data", "path", "expected"),
     [
-        ({"type": "CaptureEnded", "captures": []}, "CaptureEnded.generation"),
-        ({"type": "CaptureEnded", "generation": "1", "captures": []}, "CaptureEnded.generation"),
-        ({"type": "CaptureEnded", "generation": True, "captures": []}, "CaptureEnded.generation"),
-        ({"type": "CaptureEnded", "generation": 1, "captures": {}}, "CaptureEnded.captures"),
-        ({"type": "CaptureEnded", "generation": 1, "captures": [None]}, "CaptureEnded.captures[0]"),
-        ({"type": "Cleaned", "generation": 1, "captures": []}, "CaptureEnded"),
-        ([], "CaptureEnded"),
-        (None, "CaptureEnded"),
+        ({"captures": []}, "CaptureEnded.generation", "to be there"),
+        ({"generation": "1", "captures": []}, "CaptureEnded.generation", "int"),
+        ({"generation": True, "captures": []}, "CaptureEnded.generation", "int"),
+        ({"generation": 1, "captures": {}}, "CaptureEnded.captures", "a list"),
+        ({"generation": 1, "captures": [None]}, "CaptureEnded.captures[0]", "a DiskCapture"),
+        (
+            {"generation": 1, "captures": [], "restore_point": 3},
+            "CaptureEnded.restore_point",
+            "one of RestorePointReport, NoneType",
+        ),
+        ({"type": "Cleaned", "generation": 1, "captures": []}, "CaptureEnded", "a CaptureEnded"),
+        ([], "CaptureEnded", "a CaptureEnded"),
+        (None, "CaptureEnded", "a CaptureEnded"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_named(data: Any, path: str) -> None:
+def test_what_does_not_fit_is_refused_and_named(data: Any, path: str, expected: str) -> None:
     with pytest.raises(UnreadableRecordError) as refused:
         decode(CaptureEnded, data)
 
-    assert refused.value.path == path
+    assert (refused.value.path, refused.value.expected) == (path, expected)
 
 
 @pytest.mark.parametrize("pair", [[], ["name"], ["name", "value", "more"]])

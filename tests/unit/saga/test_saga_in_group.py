@@ -180,6 +180,9 @@ def test_snapshots_that_end_when_the_hold_does_are_not_waited_with() -> None:
 
     assert saga.state.phase is Phase.RESUMING
     assert [left.again for left in saga.done(LeaveGroup)] == [False]
+    problem = problem_of(finish(saga).state)
+    assert problem is not None
+    assert (problem.cause, problem.code) == (Cause.GROUP_LATE, Phase.CAPTURED)
 
 
 @pytest.mark.parametrize("phase", [Phase.ARMED, Phase.PROVED])
@@ -451,6 +454,7 @@ def test_the_instant_of_an_anchor_is_not_shared() -> None:
     problem = problem_of(finish(saga).state)
     assert problem is not None
     assert (problem.cause, problem.code) == (Cause.GROUP_UNFIT, Unfit.ANCHORED)
+    assert saga.state.reasons[-1] == "the instant of an anchor cannot be shared with others"
 
 
 def test_a_hold_that_cannot_be_proved_is_not_called_one_instant() -> None:

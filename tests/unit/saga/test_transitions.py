@@ -1,11 +1,16 @@
 """Which phase may follow which, as one table, and that the phases lead to the end."""
 
+from dataclasses import replace
+
 import pytest
 
+from shared.saga import machine
 from shared.saga.errors import IllegalTransitionError
+from shared.saga.events import Cleaned, Started
+from shared.saga.phases import Transition
 from shared.saga.state import Phase
 from shared.saga.transitions import FOLLOWS, is_legal
-from tests.unit.saga.build import SAGA
+from tests.unit.saga.build import SAGA, T0, Saga
 
 # Rows: from; columns: to, in the order of the rows. "." may not, "x" may, "=" stays.
 TABLE = """
@@ -53,6 +58,17 @@ def test_the_end_can_be_reached_from_every_phase(phase: Phase) -> None:
 
     assert Phase.DONE in reached
     assert phase is Phase.DONE or FOLLOWS[phase]
+
+
+def test_a_machine_that_is_wrong_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    saga = Saga().take(Started())
+    wrong = Transition(replace(saga.state, phase=Phase.COMPLETING))
+    monkeypatch.setitem(machine._HANDLERS, Cleaned, lambda *_: wrong)
+    with pytest.raises(IllegalTransitionError) as stopped:
+        machine.advance(saga.state, Cleaned(), T0)
+
+    told = (stopped.value.saga_id, stopped.value.from_phase, stopped.value.to_phase)
+    assert told == (SAGA, Phase.PREFLIGHT, Phase.COMPLETING)
 
 
 def test_an_illegal_transition_says_of_which_saga_from_where_to_where() -> None:
