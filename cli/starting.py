@@ -11,6 +11,7 @@ import typer
 from cli.client import Client
 from cli.errors import BadUsage, Code
 from cli.files import read_document
+from cli.interrupts import Interrupts
 from cli.rehearsals_shown import show_rehearsal
 from cli.runs_shown import exit_code, show_run, unwell
 from cli.session import Session, session_of
@@ -143,10 +144,13 @@ def _watch(
     session: Session, client: Client, run: str, kind: Kind, timeout_s: float | None, begun: str
 ) -> dict[str, Any]:
     """Watch; Ctrl-C says how to go on, from the moment on at which ``begun`` is said."""
+    path = kind.path_of(run)
     try:
-        if begun:
-            session.note(begun)
-        return dict(Watch(client, session.show, kind.path_of(run), timeout_s=timeout_s).until_ended())
+        with Interrupts() as interrupts:
+            if begun:
+                session.note(begun)
+            watch = Watch(client, session.show, path, timeout_s=timeout_s, sleep=interrupts.wait)
+            return dict(watch.until_ended())
     except KeyboardInterrupt:
         session.show.note(f"\nThe run goes on. Watch it with: stillframe run watch {run}")
         session.show.note(f"Cancel it with: stillframe run cancel {run}")

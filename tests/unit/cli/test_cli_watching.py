@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 from typing import Any
 
 import httpx
@@ -179,3 +181,21 @@ def test_a_guests_words_are_never_taken_for_markup(capsys: Capture) -> None:
     api = api_of(run_view(told)).on("GET", "/runs/r1/vms/saga-db-1", ok({"problem": None}))
     assert api.run("run", "show", "r1") == Code.WELL
     assert "[bold]x[/bold] [/nothing]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_a_request_is_under_way_waits_for_its_answer_and_a_second_one_for_nothing(
+    times: int, capsys: Capture
+) -> None:
+    answered = []
+
+    def pressed(_: httpx.Request) -> httpx.Response:
+        for _number in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+        answered.append(True)
+        return ok(WELL[0])
+
+    assert api_of(pressed).run("run", "watch", "r1") == Code.INTERRUPTED
+    assert answered == [True] * (times == 1)
+    assert "stillframe run cancel r1" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
