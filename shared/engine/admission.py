@@ -29,6 +29,7 @@ from shared.engine.request_budget import READS_PER_SNAPSHOT, Grant, RequestBudge
 from shared.logs import logger
 from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
+from shared.saga.admitting import lease_until
 from shared.saga.causes import Limit
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
@@ -139,7 +140,8 @@ class Desk:
             return None
         saga, now = state.spec.saga_id, self._clock()
         rank = state.spec.admission.rank if state.spec.admission else 0
-        wanted = Taken(saga, effect.generation, now, effect.expires_at, rank)
+        until = max(effect.expires_at, lease_until(state, now))
+        wanted = Taken(saga, effect.generation, now, until, rank)
         together = await self._together(state)
 
         def ask(row: Places) -> tuple[Places, Asked]:

@@ -111,7 +111,7 @@ def ask(
     free = most - len(places.taken) - ahead
     if mine is not None or free >= needs:
         rest = tuple(one for one in places.taken if one is not mine)
-        renewed = replace(wanted, generation=max(wanted.generation, mine.generation)) if mine else wanted
+        renewed = _renewed(mine, wanted) if mine else wanted
         along = tuple(replace(wanted, saga=saga) for saga in more) if free >= len(more) else ()
         return replace(places, taken=(*rest, renewed, *along), waiting=others), Asked()
     before = ahead + needs - 1 + len(places.taken) - most
@@ -119,6 +119,12 @@ def ask(
     until = now + min(max(pause, SHORTEST_WAIT_MS), LONGEST_WAIT_MS)
     waits = Waiting(who, since, until, needs=needs, run=run, vm=vm, member=wanted.saga, rank=rank)
     return _queued(replace(places, waiting=others), waits), Asked(until, before)
+
+
+def _renewed(mine: Taken, wanted: Taken) -> Taken:
+    """Renew a place. An ask that comes again late shortens no lease."""
+    newest = max(mine.generation, wanted.generation)
+    return replace(wanted, generation=newest, expires_at=max(mine.expires_at, wanted.expires_at))
 
 
 def step_back(places: Places, saga: str, until: int, now: int) -> Places:

@@ -64,11 +64,19 @@ def enter_admitting(state: SagaState, now: int) -> Transition:
 
 
 def admit(state: SagaState, now: int) -> Admit:
-    """Give what the admitting phase owes. The lease ends when the dead-man has acted for certain."""
+    """Give what the admitting phase owes."""
+    return Admit(state.generation, lease_until(state, now))
+
+
+def lease_until(state: SagaState, now: int) -> int:
+    """Say until when a saga that is admitted now has its place: its dead-man has acted for certain then.
+
+    An ask that a crash had put off for minutes is for a hold that begins now, not when it was decided.
+    """
     guest = state.spec.guest
     quiesced = now + _armed_wait_ms(state) + guest.quiesce_timeout_ms + GRACE_MS
     released = quiesced + guest.longest_hold_ms + GRACE_MS + max(guest.resume_timeout_ms, GRACE_MS)
-    return Admit(state.generation, released + LEASE_RESERVE_MS)
+    return released + LEASE_RESERVE_MS
 
 
 def _armed_wait_ms(state: SagaState) -> int:

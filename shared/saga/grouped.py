@@ -39,6 +39,9 @@ def on_barrier_opened(state: SagaState, event: BarrierOpened, now: int) -> Trans
         return Transition(state, ignored=f"it does not wait for it while {state.phase}")
     match event.barrier:
         case Barrier.ARMED:
+            assert state.deadline is not None
+            if now >= state.deadline:  # its place may be another's soon
+                return let_go(state, now)
             return enter_quiescing(state, now)
         case Barrier.HELD:
             return _all_held(state, now)

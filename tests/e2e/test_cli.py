@@ -37,7 +37,13 @@ async def spawn(stack: Stack, *arguments: str, **environment: str) -> asyncio.su
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_as_in_a_terminal,
     )
+
+
+def _as_in_a_terminal() -> None:
+    """Have Ctrl-C end it, also where these tests were begun in the background, which ignores that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def stillframe(stack: Stack, *arguments: str, **environment: str) -> Ended:

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -183,6 +184,15 @@ def test_a_guests_words_are_never_taken_for_markup(capsys: Capture) -> None:
     assert "[bold]x[/bold] [/nothing]" in capsys.readouterr().out
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Have Ctrl-C as a terminal has it: test runners may ignore it in their workers."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_while_a_request_is_under_way_waits_for_its_answer_and_a_second_one_for_nothing(
     times: int, capsys: Capture
@@ -199,3 +209,14 @@ def test_ctrl_c_while_a_request_is_under_way_waits_for_its_answer_and_a_second_o
     assert answered == [True] * (times == 1)
     assert "stillframe run cancel r1" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("terminal")
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    def pressed(_: httpx.Request) -> httpx.Response:
+        os.kill(os.getpid(), signal.SIGINT)
+        return ok(WELL[2])
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert api_of(pressed).run("run", "watch", "r1") == Code.WELL
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -163,6 +163,15 @@ def test_held_it_lets_go_by_itself_before_its_budget_is_spent(phase: Phase) -> N
     assert "shop" in problem.sentence
 
 
+def test_a_barrier_that_opens_after_its_time_holds_nobody() -> None:
+    """What the guest's place was reserved for is over then."""
+    saga = at(Phase.ARMED).wait_out().take(BarrierOpened(1, ARMED), after_ms=0)
+
+    assert saga.state.phase is Phase.CLEANING
+    assert orders(saga, QUIESCE) == 0
+    assert [left.again for left in saga.done(LeaveGroup)] == [False]
+
+
 def test_a_barrier_that_opens_too_late_to_snapshot_in_is_not_passed() -> None:
     saga = at(Phase.HELD)
     saga.wait_out().take(BarrierOpened(1, HELD), after_ms=-100)

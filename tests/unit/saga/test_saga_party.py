@@ -31,6 +31,8 @@ class Party:
         """Bring all worlds to the same time."""
         now = max(world.now for world in self.worlds)
         for world in self.worlds:
+            if world.now < now:
+                world.hear_the_gate()
             world.pass_time_to(now)
 
     def go_on(self, first: int = 0) -> bool:

@@ -6,6 +6,7 @@ the budget, messages that expired are not obeyed, a capture sends nothing after 
 
 from dataclasses import dataclass, field
 
+from shared.saga.admitting import lease_until
 from shared.saga.causes import Cause
 from shared.saga.consistency import Grade
 from shared.saga.effects import (
@@ -302,7 +303,7 @@ class World:
             self.no_room -= 1
             return MustWait(generation, self.now + 20_000, "held", "2 of policy-nightly are held already")
         self.admitted.add(generation)
-        self.places[generation] = expires_at
+        self.places[generation] = max(expires_at, lease_until(self.state, self.now))
         self.left_to_lease |= self.state.phase is not Phase.ADMITTING
         return Admitted(generation)
 
@@ -359,6 +360,11 @@ class World:
         if self.overdue_at is not None:
             self.pass_time_to(max(self.now, self.overdue_at + 1))
         self.take(TimePassed())
+
+    def hear_the_gate(self) -> None:
+        """Bring what the gate has answered: who asks hears it in the same invocation, or asks again."""
+        for answer in [each for each in self.inbox if isinstance(each, Admitted | MustWait)]:
+            self.deliver(self.inbox.index(answer))
 
     def pass_time_to(self, moment: int) -> None:
         """Let time pass, and happen what is due in the meantime, in order."""
