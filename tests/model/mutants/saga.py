@@ -209,8 +209,8 @@ MUTANTS = (
     Mutant(
         "leases end too soon",
         "shared.saga.admitting",
-        "return Admit(state.generation, released + LEASE_RESERVE_MS)",
-        "return Admit(state.generation, quiesced)",
+        "return released + LEASE_RESERVE_MS",
+        "return quiesced",
         "A guest that is slow to go on is held beside the one that was given its place.",
         caught_by=7,
         faults=("delay", "delay", "loss"),

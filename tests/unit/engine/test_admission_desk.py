@@ -14,6 +14,7 @@ from shared.engine.request_budget import READS, WRITES, RequestBudget
 from shared.policy.concurrency import AdmissionRules
 from shared.policy.disks import DiskSelection
 from shared.policy.snapshots import SnapshotSettings
+from shared.saga.admitting import lease_until
 from shared.saga.causes import Limit
 from shared.saga.effects import Admit, Leave
 from shared.saga.events import Admitted, MustWait
@@ -94,6 +95,19 @@ async def test_without_limits_on_places_every_saga_is_admitted_at_once() -> None
 
     assert answers == [Admitted(1)] * 8
     assert (await office.budget()).writes == WRITES - 8 * 3
+
+
+async def test_an_ask_that_was_put_off_has_its_place_for_a_whole_hold_and_shortens_no_lease() -> None:
+    office, late = Office(), saga(held=1)
+    office.now = T0 + 600_000  # the message of a host that died, ten minutes later
+    assert await office.desk.admit(late, ask()) == Admitted(1)
+    [taken] = (await office.places()).taken
+    assert taken.expires_at == lease_until(late, office.now) > office.now + late.spec.guest.longest_hold_ms
+
+    longer = Admit(1, taken.expires_at + 60_000)
+    await office.desk.admit(late, longer)
+    await office.desk.admit(late, ask())
+    assert (await office.places()).taken[0].expires_at == longer.expires_at
 
 
 async def test_fifty_that_ask_at_once_on_three_instances_share_the_places_and_none_is_stuck() -> None:
