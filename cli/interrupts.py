@@ -3,7 +3,10 @@
 import signal
 import time
 from types import FrameType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Interrupts:
@@ -16,16 +19,18 @@ class Interrupts:
     def __init__(self) -> None:
         self._pressed = False
         self._waiting = False
-        self._before: signal.Handlers | object = signal.SIG_DFL
+        self._before: Callable[[int, FrameType | None], Any] | int | None = None
 
     def __enter__(self) -> Self:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is not signal.SIG_IGN:  # in the background of a script it is not for us
-            signal.signal(signal.SIGINT, self._on_signal)
+        if (
+            signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        ):  # in the background of a script it is not for us
+            self._before = signal.signal(signal.SIGINT, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]  # what it gave, it takes
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
 
     def wait(self, seconds: float) -> None:
         """Sleep, unless Ctrl-C was pressed or is meanwhile.

@@ -20,6 +20,9 @@ _WAITS = {
     Barrier.PROVED: "All have their snapshots; each still has to prove that it was held until then.",
 }
 
+#: What is told of a group where its members are not.
+IN_SHORT = ("group", "state", "one_instant", "sentence")
+
 _SELECTING = "Azure is being asked which VMs these are."
 
 
@@ -48,7 +51,7 @@ def groups_in_short(record: RunRecord, groups: Sequence[GroupRecord]) -> list[di
 def _in_short(record: RunRecord, name: str, known: GroupRecord | None) -> dict[str, Any]:
     if known is not None:
         whole = group_view(known)
-        return {each: whole[each] for each in ("group", "state", "one_instant", "sentence")}
+        return {each: whole[each] for each in IN_SHORT}
     if record.selecting:
         return {"group": name, "state": "selecting", "one_instant": None, "sentence": _SELECTING}
     few = "Fewer than two of its VMs are in the run: no instant is shared."

@@ -57,9 +57,7 @@ def kind_of_vm(entry: RunEntry) -> NoticeKind:
     return NoticeKind.SUCCESS if well and not entry.warnings and not entry.problem else NoticeKind.WARNING
 
 
-def kind_of_run(
-    record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView] = ()
-) -> NoticeKind:
+def kind_of_run(record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView]) -> NoticeKind:
     """Say what the end of a run is: what the worst of its VMs came to.
 
     A run without VMs, one whose selection could not read all, or a group whose VMs share no instant, did less
@@ -99,7 +97,7 @@ def vm_overdue(source: str, record: RunRecord, late: Lateness) -> Event:
 
 
 def run_ended(
-    source: str, record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView] = ()
+    source: str, record: RunRecord, entries: Sequence[RunEntry], groups: Sequence[GroupView]
 ) -> tuple[NoticeKind, Event]:
     """Tell of the end of a run, all of whose VMs have ended; ``groups`` are its groups in short."""
     kind = kind_of_run(record, entries, groups)
@@ -114,7 +112,7 @@ def run_overdue(
     record: RunRecord,
     entries: Sequence[RunEntry],
     late: Lateness,
-    groups: Sequence[GroupView] = (),
+    groups: Sequence[GroupView],
 ) -> Event:
     """Tell that a run has a VM whose saga is overdue: the first that was seen."""
     data = _run(record, entries, groups, ended_at=None) | {"overdue": _overdue(record.run_id, late)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 TURN_KEPT_MS = 90_000
 #: Turns that are kept. Who comes later is let in later, in no order among themselves.
 MOST_WAITING = 500
-#: Between two questions of who waits (ms).
+#: Between two questions of who waits (ms), for a place or for requests.
 SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 60_000
 #: Who asks again within this time (ms) is not called.
 SOON_MS = 500

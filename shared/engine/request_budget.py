@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.compute.remaining import RemainingSeen
+from shared.engine.places import LONGEST_WAIT_MS, SHORTEST_WAIT_MS, SOON_MS
 
 #: Of Azure's 200 and 10 a second: the rest is for starting agents, tagging and deleting.
 WRITES, WRITES_PER_S = 150.0, 8.0
@@ -36,13 +37,10 @@ _MINUTES = {"30Min": 30, "3Min": 3}
 
 #: A grant is remembered this long (ms), so that asking again for the same takes nothing.
 GRANT_KEPT_MS = 10 * 60_000
-SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 1_000, 60_000
 #: A turn is kept for this long (ms) after its saga was to ask again: then its host is taken for dead.
 TURN_KEPT_MS = 30_000
 #: Turns that are kept. Who comes later comes again later, in no order among themselves.
 MOST_WAITING = 200
-#: Who asks again within this time (ms) is not called.
-SOON_MS = 500
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """JSON Schemas (2020-12) of what is shown of groups of VMs that are to share one instant."""
 
+from shared.engine.group_views import IN_SHORT
 from shared.saga.group import Barrier, OnMemberFailure
 from shared.triggers.schema_parts import COUNT, TEXT, Schema, all_there, or_null, ref
 
 _STATES = ["selecting", "alone", "empty", "waiting", *Barrier, "broken"]
-
-_IN_SHORT = ("group", "state", "one_instant", "sentence")
 
 
 def schemas() -> dict[str, Schema]:
@@ -14,7 +13,7 @@ def schemas() -> dict[str, Schema]:
         "RunGroup": all_there("A group of a run; one_instant is null until it is known.", _group()),
         "GroupInShort": all_there(
             "A group of a run, in short; one_instant is null until it is known.",
-            {name: member for name, member in _group().items() if name in _IN_SHORT},
+            {name: member for name, member in _group().items() if name in IN_SHORT},
         ),
         "SagaGroup": all_there(
             "The group of a VM, and what its recovery point says, or would say, of it.",

@@ -2,19 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
+from local.arm.disks import DiskBackend
 from local.guests.control import ControlError
 from local.world.frozen import ProbeUndecidedError
 from tests.e2e.scene import Machine
-
-
-class TakesSnapshots(Protocol):
-    """The disks of the simulated Azure."""
-
-    async def capture(self, disk_name: str, snapshot_name: str) -> int:
-        """Take a snapshot; give when, in ms since the epoch."""
-        ...
 
 
 class Witness:
@@ -34,7 +26,7 @@ class Witness:
         self.looks = False
         self.held = {}
 
-    def attend(self, disks: TakesSnapshots) -> None:
+    def attend(self, disks: DiskBackend) -> None:
         """Be there whenever these disks are snapshotted."""
         capture = disks.capture
 
@@ -42,9 +34,9 @@ class Witness:
             if not self.looks:
                 return await capture(disk_name, snapshot_name)
             before = await self._all_held()
-            at = await capture(disk_name, snapshot_name)
+            size = await capture(disk_name, snapshot_name)
             self.held[snapshot_name] = before & await self._all_held()
-            return at
+            return size
 
         disks.capture = attended  # type: ignore[method-assign]  # the simulator has no hook for it
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.compute.remaining import RemainingSeen
+from shared.engine.places import LONGEST_WAIT_MS
 from shared.engine.request_budget import (
     GRANT_KEPT_MS,
-    LONGEST_WAIT_MS,
     READS,
     READS_PER_S,
     WRITES,

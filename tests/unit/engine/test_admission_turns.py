@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from shared.compute.remaining import RemainingSeen
+from shared.engine.places import LONGEST_WAIT_MS, SOON_MS
 from shared.engine.request_budget import (
-    LONGEST_WAIT_MS,
     MOST_WAITING,
     READS,
     READS_PER_S,
-    SOON_MS,
     TURN_KEPT_MS,
     Grant,
     RequestBudget,
